@@ -1,0 +1,76 @@
+"""Engine: what runs a program on one kind of hardware. An engine is one file and one row of ENGINES."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Protocol
+
+from gantline.errors import BadArtefact, UsageError
+from gantline.package import Package
+from gantline.signature import Signature
+from gantline.tensors import Array
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """What the one who opens a session chooses. `threads` 0: by the model's size; `timeout_s` 0: the package's own."""
+
+    threads: int = 0
+    device: str = "cpu"
+    timeout_s: float = 0.0
+    memory_limit: int = 0  # bytes for a script host; 0: none
+    allow_pickle: bool = True
+
+
+class Engine(Protocol):
+    """A loaded program. Required: `signature`, `run`, `close`."""
+
+    @property
+    def signature(self) -> Signature:
+        """Names, datatypes and shapes, as the program has them."""
+        ...
+
+    def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        """Compute the named outputs, in that order. Blocks; may be called from any one thread at a time.
+
+        EngineFailed when the program fails; inputs are checked against the signature by the caller.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give memory and processes back; run() is not called again."""
+        ...
+
+
+# name -> "module:function(package, options) -> Engine"; loaded on request, never at import
+ENGINES: dict[str, str] = {
+    "onnx": "gantline.accelerators.onnx:load",
+    "torch": "gantline.accelerators.torch:load",
+    "script": "gantline.accelerators.script.engine:load",
+    "null": "gantline.accelerators.null:load",
+}
+
+
+def load_engine(package: Package, options: EngineOptions) -> Engine:
+    """Load the package's program on the engine that its manifest names."""
+    name = package.manifest.engine
+    try:
+        module, attribute = ENGINES[name].split(":")
+    except KeyError as e:
+        raise UsageError(f"package '{package.name}': engine {name!r} is not available; known: {', '.join(ENGINES)}") from e
+    engine = getattr(import_module(module), attribute)(package, options)
+    _agree(package, engine.signature)
+    return engine  # type: ignore[no-any-return]  # the table holds strings
+
+
+def _agree(package: Package, actual: Signature) -> None:
+    declared = package.manifest.signature
+    if declared is None:
+        return
+    names = lambda s: (tuple(t.name for t in s.inputs), tuple(t.name for t in s.outputs))  # noqa: E731
+    if names(declared) != names(actual):
+        raise BadArtefact(
+            f"{package.path}: the manifest's signature has {names(declared)}, the model file has {names(actual)}"
+        )

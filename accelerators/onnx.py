@@ -1,0 +1,134 @@
+"""The onnx engine: onnxruntime on the CPU (or another of its execution providers)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from gantline.errors import BadArtefact, EngineFailed
+from gantline.package import Package
+from gantline.signature import Signature, TensorSpec
+from gantline.tensors import BY_ORT, Array
+
+from .engine import Engine, EngineOptions
+
+SMALL_MODEL = 4 << 20  # bytes on disk below which more than one thread costs more than it gives
+_PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
+
+
+class Onnx:
+    """One onnxruntime session. Strings, BF16, sequences and maps become what V2 can carry."""
+
+    def __init__(self, session: ort.InferenceSession, where: Path) -> None:
+        self._session = session
+        self._run = session.run
+        self.where = where
+        self._inputs = tuple(_spec(i, where) for i in session.get_inputs())
+        nodes = session.get_outputs()
+        self._kinds = {o.name: o.type for o in nodes}
+        self.signature = Signature(self._inputs, tuple(_spec(o, where) for o in nodes))
+        # plain: every tensor goes straight through session.run, which knows numpy and no BF16
+        tensors = self.signature.inputs + self.signature.outputs
+        self._plain = all(t.datatype not in ("BYTES", "BF16") for t in tensors) and all(
+            k.startswith("tensor") for k in self._kinds.values()
+        )
+
+    def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        try:
+            if self._plain:
+                return self._run(outputs, inputs)  # type: ignore[no-any-return]
+            return self._run_converted(inputs, outputs)
+        except (RuntimeError, ValueError, TypeError) as e:
+            raise EngineFailed(_one_line(e)) from e
+        except Exception as e:  # onnxruntime's own exceptions have no common base but Exception
+            if type(e).__module__.startswith("onnxruntime"):
+                raise EngineFailed(_one_line(e)) from e
+            raise
+
+    def _run_converted(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        values = {name: _to_ort(array) for name, array in inputs.items()}
+        found = self._session.run_with_ort_values(list(outputs), values)
+        return [_from_ort(v, self._kinds[name]) for name, v in zip(outputs, found, strict=True)]
+
+    def close(self) -> None:
+        self._session = self._run = None  # type: ignore[assignment]
+
+
+def load(package: Package, options: EngineOptions) -> Engine:
+    """Open the package's .onnx file. BadArtefact names the file and says what onnxruntime found wrong."""
+    return open_model(package.model_path, options)
+
+
+def open_model(path: Path, options: EngineOptions | None = None) -> Onnx:
+    """Open one .onnx file (external data beside it is found by onnxruntime)."""
+    options = options or EngineOptions()
+    if not path.is_file():
+        raise BadArtefact(f"{path}: no such file; expected an ONNX model")
+    choices = ort.SessionOptions()
+    choices.log_severity_level = 4
+    choices.inter_op_num_threads = 1
+    choices.intra_op_num_threads = options.threads or _threads(path)
+    # spinning workers burn the core that the event loop needs
+    choices.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = ort.InferenceSession(str(path), choices, providers=_PROVIDERS[options.device])
+    except Exception as e:
+        raise BadArtefact(f"{path}: onnxruntime {ort.__version__} cannot load it: {_one_line(e)}") from e
+    return Onnx(session, path)
+
+
+def _threads(path: Path) -> int:
+    size = sum(f.stat().st_size for f in path.parent.glob(path.stem + "*") if f.is_file())
+    return 1 if size < SMALL_MODEL else (os.cpu_count() or 1)
+
+
+def _spec(node: Any, where: Path) -> TensorSpec:
+    kind = node.type
+    if kind.startswith("optional("):
+        kind = kind[len("optional(") : -1]
+    if kind.startswith("seq(map("):  # ZipMap: one probability for each class
+        return TensorSpec(node.name, _map_value(kind), (-1, -1))
+    if kind.startswith("seq(tensor("):
+        return TensorSpec(node.name, BY_ORT[kind[4:-1]].name, (-1,))
+    if kind.startswith("map("):
+        return TensorSpec(node.name, _map_value(kind), (-1,))
+    datatype = BY_ORT.get(kind)
+    if datatype is None:
+        raise BadArtefact(f"{where}: tensor '{node.name}' has type {node.type}, which V2 cannot carry")
+    shape = tuple(d if isinstance(d, int) and d >= 0 else -1 for d in node.shape or ())
+    return TensorSpec(node.name, datatype.name, shape)
+
+
+def _map_value(kind: str) -> str:
+    return BY_ORT[kind[kind.rindex("tensor(") :].rstrip(")") + ")"].name
+
+
+def _to_ort(array: Array) -> ort.OrtValue:
+    if array.dtype.kind == "O":
+        text = np.empty(array.shape, object)
+        text.ravel()[:] = [e.decode("utf-8", "surrogateescape") if isinstance(e, bytes) else str(e) for e in array.flat]
+        return ort.OrtValue.ortvalue_from_numpy(text)
+    if array.dtype.name == "bfloat16":
+        return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(np.ascontiguousarray(array).view(np.uint16), 16)
+    return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
+
+
+def _from_ort(value: Any, kind: str) -> Array:
+    if kind == "tensor(bfloat16)":
+        import ml_dtypes
+
+        return value.numpy().view(ml_dtypes.bfloat16)  # type: ignore[no-any-return]
+    found = value.numpy() if hasattr(value, "numpy") and value.is_tensor() else value.to_python()
+    if kind.startswith("seq(map("):
+        return np.array([list(row.values()) for row in found])
+    return np.asarray(found)
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text[:400]

@@ -1,0 +1,91 @@
+"""Source: where a model comes from. One framework is one file and one row of SOURCES."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+from gantline.errors import BadArtefact
+from gantline.signature import Signature
+from gantline.tensors import Array
+
+Predict: TypeAlias = Callable[[Mapping[str, Array]], list[Array]]  # inputs -> outputs in signature order
+Sampler: TypeAlias = Callable[[int], dict[str, Array]]  # rows -> inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What the user pointed at: a path, an `object` in memory, or `pkg.mod:object` in `reference`."""
+
+    name: str
+    path: Path | None = None
+    object: Any = None
+    reference: str = ""
+    trust_pickle: bool = False
+    module: str = ""  # torch state: pkg.mod:Class
+    init: dict[str, Any] = field(default_factory=dict)  # its arguments
+    sample: dict[str, Array] | None = None  # inputs as given; names may be the model's or one unnamed table
+    script: Path | None = None
+    code: Path | None = None
+    model_dir: Path | None = None
+    environment: Path | None = None  # requirements.txt, pyproject.toml or conda.yml
+    rows: int = 64  # of synthetic data
+
+
+@dataclass(slots=True)
+class Conversion:
+    """What a converter made, under the work directory it was given, and how to check it.
+
+    `files` maps paths inside the package to files made; `model` is the one that the engine loads. `predict` is the
+    source model itself, the reference of parity; None where there is nothing to compare with (an ONNX file, a script).
+    """
+
+    engine: str
+    framework: str
+    type: str
+    files: dict[str, Path]
+    model: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    signature: Signature | None = None
+    predict: Predict | None = None
+    synthetic: Sampler | None = None  # data within the ranges that the model itself carries
+    probes: Sampler | None = None  # inputs next to the thresholds of trees
+    labels: tuple[str, ...] = ()  # outputs that hold labels: compared exactly
+    reason: str = ""  # why not ONNX
+    notes: tuple[str, ...] = ()
+    manifest: dict[str, Any] = field(default_factory=dict)  # further Manifest fields: script, environment, batching
+
+
+class Converter(Protocol):
+    """A module of builders/ named in SOURCES."""
+
+    def recognises(self, source: Source) -> bool:
+        """Whether this source is of this kind, by looking at name, type or first bytes; loads nothing."""
+        ...
+
+    def convert(self, source: Source, work: Path) -> Conversion:
+        """Convert, writing only under `work`. BadArtefact names the file, what was expected and what was found."""
+        ...
+
+
+# asked in this order; a module is imported only when its turn comes
+SOURCES: dict[str, str] = {
+    "onnx": "gantline.builders.from_onnx",
+    "sklearn": "gantline.builders.from_sklearn",
+    "pickle": "gantline.builders.from_pickle",
+    "torch": "gantline.builders.from_torch",
+    "script": "gantline.builders.from_script",
+}
+
+
+def converter_for(source: Source) -> Converter:
+    """The first converter that recognises the source. BadArtefact lists what can be packaged if none does."""
+    for module in SOURCES.values():
+        converter: Converter = import_module(module)  # type: ignore[assignment]  # modules satisfy the protocol
+        if converter.recognises(source):
+            return converter
+    what = source.path or source.reference or type(source.object).__name__
+    raise BadArtefact(f"{what}: not a source that can be packaged; known: {', '.join(SOURCES)}")

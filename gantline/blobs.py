@@ -1,0 +1,114 @@
+"""Content addresses and atomic publishing: a file or directory is there whole, or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .errors import UsageError
+
+
+def sha256_bytes(data: bytes) -> str:
+    """`sha256:<hex>` of some bytes."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """`sha256:<hex>` of a file, read in pieces."""
+    with path.open("rb") as f:
+        return "sha256:" + hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def canonical_json(data: Any) -> bytes:
+    """One spelling for one value: sorted keys, no spaces, UTF-8, so that digests of it mean something."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+@contextmanager
+def publish_directory(target: Path, overwrite: bool = False) -> Iterator[Path]:
+    """Yield an empty directory beside `target` that becomes it, by one rename, when the block ends well.
+
+    On an error nothing is left behind. UsageError if `target` exists and `overwrite` is false.
+    """
+    target = Path(os.path.abspath(target))
+    if target.exists() and not overwrite:
+        raise UsageError(f"{target} exists; choose another -o or pass --overwrite")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+    try:
+        yield work
+        work.chmod(0o755)
+        _sync_tree(work)
+        if target.exists():
+            _swap(work, target)
+        else:
+            try:
+                work.rename(target)
+            except OSError as e:
+                if target.exists():
+                    raise UsageError(f"{target} appeared while it was being written; pass --overwrite") from e
+                raise
+        _sync(target.parent)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+@contextmanager
+def publish_file(target: Path, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a path beside `target` that becomes it when the block ends well; nothing is left on an error."""
+    target = Path(os.path.abspath(target))
+    if target.exists() and not overwrite:
+        raise UsageError(f"{target} exists; choose another -o or pass --overwrite")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    os.close(handle)
+    work = Path(name)
+    try:
+        yield work
+        _sync(work)
+        work.chmod(0o644)
+        os.replace(work, target)
+        _sync(target.parent)
+    finally:
+        work.unlink(missing_ok=True)
+
+
+def _swap(work: Path, target: Path) -> None:
+    # rename() does not replace a directory that is not empty: the old one steps aside first and is put back
+    # if the second rename fails.
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent)) / "old"
+    target.rename(aside)
+    try:
+        work.rename(target)
+    except OSError:
+        aside.rename(target)
+        raise
+    finally:
+        shutil.rmtree(aside.parent, ignore_errors=True)
+
+
+def _sync_tree(root: Path) -> None:
+    for folder, _, files in os.walk(root):
+        for name in files:
+            _sync(Path(folder, name))
+        _sync(Path(folder))
+
+
+def _sync(path: Path) -> None:
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return  # Windows does not open directories
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass  # not every file system can
+    finally:
+        os.close(handle)

@@ -1,0 +1,242 @@
+"""Manifest: what a package says of itself, in versioned JSON whose digest is the package's address."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from .blobs import canonical_json, sha256_bytes
+from .errors import BadArtefact
+from .signature import Json, Signature
+
+FORMAT = "gantline.package/1"
+ENGINES = ("onnx", "torch", "script", "null", "fpga")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file as an OCI content descriptor, so that a later push keeps its digest. `size` in bytes."""
+
+    path: str
+    digest: str
+    size: int
+    mediaType: str = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What the model was before: framework, its class, and the versions that made and converted it."""
+
+    framework: str
+    type: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """How requests may be stacked. `max_batch_size` counts rows; 0: never stack."""
+
+    max_batch_size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentRequest:
+    """The environment that a script asks for. `kind` `current`: the interpreter that serves; else a list of requirements."""
+
+    kind: str = "current"  # current | requirements
+    python: str = ""  # "3.11"; empty: the one that serves
+    requirements: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptInfo:
+    """A scoring script. Paths are relative to the package: `entry` inside `code`; `models` is AZUREML_MODEL_DIR."""
+
+    entry: str
+    code: str = "code"
+    models: str = ""
+    contract: str = "azure"  # azure: init()/run(); tensors: init()/infer(inputs) -> outputs
+    app_root: str = ""
+    timeout_s: float = 3600.0
+    pickles: tuple[str, ...] = ()  # files that the script may unpickle; `serve --no-pickle` refuses the package
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """A sample request with its expected reply.
+
+    `kind` `tensors`: both files are V2 documents, JSON header of `*_header` bytes and then binary tensors.
+    `kind` `score`: the files are the body sent to /score and the body answered.
+    """
+
+    request: str
+    reply: str
+    kind: str = "tensors"
+    request_header: int = 0
+    reply_header: int = 0
+    rtol: float = 1e-4
+    atol: float = 1e-6
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How the packaged model compares with its source on `rows` rows; `sample` is `given` or `synthetic`."""
+
+    sample: str
+    rows: int
+    max_abs_error: float
+    max_rel_error: float
+    label_flips: int
+    near_threshold_probes: int = 0
+    limits: dict[str, float] = field(default_factory=dict)
+    loosened: tuple[str, ...] = ()  # limits that the user made wider than the default, e.g. "rtol 1e-4 -> 1e-2"
+    outputs: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """A declared pre- or post-processing step: a name of the table and its parameters."""
+
+    name: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A package's content. Lineage is not here: it is kept beside, so that it does not change the digest."""
+
+    name: str
+    engine: str
+    model: str = ""  # path of the model file; empty for a script alone
+    engine_reason: str = ""  # why not ONNX, when the engine is another
+    signature: Signature | None = None  # None: the model file says it, or a script has none
+    source: SourceInfo | None = None
+    batching: Batching = Batching()
+    environment: EnvironmentRequest = EnvironmentRequest()
+    script: ScriptInfo | None = None
+    transforms_before: tuple[Transform, ...] = ()
+    transforms_after: tuple[Transform, ...] = ()
+    golden: tuple[Golden, ...] = ()
+    parity: Parity | None = None
+    notes: tuple[str, ...] = ()  # what a reader should know, one line each
+    files: tuple[File, ...] = ()
+    format: str = FORMAT
+
+    def to_json(self) -> Json:
+        """JSON without what is at its default, so that the same content has one spelling."""
+        out = _plain(self)
+        out["format"] = self.format
+        return out
+
+    def to_bytes(self) -> bytes:
+        """The canonical bytes that are written, and hashed."""
+        return canonical_json(self.to_json()) + b"\n"
+
+    @property
+    def digest(self) -> str:
+        """The package's digest: `sha256:<hex>` of the manifest, which holds the digest of every file."""
+        return sha256_bytes(self.to_bytes())
+
+    @classmethod
+    def from_bytes(cls, data: bytes, where: str) -> Manifest:
+        """BadArtefact (naming `where`) for anything but a manifest of this format."""
+        try:
+            tree = json.loads(data)
+        except ValueError as e:
+            raise BadArtefact(f"{where}: not JSON ({e}); expected a Gantline package manifest") from e
+        if not isinstance(tree, dict) or not str(tree.get("format", "")).startswith("gantline.package/"):
+            raise BadArtefact(f"{where}: not a Gantline package manifest (no \"format\": \"{FORMAT}\")")
+        if tree["format"] != FORMAT:
+            raise BadArtefact(f"{where}: format {tree['format']!r}; this Gantline reads {FORMAT!r}: use a newer one")
+        manifest = _parse(cls, tree, where)
+        if manifest.engine not in ENGINES:
+            raise BadArtefact(f"{where}: engine {manifest.engine!r}; known: {', '.join(ENGINES)}")
+        return manifest
+
+
+_NESTED: dict[str, Any] = {
+    "source": SourceInfo,
+    "batching": Batching,
+    "environment": EnvironmentRequest,
+    "script": ScriptInfo,
+    "parity": Parity,
+    "transforms_before": (Transform,),
+    "transforms_after": (Transform,),
+    "golden": (Golden,),
+    "files": (File,),
+}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Signature):
+        return value.to_json()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        out = {}
+        for f in dataclasses.fields(value):
+            item = getattr(value, f.name)
+            default = f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default
+            if item != default:
+                out[f.name] = _plain(item)
+        return out
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    return value
+
+
+def _parse(kind: type[T], tree: Mapping[str, Any], where: str) -> T:
+    assert dataclasses.is_dataclass(kind)
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    if not isinstance(tree, dict):
+        raise BadArtefact(f"{where}: expected an object, got {type(tree).__name__}")
+    values: dict[str, Any] = {}
+    for key, item in tree.items():
+        f = fields.get(key)
+        if f is None:
+            raise BadArtefact(f"{where}: unknown key {key!r} in {kind.__name__.lower()}")
+        nested = _NESTED.get(key) if kind is Manifest else None
+        if key == "signature":
+            values[key] = Signature.from_json(item)
+        elif isinstance(nested, tuple):
+            values[key] = tuple(_parse(nested[0], one, where) for one in _list(item, key, where))
+        elif nested is not None:
+            values[key] = _parse(nested, item, where)
+        else:
+            values[key] = _scalar(f, item, where)
+    try:
+        return kind(**values)
+    except TypeError as e:
+        missing = next((n for n, f in fields.items() if n not in values and _required(f)), str(e))
+        raise BadArtefact(f"{where}: {kind.__name__.lower()} lacks key {missing!r}") from e
+
+
+_SCALARS: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+}
+
+
+def _scalar(f: dataclasses.Field[Any], item: Any, where: str) -> Any:
+    text = str(f.type)
+    if text.startswith("tuple["):
+        return tuple(_list(item, f.name, where))
+    wanted: tuple[type, ...] = _SCALARS.get(text, (dict,) if text.startswith("dict[") else (object,))
+    if not isinstance(item, wanted) or (isinstance(item, bool) and text != "bool"):
+        raise BadArtefact(f"{where}: key {f.name!r} is {type(item).__name__}, expected {text}")
+    return float(item) if text == "float" else item
+
+
+def _list(item: Any, key: str, where: str) -> list[Any]:
+    if not isinstance(item, list):
+        raise BadArtefact(f"{where}: key {key!r} is {type(item).__name__}, expected a list")
+    return item
+
+
+def _required(f: dataclasses.Field[Any]) -> bool:
+    return f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING

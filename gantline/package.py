@@ -1,0 +1,143 @@
+"""Package: a directory with a manifest, model files, an optional scoring script and golden samples; immutable."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from .blobs import canonical_json, sha256_file
+from .errors import BadArtefact, UsageError, VerificationFailed
+from .manifest import File, Manifest
+
+MANIFEST = "manifest.json"
+LINEAGE = "lineage.json"  # beside the content: not part of the digest
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
+_MEDIA = {
+    ".onnx": "application/vnd.gantline.model.onnx",
+    ".pt2": "application/vnd.gantline.model.torch-export",
+    ".pt": "application/vnd.gantline.model.torchscript",
+    ".py": "text/x-python",
+    ".json": "application/json",
+    ".txt": "text/plain",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """An opened package directory. `digest` is None for a bare model file, which has no manifest of its own."""
+
+    path: Path
+    manifest: Manifest
+    digest: str | None
+    version: str = "1"
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Package:
+        """Read the manifest; the files are not hashed (see `verify`). BadArtefact if it is not a package."""
+        root = Path(path)
+        try:
+            data = (root / MANIFEST).read_bytes()
+        except FileNotFoundError as e:
+            what = "does not exist" if not root.exists() else f"has no {MANIFEST}"
+            raise BadArtefact(f"{root}: not a Gantline package ({what}); make one with `gantline package`") from e
+        except OSError as e:
+            raise BadArtefact(f"{root}: cannot be read: {e.strerror}") from e
+        manifest = Manifest.from_bytes(data, str(root / MANIFEST))
+        check_name(manifest.name)
+        for path_in in _paths(manifest):
+            _inside(path_in, root)
+        return cls(root, manifest, manifest.digest)
+
+    @classmethod
+    def bare(cls, model: Path, name: str, version: str = "1", **manifest: Any) -> Package:
+        """A model file without a manifest, as Triton repositories and `serve model.onnx` have."""
+        return cls(model.parent, Manifest(name=name, engine="onnx", model=model.name, **manifest), None, version)
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def model_path(self) -> Path:
+        return self.path / self.manifest.model
+
+    def lineage(self) -> dict[str, Any]:
+        """Where the package came from (source digest, git commit, run, data set); empty when unknown."""
+        try:
+            found = json.loads((self.path / LINEAGE).read_bytes())
+        except FileNotFoundError:
+            return {}
+        except ValueError as e:
+            raise BadArtefact(f"{self.path / LINEAGE}: not JSON ({e})") from e
+        return found if isinstance(found, dict) else {}
+
+    def verify_files(self) -> int:
+        """Hash every file against the manifest; the number of files. VerificationFailed names the first that differs."""
+        listed = {f.path for f in self.manifest.files}
+        for f in self.manifest.files:
+            path = self.path / f.path
+            if not path.is_file():
+                raise VerificationFailed(f"{path}: missing; the manifest lists it with {f.digest}")
+            if path.stat().st_size != f.size:
+                raise VerificationFailed(f"{path}: {path.stat().st_size} bytes, the manifest says {f.size}")
+            digest = sha256_file(path)
+            if digest != f.digest:
+                raise VerificationFailed(f"{path}: digest {digest}, the manifest says {f.digest}")
+        for path_in in _walk(self.path):
+            if path_in not in listed and path_in not in (MANIFEST, LINEAGE):
+                raise VerificationFailed(f"{self.path / path_in}: not in the manifest; a package is immutable")
+        return len(listed)
+
+
+def seal(root: Path, manifest: Manifest, lineage: dict[str, Any]) -> Package:
+    """Turn a directory that holds all of a package's files into one: list them, write manifest and lineage.
+
+    Call it inside `blobs.publish_directory`, so that a package appears whole or not at all.
+    """
+    check_name(manifest.name)
+    files = []
+    for path in sorted(_walk(root)):
+        if path in (MANIFEST, LINEAGE):
+            continue
+        full = root / path
+        full.chmod(0o644)
+        media = _MEDIA.get(full.suffix.lower(), "application/octet-stream")
+        files.append(File(path, sha256_file(full), full.stat().st_size, media))
+    manifest = replace(manifest, files=tuple(files))
+    (root / MANIFEST).write_bytes(manifest.to_bytes())
+    (root / LINEAGE).write_bytes(canonical_json(lineage) + b"\n")
+    return Package(root, manifest, manifest.digest)
+
+
+def check_name(name: str) -> str:
+    """The name, or UsageError: letters, digits, '.', '_' and '-', as URLs and image tags can carry."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"name {name!r}: use 1 to 128 letters, digits, '.', '_' or '-', a letter or digit at both ends")
+    return name
+
+
+def _walk(root: Path) -> Iterator[str]:
+    for folder, folders, files in os.walk(root):
+        folders.sort()
+        for name in files:
+            yield Path(folder, name).relative_to(root).as_posix()
+
+
+def _paths(manifest: Manifest) -> Iterator[str]:
+    yield from (f.path for f in manifest.files)
+    yield from (p for g in manifest.golden for p in (g.request, g.reply))
+    if manifest.model:
+        yield manifest.model
+    if manifest.script:
+        yield from (p for p in (manifest.script.entry, manifest.script.code, manifest.script.models) if p)
+
+
+def _inside(path: str, root: Path) -> None:
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in path or not path:
+        raise BadArtefact(f"{root / MANIFEST}: path {path!r} leaves the package")

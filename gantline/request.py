@@ -1,0 +1,50 @@
+"""Request and Reply: what every front gives the core and takes from it, whatever the wire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from .tensors import Array
+
+Parameter: TypeAlias = str | int | float | bool
+
+
+@dataclass(slots=True)
+class RequestedOutput:
+    """One output that the caller asks for. `binary` None: as the request says; `classes` > 0: the top k as labels."""
+
+    name: str
+    binary: bool | None = None
+    classes: int = 0
+    parameters: dict[str, Parameter] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Request:
+    """One inference request, decoded. Times are `time.perf_counter_ns()`; `deadline` is one too, 0 for none."""
+
+    inputs: dict[str, Array]
+    model: str = ""
+    version: str = ""
+    id: str | None = None
+    parameters: dict[str, Parameter] | None = None
+    outputs: list[RequestedOutput] | None = None  # None: all of the model's
+    binary_output: bool = False  # what outputs default to when they do not say
+    deadline: int = 0
+    priority: int = 0
+    tenant: bytes = b""
+    cancelled: bool = False  # set by the front when the client has left; checked before work starts
+    arrived: int = 0
+    queued: int = 0
+
+
+@dataclass(slots=True)
+class Reply:
+    """One answer: outputs in the order in which they are to be sent."""
+
+    model: str
+    version: str
+    outputs: list[tuple[str, Array]]
+    id: str | None = None
+    parameters: dict[str, Parameter] | None = None

@@ -1,0 +1,120 @@
+"""Signature: the names, datatypes and shapes of what goes in and what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import BadArtefact, BadRequest
+from .tensors import DATATYPES, Array, datatype_of
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One input or output. `shape` includes the batch dimension; -1 is any size."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    optional: bool = False
+    labels: tuple[str, ...] = ()  # class names, for the V2 classification extension
+
+    def to_json(self) -> Json:
+        out: Json = {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
+        if self.optional:
+            out["optional"] = True
+        if self.labels:
+            out["labels"] = list(self.labels)
+        return out
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> TensorSpec:
+        unknown = set(data) - {"name", "datatype", "shape", "optional", "labels"}
+        if unknown:
+            raise BadArtefact(f"signature: unknown key {sorted(unknown)[0]!r} in tensor {data.get('name')!r}")
+        try:
+            name, datatype, shape = str(data["name"]), str(data["datatype"]), tuple(int(d) for d in data["shape"])
+        except (KeyError, TypeError, ValueError) as e:
+            raise BadArtefact(f"signature: tensor {dict(data)!r} needs name, datatype and shape") from e
+        if datatype not in DATATYPES:
+            raise BadArtefact(f"signature: tensor {name!r} has datatype {datatype!r}; known: {', '.join(DATATYPES)}")
+        return cls(name, datatype, shape, bool(data.get("optional", False)), tuple(data.get("labels", ())))
+
+    def accepts(self, shape: tuple[int, ...]) -> bool:
+        """Whether an array of this shape fits."""
+        own = self.shape
+        if len(shape) != len(own):
+            return False
+        return all(not (want >= 0 and want != got) for want, got in zip(own, shape, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """All inputs and outputs of a model, in the model's own order."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    def to_json(self) -> Json:
+        return {"inputs": [t.to_json() for t in self.inputs], "outputs": [t.to_json() for t in self.outputs]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Signature:
+        try:
+            inputs, outputs = data["inputs"], data["outputs"]
+        except KeyError as e:
+            raise BadArtefact(f"signature: missing key {e.args[0]!r}") from e
+        return cls(tuple(map(TensorSpec.from_json, inputs)), tuple(map(TensorSpec.from_json, outputs)))
+
+    @property
+    def batched(self) -> bool:
+        """Whether every input and output has a free first dimension, so that requests may be stacked."""
+        specs = self.inputs + self.outputs
+        return bool(self.inputs) and all(t.shape[:1] == (-1,) for t in specs)
+
+    def input(self, name: str) -> TensorSpec | None:
+        """The input of that name, or None."""
+        return next((t for t in self.inputs if t.name == name), None)
+
+    def output(self, name: str) -> TensorSpec | None:
+        """The output of that name, or None."""
+        return next((t for t in self.outputs if t.name == name), None)
+
+    def check(self, model: str, inputs: Mapping[str, Array]) -> None:
+        """BadRequest unless these inputs are exactly what the model takes (names, datatypes, shapes)."""
+        seen = 0
+        for spec in self.inputs:
+            array = inputs.get(spec.name)
+            if array is None:
+                if spec.optional:
+                    continue
+                raise BadRequest(
+                    f"model '{model}': input '{spec.name}' is missing; it takes {_names(self.inputs)}, got {_names(inputs)}"
+                )
+            seen += 1
+            if not spec.accepts(array.shape):
+                raise BadRequest(
+                    f"model '{model}': input '{spec.name}' has shape {_shape(array.shape)}, expected {_shape(spec.shape)}"
+                )
+            got = datatype_of(array)
+            if got != spec.datatype:
+                raise BadRequest(
+                    f"model '{model}': input '{spec.name}' has datatype {got}, expected {spec.datatype}"
+                )
+        if seen != len(inputs):
+            known = {t.name for t in self.inputs}
+            extra = next(n for n in inputs if n not in known)
+            raise BadRequest(f"model '{model}': unexpected input '{extra}'; it takes {_names(self.inputs)}")
+
+
+def _names(tensors: Any) -> str:
+    names = [t if isinstance(t, str) else t.name for t in tensors]
+    shown = ", ".join(f"'{n}'" for n in names[:8]) + (", ..." if len(names) > 8 else "")
+    return shown or "none"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "[" + ",".join(map(str, shape)) + "]"

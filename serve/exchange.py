@@ -1,0 +1,78 @@
+"""Head and Responder: what a front gives a handler, and what a handler answers through. No front, no wire is named here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+
+class Head:
+    """A request's head: method and raw path as sent (no query), header names in lower case."""
+
+    __slots__ = ("client", "headers", "method", "path", "query", "secure")
+
+    def __init__(
+        self,
+        method: bytes,
+        path: bytes,
+        query: bytes,
+        headers: Headers,
+        client: tuple[str, int] | None = None,
+        secure: bool = False,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.client = client
+        self.secure = secure
+
+    def get(self, name: bytes) -> bytes | None:
+        """The first value of a header (name in lower case), or None."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+
+class Responder(Protocol):
+    """One answer: either `send` once, or `start`, any number of `chunk`, `end`. Calls after the client left do nothing."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the client has left."""
+        ...
+
+    def send(self, status: int, headers: Headers, body: bytes) -> None:
+        """The whole answer; content-length is added."""
+        ...
+
+    def start(self, status: int, headers: Headers) -> None:
+        """Begin a streamed answer."""
+        ...
+
+    def chunk(self, data: bytes) -> None:
+        """One piece of a streamed answer."""
+        ...
+
+    def end(self) -> None:
+        """The end of a streamed answer."""
+        ...
+
+    def abort(self) -> None:
+        """Close the connection: the only honest end of a stream that failed."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait until the client has taken enough of what was sent."""
+        ...
+
+    def on_close(self, callback: Callable[[], None]) -> None:
+        """Call back once if the client leaves before the answer is complete."""
+        ...
+
+
+# A handler answers now or later, through the responder; it must not raise.
+Handler: TypeAlias = Callable[[Head, bytes, Responder], None]

@@ -1,0 +1,1 @@
+../../gantline/__init__.py

@@ -1,0 +1,1 @@
+../../gantline/manifest.py
