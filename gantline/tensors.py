@@ -48,8 +48,9 @@ DATATYPES: dict[str, Datatype] = {
 }
 BY_ORT: dict[str, Datatype] = {d.ort: d for d in DATATYPES.values()}
 BY_ONNX: dict[int, Datatype] = {d.onnx: d for d in DATATYPES.values()}
-_BY_NUMPY: dict[str, str] = {d.numpy: d.name for d in DATATYPES.values()}
 _NUMPY: dict[str, np.dtype[Any]] = {d.name: np.dtype(d.numpy) for d in DATATYPES.values() if d.name != "BF16"}
+# keyed by the dtype itself: its .name is computed at every call and costs 3 us
+_BY_NUMPY: dict[np.dtype[Any], str] = {dtype: name for name, dtype in _NUMPY.items()}
 
 
 def numpy_dtype(datatype: str) -> np.dtype[Any]:
@@ -61,16 +62,19 @@ def numpy_dtype(datatype: str) -> np.dtype[Any]:
         import ml_dtypes
 
         found = _NUMPY["BF16"] = np.dtype(ml_dtypes.bfloat16)
+        _BY_NUMPY[found] = "BF16"
     return found
 
 
 def datatype_of(array: Array) -> str:
     """The V2 datatype of an array; strings of any numpy kind are BYTES. TypeError for what V2 cannot carry."""
-    name = _BY_NUMPY.get(array.dtype.name)
+    name = _BY_NUMPY.get(array.dtype)
     if name is not None:
         return name
-    if array.dtype.kind in "USOT":
+    if array.dtype.kind in "UST":
         return "BYTES"
+    if array.dtype.name == "bfloat16":
+        return "BF16"
     raise TypeError(f"numpy dtype {array.dtype} has no V2 datatype; use one of {', '.join(DATATYPES)}")
 
 

@@ -1,4 +1,4 @@
-"""Head and Responder: what a front gives a handler, and what a handler answers through. No front, no wire is named here."""
+"""Head and Responder: what a front gives a handler, and what a handler answers through."""
 
 from __future__ import annotations
 
