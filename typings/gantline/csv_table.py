@@ -1,0 +1,1 @@
+../../gantline/csv_table.py
