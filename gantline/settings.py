@@ -1,0 +1,386 @@
+"""Settings: a frozen dataclass a program; flag > environment > gantline.toml > package > config.pbtxt > default."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import math
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Generic, TypeAlias, TypeVar, cast
+
+from .errors import UsageError
+
+PREFIX = "GANTLINE_"
+TOML = "gantline.toml"
+CONFIG = "GANTLINE_CONFIG"  # the path of a gantline.toml elsewhere
+# read by other parts of the program; not settings of a server
+OTHER_VARIABLES = (CONFIG, "GANTLINE_HOME", "GANTLINE_URL")
+# Kubernetes sets these for every Service whose name begins with "gantline"
+_INJECTED_NAME = re.compile(r"_SERVICE_(HOST|PORT)(_\w+)?$|_PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?$")
+_INJECTED_VALUE = re.compile(r"(tcp|udp|sctp)://")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?b?)", re.IGNORECASE)
+_TRUE = ("1", "true", "yes", "on")
+_FALSE = ("0", "false", "no", "off")
+
+Value: TypeAlias = bool | int | float | str
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a field of a settings class may hold. `unit` is "bytes", "path" or "" (seconds are in the name: `_s`)."""
+
+    name: str
+    default: Value
+    help: str
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return PREFIX + self.name.upper()
+
+    @property
+    def placeholder(self) -> str:
+        """What --help shows for the value."""
+        if self.choices:
+            return "{" + ",".join(self.choices) + "}"
+        return {"bytes": "BYTES", "path": "FILE"}.get(self.unit, "TEXT" if isinstance(self.default, str) else "N")
+
+    def read(self, raw: Any, where: str) -> Value:
+        """The checked value of text or of a TOML value. UsageError says `where`, what was found and what is right."""
+        value = self._convert(raw)
+        if value is None or not self._within(value):
+            raise UsageError(f"{where}: {raw!r} is not {self.expected}")
+        return value
+
+    def show(self, value: Value) -> str:
+        """The value as a person would write it."""
+        if self.unit == "bytes" and isinstance(value, int) and value:
+            for shift, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
+                if value % (1 << shift) == 0:
+                    return f"{value >> shift}{unit}"
+        return str(value).lower() if isinstance(value, bool) else str(value)
+
+    @property
+    def expected(self) -> str:
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        if isinstance(self.default, bool):
+            return "true or false"
+        if isinstance(self.default, str):
+            return "text"
+        what = 'a size such as 1048576 or "64MiB"' if self.unit == "bytes" else "a number"
+        what = "a whole number" if isinstance(self.default, int) and not self.unit else what
+        low, high = self.low, self.high
+        if low is not None and high is not None:
+            return f"{what} from {low:g} to {high:.0f}"
+        return what if low is None else f"{what}, {low:g} or more"
+
+    def _convert(self, raw: Any) -> Value | None:
+        kind = type(self.default)
+        if kind is bool:
+            return raw if isinstance(raw, bool) else _boolean(raw)
+        if isinstance(raw, bool):
+            return None
+        if kind is str:
+            return raw if isinstance(raw, str) else None
+        if isinstance(raw, str):
+            return _size(raw) if self.unit == "bytes" else _number(raw, kind)
+        if kind is float:
+            return float(raw) if isinstance(raw, int | float) else None
+        return raw if isinstance(raw, int) else None
+
+    def _within(self, value: Value) -> bool:
+        if self.choices:
+            return value in self.choices
+        if isinstance(value, str):
+            return "\0" not in value
+        if not math.isfinite(value):
+            return False
+        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+
+
+def setting(default: Value, help: str, **rest: Any) -> Any:
+    """A dataclass field that says its own help text, unit and bounds; see `Setting`."""
+    return field(default=default, metadata={"help": help, **rest})
+
+
+def settings_of(kind: Any) -> dict[str, Setting]:
+    """The settings of a class (or of one of its values), in order of declaration."""
+    return {f.name: Setting(f.name, cast(Value, f.default), **f.metadata) for f in fields(kind)}
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """The server's settings. Sizes are in bytes, times in seconds; 0 means what the help text says."""
+
+    host: str = setting("127.0.0.1", "address to listen on; one that others can reach needs TLS or --no-auth")
+    http_port: int = setting(8000, "HTTP port; 0: any free one", low=0, high=65535)
+    grpc_port: int = setting(8001, "gRPC port (accepted; gRPC is not served yet)", low=0, high=65535)
+    workers: int = setting(1, "worker processes (accepted; one is used for now)", low=1, high=1024)
+    default: str = setting("", "model that answers /score and /; default: the only one")
+
+    max_body_bytes: int = setting(
+        64 << 20, "largest request body, also after decompression", unit="bytes", low=1, high=1 << 40
+    )
+    max_header_bytes: int = setting(64 << 10, "largest request head", unit="bytes", low=1 << 10, high=16 << 20)
+    max_connections: int = setting(8192, "open connections; further ones are answered 503; 0: no limit", low=0)
+    keep_alive_s: float = setting(75.0, "how long an idle connection is kept", low=0, high=86400)
+    header_timeout_s: float = setting(20.0, "time to send a request's head; 0: no limit", low=0, high=86400)
+    body_timeout_s: float = setting(60.0, "longest pause between two pieces of a body; 0: no limit", low=0, high=86400)
+    request_timeout_s: float = setting(0.0, "time from head to answer; 0: no limit", low=0, high=86400)
+    drain_s: float = setting(0.0, "after SIGTERM, keep listening (and not ready) this long", low=0, high=3600)
+    shutdown_s: float = setting(30.0, "after that, wait this long for accepted requests", low=0, high=3600)
+
+    max_queue_rows: int = setting(16384, "rows that may wait for one model; more are answered 503", low=1)
+    threads: int = setting(0, "threads of one model's engine; 0: by the model's size", low=0, high=4096)
+    timeout_s: float = setting(0.0, "time for one call of a script; 0: as the package says", low=0, high=86400)
+    memory_limit: int = setting(0, "memory of one script host; 0: no limit", unit="bytes", low=0)
+
+    no_pickle: bool = setting(False, "refuse packages whose script may unpickle")
+    no_auth: bool = setting(False, "let others reach the server without keys or TLS")
+    keys: str = setting("", "file of API keys (not served yet: refused)", unit="path")
+    tls_certificate: str = setting("", "certificate chain, PEM", unit="path")
+    tls_key: str = setting("", "its private key, PEM", unit="path")
+
+    log_level: str = setting("info", "least level that is logged", choices=("debug", "info", "warning", "error"))
+    log_format: str = setting("text", "form of the log", choices=("text", "json"))
+    access_log: bool = setting(False, "log one line for each request")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.keys:
+            raise UsageError("keys: this version does not check API keys; keep to loopback, or behind a proxy")
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise UsageError("tls_certificate and tls_key go together: give both or neither")
+        if not (self.tls_certificate or self.no_auth or _is_loopback(self.host)):
+            raise UsageError(
+                f"host {self.host}: other machines could reach it; give --tls-certificate and --tls-key, or --no-auth"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """One model's settings: `[model.NAME]`. A field that ServeSettings has too falls back to the server's."""
+
+    max_queue_rows: int = setting(16384, "rows that may wait; more are answered 503", low=1)
+    max_batch_size: int = setting(0, "most rows in one run; 0: never stack requests", low=0)
+    threads: int = setting(0, "threads of the engine; 0: by the model's size", low=0, high=4096)
+    timeout_s: float = setting(0.0, "time for one call of a script; 0: as the package says", low=0, high=86400)
+    memory_limit: int = setting(0, "memory of the script host; 0: no limit", unit="bytes", low=0)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Values from one place. `where` is a format that takes the setting: "environment {0.variable}"."""
+
+    where: str
+    values: Mapping[str, Any]
+    folder: Path | None = None  # relative paths start here
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved(Generic[S]):
+    """Settings, where each value came from, and what each model's table in gantline.toml says."""
+
+    settings: S
+    origins: dict[str, str]
+    models: dict[str, dict[str, Any]] = field(default_factory=dict)
+    layers: tuple[Layer, ...] = ()
+
+    def model(
+        self, name: str, package: Mapping[str, Any] | None = None, pbtxt: Mapping[str, Any] | None = None
+    ) -> Resolved[ModelSettings]:
+        """One model's settings. `package` and `pbtxt` are what its manifest and config.pbtxt say, without defaults.
+
+        A server-wide flag or variable beats the model's table; the model's table beats `[serve]`.
+        """
+        own = Layer(f"{TOML} [model.{name}] {{0.name}}", self.models.get(name, {}))
+        shared = [layer for layer in self.layers if not layer.where.startswith(TOML)]
+        file = [layer for layer in self.layers if layer.where.startswith(TOML)]
+        rest = [Layer("package {0.name}", package or {}), Layer("config.pbtxt {0.name}", pbtxt or {})]
+        return _settle(ModelSettings, (*shared, own, *file, *rest))
+
+
+def resolve(
+    kind: type[S],
+    flags: Mapping[str, str | None],
+    environ: Mapping[str, str],
+    toml_path: str | os.PathLike[str] | None = None,
+) -> Resolved[S]:
+    """Settle every setting of a class. UsageError for an unknown key (naming the nearest known one) or a bad value.
+
+    `flags` maps field names to text, None where not given. `toml_path` None: see `find_toml`; without one, no file.
+    """
+    known = settings_of(kind)
+    unknown(flags, known, "flag")
+    path = find_toml(environ) if toml_path is None else Path(toml_path)
+    section, models = _read_toml(path, known) if path else ({}, {})
+    layers = (
+        Layer("flag {0.flag}", {k: v for k, v in flags.items() if v is not None}),
+        Layer("environment {0.variable}", _from_environment(known, environ)),
+        Layer(f"{TOML} [serve] {{0.name}}", section, path.parent if path else None),
+    )
+    settled = _settle(kind, layers)
+    return Resolved(settled.settings, settled.origins, models, layers)
+
+
+def find_toml(environ: Mapping[str, str]) -> Path | None:
+    """The file that GANTLINE_CONFIG names, or gantline.toml in the working directory if there is one."""
+    if named := environ.get(CONFIG):
+        return Path(named)
+    here = Path(TOML)
+    return here if here.is_file() else None
+
+
+def add_arguments(parser: argparse.ArgumentParser, kind: Any, only: Sequence[str] = ()) -> None:
+    """One flag for each setting (of those in `only`). Values stay text: `resolve` reads them, as it does all others.
+
+    A switch has an opposite (--access-log, --no-access-log; --no-pickle, --pickle), to undo a file's choice.
+    """
+    group = parser.add_argument_group("settings", f"each is also {PREFIX}NAME, and NAME in the [serve] table of {TOML}")
+    for name, one in settings_of(kind).items():
+        if only and name not in only:
+            continue
+        # argparse formats help with %, and a default that is 0 or empty is told in the text
+        text = one.help if one.default in ("", 0) else f"{one.help} (default: {one.show(one.default)})"
+        if isinstance(one.default, bool):
+            opposite = "--" + one.flag.removeprefix("--no-") if name.startswith("no_") else "--no-" + one.flag[2:]
+            group.add_argument(one.flag, dest=name, action="store_const", const="true", help=text)
+            group.add_argument(opposite, dest=name, action="store_const", const="false", help=argparse.SUPPRESS)
+        else:
+            group.add_argument(one.flag, dest=name, metavar=one.placeholder, help=text.replace("%", "%%"))
+
+
+def flags_of(args: argparse.Namespace, kind: Any) -> dict[str, str | None]:
+    """What the flags of `add_arguments` said, ready for `resolve`."""
+    return {name: getattr(args, name, None) for name in settings_of(kind)}
+
+
+def check(settings: Any) -> None:
+    """Hold a settings value, however it was made, to the types and bounds that its fields declare."""
+    for name, one in settings_of(settings).items():
+        one.read(getattr(settings, name), name)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """" (did you mean 'x'?)" or a list of what is known."""
+    names = list(known)
+    close = difflib.get_close_matches(word, names, 1, 0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
+
+
+def unknown(given: Iterable[str], known: Iterable[str], where: str) -> None:
+    """UsageError for the first key that is not known, with the nearest one that is."""
+    names = list(known)
+    for key in given:
+        if key not in names:
+            raise UsageError(f"{where}: unknown setting {key!r}; {nearest(key, names)}")
+
+
+def _settle(kind: type[S], layers: Sequence[Layer]) -> Resolved[S]:
+    values: dict[str, Value] = {}
+    origins: dict[str, str] = {}
+    for name, one in settings_of(kind).items():
+        layer = next((layer for layer in layers if name in layer.values), None)
+        if layer is None:
+            values[name], origins[name] = one.default, "default"
+            continue
+        origins[name] = layer.where.format(one)
+        value = one.read(layer.values[name], origins[name])
+        if one.unit == "path" and value and layer.folder is not None:
+            value = str(layer.folder / str(value))
+        values[name] = value
+    return Resolved(kind(**values), origins)
+
+
+def _from_environment(known: Mapping[str, Setting], environ: Mapping[str, str]) -> dict[str, str]:
+    variables = {one.variable: name for name, one in known.items()}
+    found: dict[str, str] = {}
+    for variable, text in environ.items():
+        if not variable.startswith(PREFIX) or variable in OTHER_VARIABLES or _INJECTED_VALUE.match(text):
+            continue
+        if variable in variables:
+            found[variables[variable]] = text
+        elif not _INJECTED_NAME.search(variable):
+            close = nearest(variable, (*variables, *OTHER_VARIABLES))
+            raise UsageError(f"environment: unknown setting {variable!r}; {close}")
+    return found
+
+
+def _read_toml(path: Path, known: Mapping[str, Setting]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    try:
+        tree = tomllib.loads(path.read_text("utf-8"))
+    except OSError as e:
+        raise UsageError(f"{path}: cannot be read: {e.strerror}") from e
+    except ValueError as e:
+        raise UsageError(f"{path}: not TOML: {e}") from e
+    unknown(tree, ("serve", "model"), str(path))
+    section = _table(tree, "serve", f"{path} [serve]")
+    unknown(section, known, f"{path} [serve]")
+    models = _table(tree, "model", f"{path} [model]")
+    for name in models:
+        where = f"{path} [model.{name}]"
+        own = _table(models, name, where)
+        for key, value in own.items():
+            if isinstance(value, dict):
+                raise UsageError(f'{where}: table {key!r} inside; a name with a dot is quoted: [model."{name}.{key}"]')
+        unknown(own, settings_of(ModelSettings), where)
+        for key, one in settings_of(ModelSettings).items():
+            if key in own:
+                one.read(own[key], f"{where} {key}")
+    return section, models
+
+
+def _table(tree: Mapping[str, Any], key: str, where: str) -> dict[str, Any]:
+    found = tree.get(key, {})
+    if not isinstance(found, dict):
+        raise UsageError(f"{where}: expected a table, found {found!r}")
+    return found
+
+
+def _boolean(raw: Any) -> bool | None:
+    word = str(raw).strip().lower()
+    return True if word in _TRUE else False if word in _FALSE else None
+
+
+def _number(text: str, kind: type) -> int | float | None:
+    try:
+        return float(text) if kind is float else int(text)
+    except ValueError:
+        return None
+
+
+def _size(text: str) -> int | None:
+    """Bytes; KB, MB.. are powers of 1000, K, KiB, M, MiB.. powers of 1024."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        return None
+    number, unit = float(match[1]), match[2].lower()
+    power = " kmgt".index(unit[0]) if unit and unit[0] in "kmgt" else 0
+    base = 1000 if unit.endswith("b") and "i" not in unit else 1024
+    return int(number * base**power)
+
+
+def _is_loopback(host: str) -> bool:
+    from ipaddress import ip_address
+
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
