@@ -28,6 +28,6 @@ def pool() -> Any:
 @cache
 def message(name: str) -> Any:
     """The class of a message by its full name: `message("inference.ModelInferRequest")`. KeyError if unknown."""
-    from google.protobuf import message_factory  # type: ignore[import-untyped]
+    from google.protobuf import message_factory
 
     return message_factory.GetMessageClass(pool().FindMessageTypeByName(name))
