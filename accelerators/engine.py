@@ -59,7 +59,9 @@ def load_engine(package: Package, options: EngineOptions) -> Engine:
     try:
         module, attribute = ENGINES[name].split(":")
     except KeyError as e:
-        raise UsageError(f"package '{package.name}': engine {name!r} is not available; known: {', '.join(ENGINES)}") from e
+        raise UsageError(
+            f"package '{package.name}': engine {name!r} is not available; known: {', '.join(ENGINES)}"
+        ) from e
     engine = getattr(import_module(module), attribute)(package, options)
     _agree(package, engine.signature)
     return engine  # type: ignore[no-any-return]  # the table holds strings

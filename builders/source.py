@@ -17,6 +17,14 @@ Sampler: TypeAlias = Callable[[int], dict[str, Array]]  # rows -> inputs
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What parity allows. Anything wider than the defaults is recorded in the package as loosened."""
+
+    rtol: float = 1e-4  # relative error of floats, as gantline.accelerators.agreement defines it
+    flips: int = 0  # rows in which a label may differ
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """What the user pointed at: a path, an `object` in memory, or `pkg.mod:object` in `reference`."""
 
@@ -25,14 +33,16 @@ class Source:
     object: Any = None
     reference: str = ""
     trust_pickle: bool = False
+    trust: tuple[str, ...] = ()  # types that a .skops file may hold beside those that are known to be safe
     module: str = ""  # torch state: pkg.mod:Class
     init: dict[str, Any] = field(default_factory=dict)  # its arguments
     sample: dict[str, Array] | None = None  # inputs as given; names may be the model's or one unnamed table
     script: Path | None = None
     code: Path | None = None
     model_dir: Path | None = None
-    environment: Path | None = None  # requirements.txt, pyproject.toml or conda.yml
+    environment: Path | None = None  # requirements.txt, pyproject.toml or conda.yml; `current`: this interpreter
     rows: int = 64  # of synthetic data
+    limits: Limits = Limits()
 
 
 @dataclass(slots=True)

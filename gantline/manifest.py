@@ -150,7 +150,7 @@ class Manifest:
         except ValueError as e:
             raise BadArtefact(f"{where}: not JSON ({e}); expected a Gantline package manifest") from e
         if not isinstance(tree, dict) or not str(tree.get("format", "")).startswith("gantline.package/"):
-            raise BadArtefact(f"{where}: not a Gantline package manifest (no \"format\": \"{FORMAT}\")")
+            raise BadArtefact(f'{where}: not a Gantline package manifest (no "format": "{FORMAT}")')
         if tree["format"] != FORMAT:
             raise BadArtefact(f"{where}: format {tree['format']!r}; this Gantline reads {FORMAT!r}: use a newer one")
         manifest = _parse(cls, tree, where)

@@ -117,7 +117,9 @@ def seal(root: Path, manifest: Manifest, lineage: dict[str, Any]) -> Package:
 def check_name(name: str) -> str:
     """The name, or UsageError: letters, digits, '.', '_' and '-', as URLs and image tags can carry."""
     if not _NAME.fullmatch(name):
-        raise UsageError(f"name {name!r}: use 1 to 128 letters, digits, '.', '_' or '-', a letter or digit at both ends")
+        raise UsageError(
+            f"name {name!r}: use 1 to 128 letters, digits, '.', '_' or '-', a letter or digit at both ends"
+        )
     return name
 
 

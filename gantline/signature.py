@@ -103,9 +103,7 @@ class Signature:
                     f"model '{model}': input '{spec.name}' has shape {_shape(array.shape)}, expected {_shape(spec.shape)}"
                 )
             if array.dtype != numpy_dtype(spec.datatype) and (got := datatype_of(array)) != spec.datatype:
-                raise BadRequest(
-                    f"model '{model}': input '{spec.name}' has datatype {got}, expected {spec.datatype}"
-                )
+                raise BadRequest(f"model '{model}': input '{spec.name}' has datatype {got}, expected {spec.datatype}")
         if seen != len(inputs):
             known = {t.name for t in self.inputs}
             extra = next(n for n in inputs if n not in known)

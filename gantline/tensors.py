@@ -80,7 +80,9 @@ def datatype_of(array: Array) -> str:
 
 def to_bytes_array(array: Array) -> Array:
     """A BYTES tensor as an object array of `bytes`: str elements become UTF-8, others their str()."""
-    flat = [e if isinstance(e, bytes) else (e if isinstance(e, str) else str(e)).encode() for e in array.ravel().tolist()]
+    flat = [
+        e if isinstance(e, bytes) else (e if isinstance(e, str) else str(e)).encode() for e in array.ravel().tolist()
+    ]
     out = np.empty(len(flat), object)
     out[:] = flat
     return out.reshape(array.shape)

@@ -34,10 +34,10 @@ def decode_request(body: bytes, header_length: int | None = None) -> Request:
         view = memoryview(body)
         tree, blobs = parse_json(view[:header_length]), view[header_length:]
     if type(tree) is not dict:
-        raise BadRequest("the request is not a JSON object with \"inputs\"")
+        raise BadRequest('the request is not a JSON object with "inputs"')
     raw_inputs = tree.get("inputs")
     if type(raw_inputs) is not list:
-        raise BadRequest("the request has no list \"inputs\"")
+        raise BadRequest('the request has no list "inputs"')
     inputs: dict[str, Array] = {}
     at = 0
     for item in raw_inputs:
@@ -201,9 +201,9 @@ def _input(item: Any, blobs: memoryview | None, at: int) -> tuple[str, Array, in
         name, datatype, shape = item["name"], item["datatype"], item["shape"]
     except (KeyError, TypeError) as e:
         what = e.args[0] if isinstance(e, KeyError) else None
-        raise BadRequest(f"an input has no \"{what}\"" if what else "an input is not a JSON object") from e
+        raise BadRequest(f'an input has no "{what}"' if what else "an input is not a JSON object") from e
     if type(name) is not str:
-        raise BadRequest("an input's \"name\" is not a string")
+        raise BadRequest('an input\'s "name" is not a string')
     if type(datatype) is not str or datatype not in DATATYPES:
         raise BadRequest(f"input '{name}': datatype {datatype!r} is unknown; known: {', '.join(DATATYPES)}")
     if type(shape) is not list or len(shape) > MAX_DIMENSIONS:
@@ -217,7 +217,7 @@ def _input(item: Any, blobs: memoryview | None, at: int) -> tuple[str, Array, in
     size = parameters.get("binary_data_size") if type(parameters) is dict else None
     if size is None:
         if "data" not in item:
-            raise BadRequest(f"input '{name}' has neither \"data\" nor \"binary_data_size\"")
+            raise BadRequest(f'input \'{name}\' has neither "data" nor "binary_data_size"')
         return name, from_values(name, datatype, shape, item["data"]), at
     if blobs is None:
         raise BadRequest(f"input '{name}' says binary data, but there is no Inference-Header-Content-Length header")
@@ -234,26 +234,26 @@ def _rest(tree: dict[str, Any], request: Request) -> None:
     found = tree.get("id")
     if found is not None:
         if type(found) is not str:
-            raise BadRequest("\"id\" must be a string")
+            raise BadRequest('"id" must be a string')
         request.id = found
     parameters = tree.get("parameters")
     if parameters is not None:
         request.parameters = _parameters(parameters, "the request")
         binary = request.parameters.get("binary_data_output", False)
         if type(binary) is not bool:
-            raise BadRequest("parameter \"binary_data_output\" must be true or false")
+            raise BadRequest('parameter "binary_data_output" must be true or false')
         request.binary_output = binary
     outputs = tree.get("outputs")
     if outputs is not None:
         if type(outputs) is not list:
-            raise BadRequest("\"outputs\" must be a list")
+            raise BadRequest('"outputs" must be a list')
         if outputs:
             request.outputs = [_output(o) for o in outputs]
 
 
 def _output(item: Any) -> RequestedOutput:
     if type(item) is not dict or type(item.get("name")) is not str:
-        raise BadRequest("an entry of \"outputs\" has no \"name\"")
+        raise BadRequest('an entry of "outputs" has no "name"')
     wish = RequestedOutput(item["name"])
     raw = item.get("parameters")
     if raw is not None:
@@ -271,7 +271,7 @@ def _output(item: Any) -> RequestedOutput:
 
 def _parameters(raw: Any, where: str) -> dict[str, Parameter]:
     if type(raw) is not dict:
-        raise BadRequest(f"\"parameters\" of {where} must be an object")
+        raise BadRequest(f'"parameters" of {where} must be an object')
     for key, value in raw.items():
         if type(value) not in (str, int, float, bool):
             raise BadRequest(f"parameter {key!r} of {where} must be a string, number or boolean")

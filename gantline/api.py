@@ -1,0 +1,105 @@
+"""What Python programs call: `gantline.package`. Heavy parts are imported when called."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import UsageError
+from .package import Package
+from .tensors import Array
+
+if TYPE_CHECKING:
+    from gantline.builders.source import Source
+
+
+def package(
+    model: Any = None,
+    *,
+    name: str,
+    sample: Any = None,
+    script: str | os.PathLike[str] | None = None,
+    code: str | os.PathLike[str] | None = None,
+    model_dir: str | os.PathLike[str] | None = None,
+    env: str | os.PathLike[str] | None = None,
+    label: str = "",
+    output: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    trust_pickle: bool = False,
+    trust: tuple[str, ...] = (),
+    module: str = "",
+    init: Mapping[str, Any] | None = None,
+    rtol: float | None = None,
+    allow_flips: int | None = None,
+    max_batch_size: int | None = None,
+    run: str = "",
+    dataset: str = "",
+) -> Package:
+    """Make a package of a model in memory, a file, a directory with a script, or `pkg.mod:object`; `./NAME.pkg` by default.
+
+    `sample` is a path, an array, a table (pandas, polars), or a dict of columns or inputs: rows on which the package
+    is compared with the model. A GantlineError says in one line what is wrong; nothing is left then.
+    """
+    from gantline.builders.lineage import Told
+    from gantline.builders.pack import Choices, pack
+    from gantline.builders.source import Limits, Source
+
+    default = Limits()
+    source = Source(
+        name=name,
+        **_pointed_at(model),
+        trust_pickle=trust_pickle,
+        trust=tuple(trust),
+        module=module,
+        init=dict(init or {}),
+        sample=_sample(sample),
+        script=_path(script),
+        code=_path(code),
+        model_dir=_path(model_dir),
+        environment=_path(env),
+        limits=Limits(
+            default.rtol if rtol is None else rtol, default.flips if allow_flips is None else allow_flips
+        ),
+    )
+    _check(source)
+    target = Path(output) if output is not None else Path(f"{name}.pkg")
+    return pack(source, target, Choices(overwrite, max_batch_size, Told(label, run, dataset)))
+
+
+def _pointed_at(model: Any) -> dict[str, Any]:
+    if model is None:
+        return {}
+    if isinstance(model, str) and ":" in model and not os.path.exists(model) and "://" not in model:
+        return {"reference": model}
+    if isinstance(model, str | os.PathLike):
+        return {"path": Path(model)}
+    return {"object": model}
+
+
+def _check(source: Source) -> None:
+    if source.path is None and source.object is None and not source.reference and source.script is None:
+        raise UsageError("nothing to package: give a model, or a scoring script with --script")
+    if not source.limits.rtol >= 0 or source.limits.flips < 0:
+        raise UsageError("--rtol and --allow-flips must not be negative")
+
+
+def _sample(sample: Any) -> dict[str, Array] | None:
+    if sample is None:
+        return None
+    import numpy as np
+
+    from . import samples
+
+    if isinstance(sample, str | os.PathLike):
+        return samples.read(Path(sample))
+    if hasattr(sample, "columns"):
+        return samples.from_frame(sample)
+    if isinstance(sample, Mapping):
+        return {str(k): np.asarray(v) for k, v in sample.items()}
+    return {samples.UNNAMED: np.asarray(sample)}
+
+
+def _path(value: str | os.PathLike[str] | None) -> Path | None:
+    return None if value is None else Path(value)

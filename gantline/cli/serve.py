@@ -1,0 +1,139 @@
+"""`gantline serve`: models behind an HTTP endpoint."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BadArtefact
+from ..exits import OK
+from ..settings import Resolved, ServeSettings, add_arguments, flags_of, resolve
+
+if TYPE_CHECKING:
+    from gantline.serve.app import Stack
+    from gantline.serve.repository import Slot
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "refs", nargs="+", metavar="REF",
+        help="a package, an .onnx file, a directory of packages, or a Triton model repository",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print one JSON object when ready")
+    add_arguments(parser, ServeSettings)
+
+
+def run(args: argparse.Namespace) -> int:
+    resolved = resolve(ServeSettings, flags_of(args, ServeSettings), os.environ)
+    set_up_log(resolved.settings)
+    from gantline.serve.app import build_stack
+    from gantline.serve.process.server import bind
+    from gantline.serve.process.server import run as serve
+    from gantline.serve.repository_layout import find_entries
+
+    entries = find_entries(args.refs)
+    explicit = {str(Path(r)) for r in args.refs}
+    listener = bind(resolved.settings)
+    port = listener.getsockname()[1]
+    announce = Announcement(resolved, port, bool(args.json), len(explicit))
+    main = serve(lambda: build_stack(resolved, entries), listener, announce.progress, announce.ready)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(main)
+    return OK
+
+
+class Announcement:
+    """What the operator is told: progress, then where the server listens and a curl line that works."""
+
+    def __init__(self, resolved: Resolved[ServeSettings], port: int, as_json: bool, refs: int) -> None:
+        self.settings = resolved.settings
+        self.port = port
+        self.as_json = as_json
+        self.refs = refs
+
+    @property
+    def url(self) -> str:
+        host = self.settings.host if self.settings.host not in ("0.0.0.0", "::") else "127.0.0.1"
+        scheme = "https" if self.settings.tls_certificate else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    def progress(self, done: int, total: int, slot: Slot) -> None:
+        if not self.as_json and total > 20 and sys.stderr.isatty():
+            sys.stderr.write(f"\rloading {done}/{total} {slot.entry.name:<40.40}" + ("\n" if done == total else ""))
+            sys.stderr.flush()
+
+    def ready(self, stack: Stack, failed: list[Slot]) -> None:
+        """BadArtefact when nothing can be served: a server without a model helps nobody."""
+        loaded = [s for s in stack.repository.slots() if s.model is not None]
+        if not loaded:
+            raise BadArtefact("; ".join(s.reason for s in failed[:3]) or "no model could be loaded")
+        if self.as_json:
+            models = [{"name": s.entry.name, "version": s.entry.version, "state": s.state} for s in loaded]
+            broken = [{"name": s.entry.name, "version": s.entry.version, "reason": s.reason} for s in failed]
+            self._write({"url": self.url, "models": models, "failed": broken})
+            return
+        lines = [f"Gantline listens on {self.url} with {len(loaded)} model{'s' * (len(loaded) != 1)} ready:"]
+        lines += [f"  {s.entry.name}:{s.entry.version}" for s in loaded[:10]]
+        lines += [f"  and {len(loaded) - 10} more"] * (len(loaded) > 10)
+        lines += [f"  NOT SERVED {s.entry.name}:{s.entry.version}: {s.reason}" for s in failed[:10]]
+        lines += ["Try:", "  " + _curl(self.url, stack)]
+        sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.flush()
+
+    def _write(self, tree: dict[str, Any]) -> None:
+        sys.stdout.write(json.dumps(tree) + "\n")
+        sys.stdout.flush()
+
+
+def set_up_log(settings: ServeSettings) -> None:
+    """Log to stderr in the form that the settings ask for."""
+    handler = logging.StreamHandler(sys.stderr)
+    if settings.log_format == "json":
+        handler.setFormatter(_JsonFormatter())
+    else:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        tree = {
+            "time": self.formatTime(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            tree["exception"] = self.formatException(record.exc_info)
+        return json.dumps(tree)
+
+
+def _loop_factory() -> Any:
+    try:
+        import uvloop
+    except ImportError:  # Windows
+        return None
+    return uvloop.new_event_loop
+
+
+def _curl(url: str, stack: Stack) -> str:
+    from gantline.accelerators.session import zeros
+    from gantline.wire.v2 import encode_request
+
+    from ..request import Request
+
+    model = next(s.model for s in stack.repository.slots() if s.model is not None)
+    request = Request({t.name: zeros(t, 1) for t in model.signature.inputs if not t.optional})
+    body, _ = encode_request(request, binary=False)
+    if len(body) > 400:
+        return f"curl -s {url}/v2/models/{model.name}"
+    quoted = body.decode().replace("'", "'\\''")
+    return f"curl -s {url}/v2/models/{model.name}/infer -d '{quoted}'"

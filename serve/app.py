@@ -1,0 +1,70 @@
+"""The serving program put together: build_stack lists everything that a request passes, top to bottom."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from gantline.settings import Resolved, ServeSettings
+from gantline.wire.v2 import dump_json
+
+from .core import Core
+from .entry import Entry
+from .exchange import Handler
+from .fronts.hot import Front
+from .loader import Loader
+from .repository import Repository
+from .routes.v2 import V2Routes
+
+
+@dataclass(slots=True)
+class Stack:
+    """The parts that the server process starts, watches and stops."""
+
+    settings: ServeSettings
+    repository: Repository
+    loader: Loader
+    core: Core
+    v2: V2Routes
+    front: Front
+    app: Starlette
+    pool: ThreadPoolExecutor
+
+    def drain(self) -> None:
+        """Lame duck: readiness says no, and every answer asks its client to connect elsewhere."""
+        self.v2.draining = self.front.draining = True
+
+
+def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry]) -> Stack:
+    """Everything between a socket and a model.
+
+    Hot:  Http1 -> Front -> Core -> wire.v2 -> Model -> Batcher, Dispatch -> Session -> Engine, and back.
+    Slow: Http1 -> Starlette -> V2Routes, or asgi.Endpoint -> Core as above.
+    """
+    settings = resolved.settings
+    # engines release the GIL: one thread a core computes, one more loads
+    pool = ThreadPoolExecutor((os.cpu_count() or 1) + 1, thread_name_prefix="gantline")
+    repository = Repository(entries, settings.default)
+    loader = Loader(repository, resolved, pool)
+    core = Core(repository, settings.max_body_bytes, pool)
+    v2 = V2Routes(repository, loader, core, settings)
+    handlers: dict[bytes, Handler] = {}
+    routes: list[BaseRoute] = [*v2.routes()]
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _unmatched})
+    front = Front(settings, core.infer, repository.routes, handlers)
+    return Stack(settings, repository, loader, core, v2, front, app, pool)
+
+
+async def _unmatched(request: Request, error: Exception) -> Response:
+    """404 and 405 in the V2 face's shape."""
+    assert isinstance(error, HTTPException)
+    return Response(
+        dump_json({"error": error.detail}), error.status_code, headers=error.headers, media_type="application/json"
+    )

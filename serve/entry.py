@@ -1,0 +1,19 @@
+"""Entry: one model version that was found where the server was told to look, not yet loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gantline.package import Package
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """`problem` says why it cannot be served (then `package` is None); `config` is Triton's, where there is one."""
+
+    name: str
+    version: str
+    package: Package | None
+    config: Any = None
+    problem: str = ""

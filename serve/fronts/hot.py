@@ -1,0 +1,198 @@
+"""Front and Exchange: what all hot connections share, and one request on one of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from gantline.settings import ServeSettings
+from gantline.wire.v2 import dump_json
+
+from ..exchange import Handler, Head, Headers
+from ..statuses import JSON
+
+if TYPE_CHECKING:
+    from .http1 import Http1
+
+_log = logging.getLogger("gantline.http")
+_access = logging.getLogger("uvicorn.access")
+_JOIN_UP_TO = 64 << 10  # bytes; a larger body is written by itself instead of being copied
+
+
+class _NoEvent:
+    def set(self) -> None:
+        """The parent wakes its own cycles this way; an Exchange does not sleep."""
+
+
+_NO_EVENT = _NoEvent()
+
+
+class Front:
+    """What the connections of one server share: the table of hot paths, the limits, the headers of every answer."""
+
+    def __init__(
+        self, settings: ServeSettings, infer: Handler, infer_paths: Mapping[bytes, Any], handlers: dict[bytes, Handler]
+    ) -> None:
+        self.infer = infer
+        self.infer_paths = infer_paths
+        self.handlers = handlers
+        self.max_body_bytes = settings.max_body_bytes
+        self.max_header_bytes = settings.max_header_bytes
+        self.max_connections = settings.max_connections
+        self.keep_alive_s = settings.keep_alive_s
+        self.header_timeout_s = settings.header_timeout_s
+        self.body_timeout_s = settings.body_timeout_s
+        self.request_timeout_s = settings.request_timeout_s
+        self.access_log = settings.access_log
+        self.draining = False
+        self._common_for: object = None
+        self._common = b""
+        self._ok_json = b""
+
+    def handler(self, path: bytes) -> Handler | None:
+        """Who answers a POST to this raw path, or None for the slow road."""
+        return self.infer if path in self.infer_paths else self.handlers.get(path)
+
+    def ok_json(self, common: list[tuple[bytes, bytes]]) -> bytes:
+        """The head of a 200 JSON answer up to the content length."""
+        if common is not self._common_for:  # uvicorn makes a new list each second, with a new date
+            self._common_for = common
+            self._common = b"".join(b"%s: %s\r\n" % pair for pair in common)
+            self._ok_json = b"HTTP/1.1 200 OK\r\n" + self._common + b"%s: %s\r\ncontent-length: " % JSON
+        return self._ok_json
+
+    def head(self, status: int, headers: Headers, common: list[tuple[bytes, bytes]]) -> bytes:
+        """An answer's head, without the empty line at its end."""
+        self.ok_json(common)
+        phrase = _PHRASES.get(status, b"")
+        return b"HTTP/1.1 %d %s\r\n%s%s" % (status, phrase, self._common, b"".join(b"%s: %s\r\n" % h for h in headers))
+
+    def error_body(self, message: str) -> bytes:
+        """A refusal's body, for what never reached a handler."""
+        return dump_json({"error": message})
+
+
+_PHRASES = {s.value: s.phrase.encode() for s in HTTPStatus}
+
+
+class Exchange:
+    """One hot request and its answer (see serve.exchange.Responder). Has what uvicorn's protocol looks at in a cycle."""
+
+    __slots__ = (
+        "_close_callback", "chunked", "disconnected", "expect", "handler", "head", "http_version",
+        "keep_alive", "message_event", "parts", "protocol", "response_complete", "response_started", "whole",
+    )  # fmt: skip
+
+    def __init__(self, protocol: Http1, handler: Handler, head: Head, keep_alive: bool, http_version: str) -> None:
+        self.protocol = protocol
+        self.handler = handler
+        self.head = head
+        self.keep_alive = keep_alive
+        self.http_version = http_version
+        self.parts: list[bytes] = []
+        self.whole = False  # the request's last byte has come
+        self.expect = False
+        self.disconnected = False
+        self.response_started = False
+        self.response_complete = False
+        self.chunked = False
+        self.message_event: Any = _NO_EVENT
+        self._close_callback: Callable[[], None] | None = None
+
+    def run(self) -> None:
+        """Hand the whole request to its handler."""
+        parts = self.parts
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        self.parts = []
+        try:
+            self.handler(self.head, body, self)
+        except Exception:
+            # handlers must not raise; one that does must not leave its client waiting for ever
+            _log.exception("%s %s", self.head.method.decode(), self.head.path.decode("latin-1"))
+            if self.response_started:
+                self.abort()
+            else:
+                self.send(500, [JSON], self.protocol.front.error_body("internal error; see the server's log"))
+
+    def lost(self) -> None:
+        """The client has left."""
+        self.disconnected = True
+        callback, self._close_callback = self._close_callback, None
+        if callback is not None and not self.response_complete:
+            callback()
+
+    # -- Responder
+
+    @property
+    def closed(self) -> bool:
+        return self.disconnected
+
+    def send(self, status: int, headers: Headers, body: bytes) -> None:
+        if self.response_complete or self.disconnected:
+            return
+        self.response_complete = True
+        protocol = self.protocol
+        front, transport = protocol.front, protocol.transport
+        common = protocol.server_state.default_headers
+        keep = self.keep_alive and not front.draining
+        if status == 200 and keep and len(headers) == 1 and headers[0] is JSON:
+            head = b"%s%d\r\n\r\n" % (front.ok_json(common), len(body))
+        else:
+            close = b"" if keep else b"connection: close\r\n"
+            head = b"%scontent-length: %d\r\n%s\r\n" % (front.head(status, headers, common), len(body), close)
+        if len(body) <= _JOIN_UP_TO:
+            transport.write(head + body)
+        else:
+            transport.write(head)
+            transport.write(body)
+        self._finish(status, keep)
+
+    def start(self, status: int, headers: Headers) -> None:
+        if self.response_complete or self.disconnected:
+            return
+        self.response_started = True
+        self.chunked = self.http_version != "1.0"
+        if not self.chunked or self.protocol.front.draining:
+            self.keep_alive = False
+        extra = b"transfer-encoding: chunked\r\n" if self.chunked else b""
+        close = b"" if self.keep_alive else b"connection: close\r\n"
+        head = self.protocol.front.head(status, headers, self.protocol.server_state.default_headers)
+        self.protocol.transport.write(b"%s%s%s\r\n" % (head, extra, close))
+
+    def chunk(self, data: bytes) -> None:
+        if data and not self.response_complete and not self.disconnected:
+            self.protocol.since = self.protocol.loop.time()
+            self.protocol.transport.write(b"%x\r\n%s\r\n" % (len(data), data) if self.chunked else data)
+
+    def end(self) -> None:
+        if self.response_complete or self.disconnected:
+            return
+        self.response_complete = True
+        if self.chunked:
+            self.protocol.transport.write(b"0\r\n\r\n")
+        self._finish(200, self.keep_alive)
+
+    def abort(self) -> None:
+        self.response_complete = True
+        self.protocol.transport.abort()
+
+    async def drain(self) -> None:
+        await self.protocol.flow.drain()
+
+    def on_close(self, callback: Callable[[], None]) -> None:
+        if self.disconnected:
+            callback()
+        else:
+            self._close_callback = callback
+
+    def _finish(self, status: int, keep: bool) -> None:
+        protocol = self.protocol
+        if protocol.front.access_log:
+            client = "%s:%d" % self.head.client if self.head.client else "-"
+            path = self.head.path.decode("latin-1")
+            _access.info('%s - "%s %s HTTP/%s" %d', client, "POST", path, self.http_version, status)
+        if not keep:
+            protocol.transport.close()
+        protocol.answered()

@@ -1,0 +1,114 @@
+"""Loader: brings entries to life and lets them go. The slow part runs on a thread, the change on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import Executor
+
+from gantline.accelerators.engine import EngineOptions
+from gantline.accelerators.session import Session, rows_are_independent
+
+from gantline.errors import BadArtefact, GantlineError, UsageError
+from gantline.settings import ModelSettings, Resolved, ServeSettings
+
+from .entry import Entry
+from .model import Model
+from .repository import LOADING, UNAVAILABLE, UNLOADING, Repository, Slot
+
+DEFAULT_MAX_ROWS = 64  # for a model file that says nothing and whose rows turn out independent
+_log = logging.getLogger("gantline.loader")
+
+
+class Loader:
+    """Loads and unloads the models of one repository."""
+
+    def __init__(self, repository: Repository, resolved: Resolved[ServeSettings], pool: Executor) -> None:
+        self.repository = repository
+        self.resolved = resolved
+        self._pool = pool
+
+    async def load_all(self, progress: Callable[[int, int, Slot], None] | None = None) -> list[Slot]:
+        """Load everything known, in order; those that failed are returned, with their reason, and the rest serves."""
+        slots = [s for s in self.repository.slots() if s.model is None]
+        for i, slot in enumerate(slots):
+            try:
+                await self.load(slot)
+            except GantlineError as e:
+                _log.error("model '%s' version %s: %s", slot.entry.name, slot.entry.version, e)
+            if progress is not None:
+                progress(i + 1, len(slots), slot)
+        self.repository.ready = True
+        return [s for s in slots if s.model is None]
+
+    async def load(self, slot: Slot) -> Model:
+        """Load one version beside the old one, warm it up, then put it in its place. GantlineError if it fails.
+
+        A version that was serving goes on serving when its successor fails.
+        """
+        entry = slot.entry
+        if slot.model is None:
+            slot.state, slot.reason = LOADING, ""
+        try:
+            session, rows, settings = await asyncio.get_running_loop().run_in_executor(self._pool, self._open, entry)
+        except Exception as e:
+            if slot.model is None:
+                slot.state, slot.reason = UNAVAILABLE, str(e)
+            if isinstance(e, GantlineError):
+                raise
+            _log.exception("model '%s': load failed", entry.name)
+            raise BadArtefact(f"model '{entry.name}' cannot be loaded: {type(e).__name__}: {e}") from e
+        model = Model(session, entry.name, entry.version, rows, settings.max_queue_rows, self._pool)
+        old = self.repository.publish(slot, model)
+        if old is not None:
+            await self._let_go(old)
+        return model
+
+    async def unload(self, slot: Slot) -> None:
+        """Take a version out of service; what it has accepted is answered first."""
+        if slot.model is None:
+            return
+        model = self.repository.publish(slot, None, "unloaded")
+        slot.state = UNLOADING
+        assert model is not None
+        await self._let_go(model)
+        slot.state = UNAVAILABLE
+
+    async def close(self) -> None:
+        """Unload everything."""
+        for slot in list(self.repository.slots()):
+            await self.unload(slot)
+
+    async def _let_go(self, model: Model) -> None:
+        await model.dispatch.drain()
+        await asyncio.get_running_loop().run_in_executor(self._pool, model.session.close)
+
+    def _open(self, entry: Entry) -> tuple[Session, int, ModelSettings]:
+        if entry.package is None:
+            raise BadArtefact(entry.problem or f"model '{entry.name}' has no package")
+        package = entry.package
+        said = package.manifest.batching.max_batch_size
+        pbtxt = {"max_batch_size": entry.config.max_batch_size} if entry.config is not None else {}
+        settings = self.resolved.model(entry.name, {"max_batch_size": said} if said else {}, pbtxt).settings
+        server = self.resolved.settings
+        script = package.manifest.script
+        if server.no_pickle and script is not None and script.pickles:
+            raise UsageError(
+                f"model '{entry.name}': its script unpickles {script.pickles[0]}; --no-pickle refuses that"
+            )
+        options = EngineOptions(
+            threads=settings.threads, timeout_s=settings.timeout_s, memory_limit=settings.memory_limit,
+            allow_pickle=not server.no_pickle,
+        )  # fmt: skip
+        session = Session.open(package, options)
+        try:
+            session.warm_up()
+            rows = settings.max_batch_size
+            known = package.digest is not None or entry.config is not None
+            if not rows and not known and rows_are_independent(session):
+                rows = DEFAULT_MAX_ROWS
+        except GantlineError:
+            session.close()
+            raise
+        return session, rows, settings

@@ -1,0 +1,128 @@
+"""Server: one serving process, from sockets bound to exit code. The signals are ours."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import uvicorn
+
+from gantline.errors import UsageError
+from gantline.settings import ServeSettings
+
+from ..app import Stack
+from ..fronts.http1 import Http1
+from ..repository import Slot
+
+_log = logging.getLogger("gantline.server")
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server with our front, our signals and our way to stop.
+
+    SIGTERM or SIGINT: readiness goes 503, answers say `Connection: close`, the listener stays open for `drain_s` and
+    then closes, accepted requests are finished (for `shutdown_s` at most), exit 0. A second signal stops at once.
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        settings = stack.settings
+        tls: dict[str, Any] = {}
+        if settings.tls_certificate:
+            tls = {"ssl_certfile": settings.tls_certificate, "ssl_keyfile": settings.tls_key}
+        config = uvicorn.Config(
+            stack.app,
+            http=functools.partial(Http1, stack.front),  # type: ignore[arg-type]  # called as the class would be
+            loop="auto",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=settings.access_log,
+            server_header=False,
+            timeout_graceful_shutdown=int(settings.shutdown_s) or None,
+            backlog=2048,
+            **tls,
+        )
+        super().__init__(config)
+        self.stack = stack
+        self._ticks = 0
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """uvicorn would raise the signal again after a clean stop, and so exit with 143."""
+        loop = asyncio.get_running_loop()
+        for one in (signal.SIGTERM, signal.SIGINT):
+            try:
+                loop.add_signal_handler(one, self.stop)
+            except NotImplementedError:  # Windows
+                signal.signal(one, lambda *_: loop.call_soon_threadsafe(self.stop))
+        yield
+
+    def stop(self) -> None:
+        """Begin to stop; called again, stop at once."""
+        if self.stack.front.draining:
+            self.should_exit = self.force_exit = True
+            return
+        _log.info("stopping: finishing what was accepted")
+        self.stack.drain()
+        asyncio.get_running_loop().call_later(self.stack.settings.drain_s, self._leave)
+
+    def _leave(self) -> None:
+        self.should_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % 10 == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                connection.check(now)  # type: ignore[union-attr]  # all connections are Http1
+        return await super().on_tick(counter)
+
+
+def bind(settings: ServeSettings) -> socket.socket:
+    """The HTTP listener. UsageError says why the address cannot be had."""
+    host, port = settings.host, settings.http_port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host.strip("[]"), port))
+        listener.listen(2048)
+    except OSError as e:
+        listener.close()
+        raise UsageError(f"cannot listen on {host}:{port}: {e.strerror}; choose another --http-port or --host") from e
+    listener.setblocking(False)
+    return listener
+
+
+async def run(
+    build: Callable[[], Stack],
+    listener: socket.socket,
+    progress: Callable[[int, int, Slot], None] | None,
+    ready: Callable[[Stack, list[Slot]], None],
+) -> None:
+    """Serve until told to stop. `ready` is called when every model has been tried and warmed up."""
+    stack = build()
+    server = Server(stack)
+    try:
+        # health answers from the start; readiness comes with the models
+        serving = asyncio.ensure_future(server.serve(sockets=[listener]))
+        loading = asyncio.ensure_future(stack.loader.load_all(progress))
+        await asyncio.wait((serving, loading), return_when=asyncio.FIRST_COMPLETED)
+        if loading.done():
+            try:
+                ready(stack, loading.result())
+            except BaseException:
+                server.should_exit = True
+                await serving
+                raise
+        else:
+            loading.cancel()
+        await serving
+    finally:
+        await stack.loader.close()
+        stack.pool.shutdown(wait=False, cancel_futures=True)

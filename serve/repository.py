@@ -1,0 +1,121 @@
+"""Repository: the models that this server knows, loaded or not, and the table from path to loaded model."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from gantline.errors import GantlineError, NotFound, Unavailable
+
+from .entry import Entry
+from .model import Model
+
+READY, UNAVAILABLE, LOADING, UNLOADING = "READY", "UNAVAILABLE", "LOADING", "UNLOADING"
+_log = logging.getLogger("gantline.repository")
+
+
+@dataclass(slots=True)
+class Slot:
+    """One model version that is known: where it lies, what state it is in, and the loaded model when it is ready."""
+
+    entry: Entry
+    state: str = UNAVAILABLE
+    reason: str = ""
+    model: Model | None = None
+
+
+class Repository:
+    """Name and version to model. Changed on the event loop only; lookups never see a model half loaded."""
+
+    def __init__(self, entries: list[Entry], default: str = "") -> None:
+        self._slots: dict[str, dict[str, Slot]] = {}
+        self.default = default
+        self._paths: dict[str, list[bytes]] = {}
+        self.routes: dict[bytes, Model] = {}  # raw path of .../infer -> model, the hot front's whole lookup
+        self.ready = False  # every model that was to be loaded has been tried
+        self.listeners: list[Callable[[], None]] = []  # called after routes have changed
+        for entry in entries:
+            self.add(entry)
+
+    def add(self, entry: Entry) -> Slot:
+        """Make a model known (unloaded), in place of what had its name and version."""
+        versions = self._slots.setdefault(entry.name, {})
+        slot = versions.get(entry.version)
+        if slot is None or slot.model is None:
+            slot = versions[entry.version] = Slot(entry, reason=entry.problem or "")
+        else:
+            slot.entry = entry
+        return slot
+
+    def slots(self, name: str | None = None) -> Iterator[Slot]:
+        """Known versions, of one model or of all, in order of name and version."""
+        for key in sorted(self._slots) if name is None else [name] if name in self._slots else []:
+            yield from (s for _, s in sorted(self._slots[key].items(), key=lambda kv: int(kv[0])))
+
+    def names(self) -> list[str]:
+        return sorted(self._slots)
+
+    def publish(self, slot: Slot, model: Model | None, reason: str = "") -> Model | None:
+        """Put a loaded model (or None) in place, at once for all requests to come; the one it replaces, to be drained."""
+        old, slot.model = slot.model, model
+        slot.state, slot.reason = (READY if model else UNAVAILABLE), reason
+        self._reroute(slot.entry.name)
+        return old
+
+    def find(self, name: str, version: str = "") -> Model:
+        """The loaded model: the version asked for, or the highest. NotFound or Unavailable otherwise."""
+        versions = self._slots.get(name)
+        if versions is None:
+            raise NotFound(f"Request for unknown model: '{name}' is not found")
+        if version:
+            slot = versions.get(version)
+            if slot is None:
+                raise NotFound(f"Request for unknown model: '{name}' version {version} is not found")
+            slots = [slot]
+        else:
+            slots = sorted(versions.values(), key=lambda s: int(s.entry.version), reverse=True)
+        for slot in slots:
+            if slot.model is not None:
+                return slot.model
+        reason = next((s.reason for s in slots if s.reason), "it was unloaded")
+        raise Unavailable(f"model '{name}' is not ready: {reason}")
+
+    def versions(self, name: str) -> list[str]:
+        """The loaded versions of a model."""
+        return [s.entry.version for s in self.slots(name) if s.model is not None]
+
+    def default_model(self) -> Model | None:
+        """The model that `/` and `/score` mean: the one named by --default, or the only one."""
+        name = self.default or (next(iter(self._slots)) if len(self._slots) == 1 else "")
+        try:
+            return self.find(name) if name else None
+        except GantlineError:
+            return None
+
+    def resolve(self, path: bytes) -> Model:
+        """The model of a .../infer path that is not in `routes`: unusual quoting, or an error to explain."""
+        found = self.routes.get(path)
+        if found is not None:
+            return found
+        parts = [unquote(p) for p in path.decode("ascii", "replace").strip("/").split("/")]
+        if len(parts) == 4 and parts[:2] == ["v2", "models"]:
+            return self.find(parts[2])
+        if len(parts) == 6 and parts[:2] == ["v2", "models"] and parts[3] == "versions":
+            return self.find(parts[2], parts[4])
+        raise NotFound("Not Found")
+
+    def _reroute(self, name: str) -> None:
+        base = f"/v2/models/{quote(name)}"
+        paths: dict[bytes, Model] = {}
+        for slot in self.slots(name):
+            if slot.model is not None:
+                paths[f"{base}/infer".encode()] = slot.model  # the highest version comes last
+                paths[f"{base}/versions/{slot.entry.version}/infer".encode()] = slot.model
+        for path in self._paths.get(name, ()):
+            del self.routes[path]
+        self._paths[name] = list(paths)
+        self.routes.update(paths)
+        for listener in self.listeners:
+            listener()

@@ -1,0 +1,206 @@
+"""The V2 face beside infer: health, metadata, config, statistics, repository (wire contract: Triton's HTTP server)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+import gantline
+from gantline.errors import BadRequest, GantlineError, NotFound, Unsupported
+from gantline.settings import ServeSettings
+from gantline.wire.v2 import dump_json, parse_json
+
+from ..core import Core
+from ..fronts.asgi import Endpoint, read_body
+from ..loader import Loader
+from ..model import Model
+from ..repository import Repository
+from ..statuses import v2_error
+
+# only what works is advertised
+EXTENSIONS = (
+    "classification",
+    "model_repository",
+    "model_repository(unload_dependents)",
+    "model_configuration",
+    "binary_tensor_data",
+    "parameters",
+    "statistics",
+)
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+class V2Routes:
+    """Endpoints over a repository and its loader."""
+
+    def __init__(self, repository: Repository, loader: Loader, core: Core, settings: ServeSettings) -> None:
+        self.repository = repository
+        self.loader = loader
+        self.core = core
+        self.settings = settings
+        self.draining = False
+
+    def routes(self) -> list[Route]:
+        """The whole table; a version segment is digits, so that others fall through to 404 as Triton's do."""
+        get, post = self._get, self._post
+        model, version = "/v2/models/{name}", "/v2/models/{name}/versions/{version:int}"
+        infer = Endpoint(self.core.infer, self.settings.max_body_bytes)
+        table = [
+            get("/v2", self.server_metadata),
+            get("/v2/", self.server_metadata),
+            get("/v2/health/live", self.live),
+            get("/v2/health/ready", self.ready),
+            get("/v2/models/stats", self.statistics),
+            post("/v2/repository/index", self.index),
+            post("/v2/repository/models/{name}/load", self.load),
+            post("/v2/repository/models/{name}/unload", self.unload),
+        ]
+        for base in (model, version):
+            table += [
+                get(base, self.metadata),
+                get(base + "/ready", self.model_ready),
+                get(base + "/config", self.config),
+                get(base + "/stats", self.statistics),
+                Route(base + "/infer", infer, methods=["POST"]),
+            ]
+        return table
+
+    # -- server
+
+    async def server_metadata(self, request: Request) -> Response:
+        return _json({"name": "gantline", "version": gantline.__version__, "extensions": list(EXTENSIONS)})
+
+    async def live(self, request: Request) -> Response:
+        return Response(status_code=200, media_type="text/plain")
+
+    async def ready(self, request: Request) -> Response:
+        ready = self.repository.ready and not self.draining
+        return Response(status_code=200 if ready else 503, media_type="text/plain")
+
+    # -- models
+
+    async def metadata(self, request: Request) -> Response:
+        model = self._model(request)
+        manifest = model.session.package.manifest
+        out: dict[str, Any] = {
+            "name": model.name,
+            "versions": self.repository.versions(model.name),
+            "platform": {"onnx": "onnxruntime_onnx", "torch": "pytorch_libtorch"}.get(manifest.engine, manifest.engine),
+            "inputs": [_tensor(t.name, t.datatype, t.shape) for t in model.signature.inputs],
+            "outputs": [_tensor(t.name, t.datatype, t.shape) for t in model.signature.outputs],
+        }
+        parameters = {"package_digest": model.session.package.digest} if model.session.package.digest else {}
+        if manifest.parity is not None and manifest.parity.loosened:
+            parameters["parity_loosened"] = "; ".join(manifest.parity.loosened)
+        if parameters:
+            out["parameters"] = parameters
+        return _json(out)
+
+    async def model_ready(self, request: Request) -> Response:
+        try:
+            self._model(request)
+        except NotFound:
+            raise
+        except GantlineError as e:
+            return _json({"error": e.message}, 400)  # as Triton answers a version that is not ready
+        return Response(status_code=200, media_type="text/plain")
+
+    async def config(self, request: Request) -> Response:
+        from ..model_config import config_json  # protobuf is needed only here
+
+        model = self._model(request)
+        slot = next(s for s in self.repository.slots(model.name) if s.model is model)
+        return _json(config_json(model.session.package, model.signature, model.max_rows, slot.entry.config))
+
+    async def statistics(self, request: Request) -> Response:
+        if "name" in request.path_params:
+            model = self._model(request)
+            wanted = request.path_params.get("version")
+            models = [
+                s.model for s in self.repository.slots(model.name) if s.model and (not wanted or s.model is model)
+            ]
+        else:
+            models = [s.model for s in self.repository.slots() if s.model]
+        return _json({"model_stats": [m.statistics.to_json(m.name, m.version) for m in models]})
+
+    # -- repository
+
+    async def index(self, request: Request) -> Response:
+        only_ready = bool((await self._document(request)).get("ready", False))
+        rows = []
+        for slot in self.repository.slots():
+            if only_ready and slot.model is None:
+                continue
+            row = {"name": slot.entry.name}
+            if slot.model is not None or slot.reason:
+                row |= {"version": slot.entry.version, "state": slot.state, "reason": slot.reason}
+            rows.append(row)
+        return _json(rows)
+
+    async def load(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        parameters = (await self._document(request)).get("parameters") or {}
+        if parameters:
+            raise Unsupported(f"load of '{name}': parameter {next(iter(parameters))!r} is not supported; send none")
+        slots = list(self.repository.slots(name))
+        if not slots:
+            raise NotFound(f"failed to load '{name}', it is not in the repository")
+        for slot in slots:
+            try:
+                await self.loader.load(slot)
+            except GantlineError as e:
+                return _json({"error": f"failed to load '{name}', {e.message}"}, 500)
+        return Response(status_code=200)
+
+    async def unload(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        await self._document(request)
+        slots = list(self.repository.slots(name))
+        if not slots:
+            raise NotFound(f"failed to unload '{name}', it is not in the repository")
+        for slot in slots:
+            await self.loader.unload(slot)
+        return Response(status_code=200)
+
+    # -- how each endpoint is called
+
+    def _get(self, path: str, answer: Answer) -> Route:
+        return Route(path, self._guarded(answer), methods=["GET"])
+
+    def _post(self, path: str, answer: Answer) -> Route:
+        return Route(path, self._guarded(answer), methods=["POST"])
+
+    def _guarded(self, answer: Answer) -> Answer:
+        async def endpoint(request: Request) -> Response:
+            try:
+                return await answer(request)
+            except GantlineError as e:
+                status, body = v2_error(e)
+                return Response(body, status, media_type="application/json")
+            except ClientDisconnect:
+                return Response(status_code=400)  # nobody reads it
+
+        return endpoint
+
+    def _model(self, request: Request) -> Model:
+        version = request.path_params.get("version")
+        return self.repository.find(request.path_params["name"], "" if version is None else str(version))
+
+    async def _document(self, request: Request) -> dict[str, Any]:
+        body = await read_body(request, self.settings.max_body_bytes)
+        document = parse_json(body) if body.strip() else {}
+        if not isinstance(document, dict):
+            raise BadRequest("the body must be a JSON object, or empty")
+        return document
+
+
+def _tensor(name: str, datatype: str, shape: tuple[int, ...]) -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": list(shape)}
+
+
+def _json(tree: Any, status: int = 200) -> Response:
+    return Response(dump_json(tree), status, media_type="application/json")

@@ -1,0 +1,43 @@
+"""The HTTP edge's one table from error to status, and V2's error body."""
+
+from __future__ import annotations
+
+import logging
+
+from gantline.errors import (
+    BadArtefact,
+    BadRequest,
+    DeadlineExceeded,
+    GantlineError,
+    NotFound,
+    TooLarge,
+    Unavailable,
+    Unsupported,
+)
+from gantline.wire.v2 import dump_json
+
+# the first row that fits decides
+TABLE: tuple[tuple[type[GantlineError], int], ...] = (
+    (TooLarge, 413),
+    (BadRequest, 400),
+    (NotFound, 404),
+    (Unavailable, 503),
+    (Unsupported, 501),
+    (DeadlineExceeded, 504),
+    (BadArtefact, 500),
+)
+JSON = (b"content-type", b"application/json")
+_log = logging.getLogger("gantline.serve")
+
+
+def status_of(error: GantlineError) -> int:
+    """The HTTP status for an error; 500 for what is the server's or the model's fault."""
+    return next((status for kind, status in TABLE if isinstance(error, kind)), 500)
+
+
+def v2_error(error: GantlineError) -> tuple[int, bytes]:
+    """Status and body as the V2 face gives them."""
+    status = status_of(error)
+    if status >= 500:
+        _log.warning("%s", error.message)
+    return status, dump_json({"error": error.message})
