@@ -1,0 +1,54 @@
+# Every target makes .venv by itself, and installs again when pyproject.toml or the lock changes.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+# Where a CPU build of torch is; empty: where pip itself looks.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+.PHONY: help install demo test test-slow check fix bench docs lock clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+install: $(INSTALLED) $(if $(TORCH),.venv/.torch)  ## make .venv; with TORCH=1 also a CPU build of torch
+
+$(INSTALLED): pyproject.toml requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Gantline needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock setuptools
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --no-build-isolation --editable '.[dev]'
+	touch $@
+
+.venv/.torch: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) '.[torch]'
+	touch $@
+
+demo: install  ## train, package, serve and score real models; under two minutes
+	$(BIN)/gantline demo
+
+test: install  ## the tests, without those that take long
+	$(BIN)/python -m pytest -q -m "not slow and not oracle"
+
+test-slow: install  ## the tests that take long, and those against other products
+	$(BIN)/python -m pytest -q -m "slow or oracle"
+
+check: install  ## lint, types, import direction, wheel, links
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/python -m pytest -q tests/project -m "not readme"
+
+fix: install  ## let ruff repair what it can
+	$(BIN)/ruff check --fix .
+
+bench: install  ## every figure of benchmarks/results, made again here
+	$(BIN)/python benchmarks/run.py
+
+docs: install  ## write docs/cli/ from the commands' --help
+	$(BIN)/python scripts/help_pages.py
+
+lock: install  ## resolve pyproject.toml afresh into requirements.lock
+	$(BIN)/python scripts/lock.py
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
