@@ -13,6 +13,7 @@ from gantline.accelerators.session import Session, rows_are_independent
 from gantline.errors import BadArtefact, GantlineError, UsageError
 from gantline.settings import ModelSettings, Resolved, ServeSettings
 
+from .configured import open_session
 from .entry import Entry
 from .model import Model
 from .repository import LOADING, UNAVAILABLE, UNLOADING, Repository, Slot
@@ -101,7 +102,7 @@ class Loader:
             threads=settings.threads, timeout_s=settings.timeout_s, memory_limit=settings.memory_limit,
             allow_pickle=not server.no_pickle,
         )  # fmt: skip
-        session = Session.open(package, options)
+        session = open_session(package, options, entry.config)
         try:
             session.warm_up()
             rows = settings.max_batch_size

@@ -1,0 +1,120 @@
+"""Configured: an engine under a config.pbtxt, with the names, dims, labels and reshapes that the file declares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gantline.accelerators.engine import Engine, EngineOptions, load_engine
+from gantline.accelerators.session import Session
+
+from gantline.errors import BadArtefact
+from gantline.package import Package
+from gantline.signature import Signature, TensorSpec
+from gantline.tensors import Array
+
+from .model_config import ModelConfig, TensorConfig
+
+Shape = tuple[int, ...]
+
+
+class Configured:
+    """The engine with the signature that config.pbtxt declares; BadArtefact (file and tensor) if the two differ."""
+
+    def __init__(self, engine: Engine, config: ModelConfig) -> None:
+        self._engine = engine
+        self._before: dict[str, tuple[Shape, Shape]] = {}  # input -> shape as declared, shape as the program has it
+        self._after: dict[str, tuple[Shape, Shape]] = {}
+        actual = engine.signature
+        self.signature = Signature(
+            _declared(config, "input", config.inputs, actual.inputs, self._before),
+            _declared(config, "output", config.outputs, actual.outputs, self._after),
+        )
+
+    def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        if self._before:
+            inputs = {n: reshaped(a, *self._before[n]) if n in self._before else a for n, a in inputs.items()}
+        found = self._engine.run(inputs, outputs)
+        if self._after:
+            found = [
+                reshaped(a, *reversed(self._after[n])) if n in self._after else a
+                for n, a in zip(outputs, found, strict=True)
+            ]
+        return found
+
+    def close(self) -> None:
+        self._engine.close()
+
+
+def open_session(package: Package, options: EngineOptions, config: ModelConfig | None) -> Session:
+    """The package's session, under its config.pbtxt if it has one. BadArtefact if that does not fit the model."""
+    engine = load_engine(package, options)
+    if config is None:
+        return Session(package, engine)
+    try:
+        return Session(package, Configured(engine, config))
+    except BadArtefact:
+        engine.close()
+        raise
+
+
+def reshaped(array: Array, found: Shape, wanted: Shape) -> Array:
+    """The array, which fits `found`, in shape `wanted`; free dimensions are carried over in their order."""
+    free = iter([size for size, d in zip(array.shape, found, strict=True) if d < 0])
+    return array.reshape([next(free) if d < 0 else d for d in wanted])
+
+
+def _declared(
+    config: ModelConfig, kind: str, said: tuple[TensorConfig, ...], actual: tuple[TensorSpec, ...],
+    reshapes: dict[str, tuple[Shape, Shape]],
+) -> tuple[TensorSpec, ...]:  # fmt: skip
+    if config.max_batch_size:
+        for spec in actual:
+            if spec.shape[:1] != (-1,) and (not said or any(t.name == spec.name for t in said)):
+                raise BadArtefact(
+                    f"{config.path}: max_batch_size is {config.max_batch_size}, but the model's {kind} '{spec.name}' "
+                    f"{list(spec.shape)} has no free first dimension; set max_batch_size: 0 and dims in full"
+                )
+    if not said:
+        return actual
+    known = {spec.name: spec for spec in actual}
+    for tensor in said:
+        if tensor.name not in known:
+            raise BadArtefact(f"{config.path}: {kind} '{tensor.name}' is not the model's; it has {_names(known)}")
+    missing = [s.name for s in actual if kind == "input" and not s.optional and s.name not in {t.name for t in said}]
+    if missing:
+        raise BadArtefact(f"{config.path}: the model's input '{missing[0]}' is missing; it takes {_names(known)}")
+    return tuple(_one(config, kind, t, known[t.name], reshapes) for t in said)
+
+
+def _one(
+    config: ModelConfig, kind: str, said: TensorConfig, actual: TensorSpec, reshapes: dict[str, tuple[Shape, Shape]]
+) -> TensorSpec:
+    where = f"{config.path}: {kind} '{said.name}'"
+    if said.datatype not in ("", actual.datatype):
+        raise BadArtefact(f"{where} has datatype {said.datatype}, the model has {actual.datatype}")
+    labels = config.labels(said) or actual.labels
+    if said.optional and not actual.optional:
+        raise BadArtefact(f"{where} is optional there, but the model needs it")
+    if not said.dims and said.reshape is None:
+        return TensorSpec(actual.name, actual.datatype, actual.shape, actual.optional, labels)
+    batch = (-1,) if config.max_batch_size else ()
+    outside = batch + said.dims
+    inside = batch + (said.dims if said.reshape is None else said.reshape)
+    if not _agree(inside, actual.shape):
+        hint = " (the batch dimension is not part of dims when max_batch_size > 0)" if batch else ""
+        raise BadArtefact(f"{where} has shape {list(inside)}, the model has {list(actual.shape)}{hint}")
+    if said.reshape is None:
+        narrow = tuple(a if d < 0 else d for d, a in zip(inside, actual.shape, strict=True))
+        return TensorSpec(actual.name, actual.datatype, narrow, actual.optional, labels)
+    if sum(d < 0 for d in outside) != sum(d < 0 for d in inside):
+        raise BadArtefact(f"{where}: dims {list(said.dims)} cannot be reshaped to {list(said.reshape)}")
+    reshapes[said.name] = (outside, inside)
+    return TensorSpec(actual.name, actual.datatype, outside, actual.optional, labels)
+
+
+def _agree(said: Shape, actual: Shape) -> bool:
+    return len(said) == len(actual) and all(a in (-1, d) or d < 0 for d, a in zip(said, actual, strict=True))
+
+
+def _names(known: Mapping[str, TensorSpec]) -> str:
+    return ", ".join(f"'{n}'" for n in known)

@@ -1,0 +1,231 @@
+"""ModelConfig: a Triton config.pbtxt as far as Gantline acts on it, and the same document as JSON for any model.
+
+Acted on: name, platform, backend, max_batch_size, input and output (datatypes, dims, reshape, optional, labels),
+version_policy and default_model_filename. Everything else that is set is listed in `ignored`, never dropped silently;
+what would change the answers (ensembles, sequence batching, batch inputs, other backends) is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gantline.errors import BadArtefact, Unsupported
+from gantline.package import Package
+from gantline.pb import message
+from gantline.signature import Signature, TensorSpec
+
+CONFIG = "config.pbtxt"
+ONNX_FILE = "model.onnx"
+PLATFORMS = {"onnx": "onnxruntime_onnx", "torch": "pytorch_libtorch"}
+BACKENDS = {"onnx": "onnxruntime", "torch": "pytorch"}
+_REFUSED = ("ensemble_scheduling", "sequence_batching", "batch_input", "batch_output")
+_USED = {
+    "name", "platform", "backend", "max_batch_size", "input", "output", "version_policy", "default_model_filename",
+}  # fmt: skip
+_USED_OF_TENSORS = {"name", "data_type", "dims", "reshape", "optional", "label_filename"}
+
+
+@dataclass(frozen=True, slots=True)
+class TensorConfig:
+    """One input or output as config.pbtxt has it. `dims` without the batch dimension where there is one.
+
+    `reshape` is the shape that the program itself sees, None for `dims`; `datatype` is empty when it is not said.
+    """
+
+    name: str
+    datatype: str
+    dims: tuple[int, ...]
+    reshape: tuple[int, ...] | None = None
+    optional: bool = False
+    label_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """One config.pbtxt. `message` is the whole of it, an inference.ModelConfig."""
+
+    path: Path
+    name: str
+    max_batch_size: int
+    inputs: tuple[TensorConfig, ...]
+    outputs: tuple[TensorConfig, ...]
+    model_file: str
+    message: Any
+    ignored: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, path: Path) -> ModelConfig:
+        """BadArtefact with file and line for what is not a config.pbtxt, Unsupported for what cannot be served."""
+        from google.protobuf import text_format  # type: ignore[import-untyped]
+
+        found = message("inference.ModelConfig")()
+        try:
+            text_format.Parse(path.read_bytes().decode(), found)
+        except text_format.ParseError as e:
+            line = f":{e.GetLine()}" if e.GetLine() is not None else ""
+            what = str(e).partition(" : ")[2] or str(e)
+            raise BadArtefact(f"{path}{line}: {' '.join(what.split())}") from e
+        except UnicodeDecodeError as e:
+            raise BadArtefact(f"{path}: byte {e.start} is not UTF-8; expected a config.pbtxt") from e
+        except OSError as e:
+            raise BadArtefact(f"{path}: cannot be read: {e.strerror}") from e
+        _refuse(found, path)
+        return cls(
+            path,
+            found.name,
+            found.max_batch_size,
+            tuple(_tensor(t) for t in found.input),
+            tuple(_tensor(t) for t in found.output),
+            found.default_model_filename or ONNX_FILE,
+            found,
+            tuple(_ignored(found)),
+        )
+
+    def versions(self, there: list[int]) -> list[int]:
+        """Which of the versions that are there (in ascending order) the version_policy serves."""
+        policy = self.message.version_policy
+        choice = policy.WhichOneof("policy_choice")
+        if choice == "all":
+            return there
+        if choice == "specific":
+            return [v for v in there if v in policy.specific.versions]
+        return latest(there, policy.latest.num_versions or 1)
+
+    def labels(self, tensor: TensorConfig) -> tuple[str, ...]:
+        """The class names of an output, from its label file beside config.pbtxt; BadArtefact if it cannot be read."""
+        if not tensor.label_file:
+            return ()
+        path = self.path.parent / tensor.label_file
+        try:
+            return tuple(path.read_text("utf-8").splitlines())
+        except (OSError, ValueError) as e:
+            raise BadArtefact(f"{self.path}: output '{tensor.name}': label file {path}: {e}") from e
+
+
+def latest(versions: list[int], count: int = 1) -> list[int]:
+    """The highest `count` of versions in ascending order: Triton's default policy."""
+    return versions[-count:]
+
+
+def config_json(package: Package, signature: Signature, max_rows: int, config: ModelConfig | None) -> dict[str, Any]:
+    """The model's configuration as GET .../config answers it; `max_rows` 0: requests are not stacked.
+
+    All keys in snake_case, defaults printed, 64-bit integers as numbers (Triton's core turns protobuf's strings back).
+    """
+    out = message("inference.ModelConfig")()
+    if config is not None:
+        out.CopyFrom(config.message)
+    engine = package.manifest.engine
+    out.name = package.name
+    out.platform = out.platform or PLATFORMS.get(engine, "")
+    out.backend = out.backend or BACKENDS.get(engine, engine)
+    out.default_model_filename = package.manifest.model
+    out.max_batch_size = max_rows
+    if max_rows and out.WhichOneof("scheduling_choice") is None:
+        out.dynamic_batching.SetInParent()
+    if out.version_policy.WhichOneof("policy_choice") is None:
+        out.version_policy.latest.num_versions = 1
+    if not out.instance_group:
+        out.instance_group.add(name=package.name, kind="KIND_CPU", count=1)
+    _describe(out.input, signature.inputs, bool(max_rows))
+    _describe(out.output, signature.outputs, bool(max_rows))
+    return _plain(out)
+
+
+def datatype_name(data_type: str) -> str:
+    """The V2 datatype of TYPE_FP32 and so on; empty for TYPE_INVALID, which says nothing."""
+    name = data_type.removeprefix("TYPE_")
+    return {"STRING": "BYTES", "INVALID": ""}.get(name, name)
+
+
+def _describe(fields: Any, specs: tuple[TensorSpec, ...], batched: bool) -> None:
+    said = {f.name: f.SerializeToString() for f in fields}
+    del fields[:]
+    for spec in specs:
+        field = fields.add(name=spec.name)
+        field.MergeFromString(said.get(spec.name, b""))
+        field.data_type = "TYPE_" + {"BYTES": "STRING"}.get(spec.datatype, spec.datatype)
+        field.dims[:] = spec.shape[1:] if batched else spec.shape
+        if spec.optional:
+            field.optional = True
+
+
+def _tensor(field: Any) -> TensorConfig:
+    names = field.DESCRIPTOR.fields_by_name["data_type"].enum_type.values_by_number
+    return TensorConfig(
+        field.name,
+        datatype_name(names[field.data_type].name),
+        tuple(field.dims),
+        tuple(field.reshape.shape) if field.HasField("reshape") else None,
+        getattr(field, "optional", False),
+        getattr(field, "label_filename", ""),
+    )
+
+
+def _refuse(found: Any, path: Path) -> None:
+    for key in _REFUSED:
+        there = found.HasField(key) if key.endswith("ing") else len(getattr(found, key))
+        if there:
+            raise Unsupported(f"{path}: {key} is not supported; the model cannot be served without it")
+    if found.backend not in ("", "onnxruntime") or found.platform not in ("", "onnxruntime_onnx"):
+        what = f"backend '{found.backend}'" if found.backend else f"platform '{found.platform}'"
+        raise Unsupported(f"{path}: {what} is not supported; a model repository may hold ONNX models (onnxruntime)")
+    if found.max_batch_size < 0:
+        raise BadArtefact(f"{path}: max_batch_size is {found.max_batch_size}, expected 0 or more")
+
+
+def _ignored(found: Any) -> Iterator[str]:
+    for field, value in found.ListFields():
+        key = field.name
+        if key in ("input", "output"):
+            for tensor in value:
+                more = (f.name for f, _ in tensor.ListFields() if f.name not in _USED_OF_TENSORS)
+                yield from (f"{key} '{tensor.name}' {name}" for name in more)
+        elif key == "dynamic_batching":
+            yield from (f"{key}.{f.name}" for f, _ in value.ListFields())
+        elif key == "instance_group":
+            yield from _ignored_instances(value)
+        elif key == "parameters":
+            yield from (f"parameters '{name}'" for name in sorted(value))
+        elif key not in _USED:
+            yield key
+
+
+def _ignored_instances(groups: Any) -> Iterator[str]:
+    for group in groups:
+        for field, value in group.ListFields():
+            if field.name == "kind":
+                name = field.enum_type.values_by_number[value].name
+                if name in ("KIND_AUTO", "KIND_CPU"):
+                    continue
+                yield f"instance_group.kind {name}"
+            elif not (field.name == "name" or (field.name == "count" and value == 1)):
+                yield f"instance_group.{field.name}"
+
+
+def _plain(found: Any) -> dict[str, Any]:
+    """A message as JSON values, with fields at their default, but without messages and oneofs that are not set."""
+    out: dict[str, Any] = {}
+    for field in found.DESCRIPTOR.fields:
+        if field.has_presence and not found.HasField(field.name):
+            continue
+        value = getattr(found, field.name)
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            whole = field.message_type.fields_by_name["value"].message_type is not None
+            out[field.name] = {str(k): _plain(value[k]) if whole else value[k] for k in sorted(value)}
+        elif field.is_repeated:
+            out[field.name] = [_value(field, v) for v in value]
+        else:
+            out[field.name] = _value(field, value)
+    return out
+
+
+def _value(field: Any, value: Any) -> Any:
+    if field.message_type is not None:
+        return _plain(value)
+    if field.enum_type is not None:
+        return field.enum_type.values_by_number[value].name
+    return value

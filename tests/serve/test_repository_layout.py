@@ -1,0 +1,154 @@
+"""What REFs hold: packages, bare models, Triton repositories, mixtures, and what is wrong with them."""
+
+from __future__ import annotations
+
+import builtins
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gantline.serve.entry import Entry
+from gantline.serve.repository_layout import find_entries
+
+from gantline.blobs import publish_directory
+from gantline.errors import BadArtefact, Unsupported, UsageError
+from gantline.manifest import Manifest
+from gantline.package import seal
+
+
+def _file(path: Path, text: str = "model") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def _package(path: Path, name: str) -> Path:
+    with publish_directory(path) as work:
+        _file(work / "model.onnx")
+        seal(work, Manifest(name=name, engine="onnx", model="model.onnx"), {})
+    return path
+
+
+def _shown(entries: list[Entry]) -> list[tuple[str, str, bool]]:
+    return [(e.name, e.version, not e.problem) for e in entries]
+
+
+def test_a_package_and_a_bare_file(tmp_path: Path) -> None:
+    package, bare = _package(tmp_path / "p.pkg", "iris"), _file(tmp_path / "digits v2.onnx")
+    entries = find_entries([str(package), str(bare)])
+    assert _shown(entries) == [("iris", "1", True), ("digits v2", "1", True)]
+    assert entries[0].package is not None and entries[0].package.digest is not None
+    assert entries[1].package is not None and entries[1].package.model_path == bare
+
+
+def test_a_directory_of_everything(tmp_path: Path) -> None:
+    _package(tmp_path / "p.pkg", "iris")
+    _file(tmp_path / "digits.onnx")
+    _file(tmp_path / "triton/1/model.onnx")
+    _file(tmp_path / "configured/3/other.onnx")
+    _file(tmp_path / "configured/config.pbtxt", 'default_model_filename: "other.onnx"')
+    _file(tmp_path / "README.md")
+    (tmp_path / "empty").mkdir()
+    _file(tmp_path / ".p.pkg.abc.tmp/manifest.json")  # a publication that is under way
+    assert _shown(find_entries([str(tmp_path)])) == [
+        ("configured", "3", True), ("digits", "1", True), ("iris", "1", True), ("triton", "1", True),
+    ]  # fmt: skip
+
+
+def test_triton_versions(tmp_path: Path) -> None:
+    for version in ("1", "2", "10", "010", "0", "v3", "old"):
+        _file(tmp_path / f"m/{version}/model.onnx")
+    _file(tmp_path / "m/11")  # a file
+    assert _shown(find_entries([str(tmp_path)])) == [("m", "10", True)]
+    _file(tmp_path / "m/config.pbtxt", 'name: "m" version_policy { all {} }')
+    assert _shown(find_entries([str(tmp_path)])) == [("m", "1", True), ("m", "2", True), ("m", "10", True)]
+    assert _shown(find_entries([str(tmp_path / "m")])) == [("m", "1", True), ("m", "2", True), ("m", "10", True)]
+
+
+def test_external_data_in_a_model_directory(tmp_path: Path) -> None:
+    inner = _file(tmp_path / "m/1/model.onnx/model.onnx")
+    (entry,) = find_entries([str(tmp_path)])
+    assert entry.package is not None and entry.package.model_path == inner
+
+
+def test_packages_in_numbered_directories(tmp_path: Path) -> None:
+    _package(tmp_path / "1", "a")
+    _package(tmp_path / "2", "b")
+    assert _shown(find_entries([str(tmp_path)])) == [("a", "1", True), ("b", "1", True)]
+
+
+BROKEN: list[tuple[str, str, str]] = [
+    ("bad.pkg/manifest.json", "{", "not JSON"),
+    ("forgot/model.onnx", "x", "no version directory; expected forgot/1/model.onnx"),
+    ("wrong/1/model.plan", "x", r"no model.onnx \(found model.plan\)"),
+    ("syntax/config.pbtxt", "max_batch_size 8", r"config\.pbtxt:1: "),
+    ("renamed/config.pbtxt", 'name: "other"', "name is 'other', the directory is 'renamed'"),
+    ("plan/config.pbtxt", 'platform: "tensorrt_plan"', "platform 'tensorrt_plan' is not supported"),
+    ("none/config.pbtxt", "version_policy { specific { versions: 7 } }", "serves none of the versions 1"),
+]
+
+
+def test_a_broken_model_does_not_hide_the_others(tmp_path: Path) -> None:
+    _file(tmp_path / "good.onnx")
+    for path, text, _ in BROKEN:
+        _file(tmp_path / path, text)
+    _file(tmp_path / "none/1/model.onnx")
+    entries = {e.name: e for e in find_entries([str(tmp_path)])}
+    assert len(entries) == len(BROKEN) + 1 and not entries["good"].problem
+    for path, _, message in BROKEN:
+        entry = entries[path.split("/")[0].removesuffix(".pkg")]
+        with pytest.raises(BadArtefact, match=message):
+            raise BadArtefact(entry.problem)
+        assert entry.package is None
+
+
+@pytest.mark.parametrize(("path", "text", "message"), BROKEN)
+def test_a_broken_ref_is_an_error(tmp_path: Path, path: str, text: str, message: str) -> None:
+    _file(tmp_path / path, text)
+    (tmp_path / "none/1").mkdir(parents=True)
+    with pytest.raises(BadArtefact, match=message):
+        find_entries([str(tmp_path / path.split("/")[0])])
+
+
+@pytest.mark.parametrize(
+    ("ref", "kind", "message"),
+    [
+        ("nothing", BadArtefact, "no such file or directory; expected a package"),
+        ("file.txt", BadArtefact, "not a model; expected a package"),
+        ("empty", BadArtefact, "holds no models; expected a package"),
+        ("registry://iris@champion", Unsupported, "REFs of registry:// are not served yet"),
+        ("oci://host/repo:tag", Unsupported, "REFs of oci://"),
+    ],
+)
+def test_refs_that_are_no_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ref: str, kind: type[Exception], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _file(tmp_path / "file.txt")
+    (tmp_path / "empty/below").mkdir(parents=True)
+    with pytest.raises(kind, match=message):
+        find_entries([ref])
+
+
+def test_duplicate_names_name_both_places(tmp_path: Path) -> None:
+    a, b = _package(tmp_path / "a.pkg", "iris"), _package(tmp_path / "b.pkg", "iris")
+    with pytest.raises(UsageError, match=r"model 'iris' is in .*a\.pkg and in .*b\.pkg"):
+        find_entries([str(a), str(b)])
+    with pytest.raises(UsageError, match=r"model 'iris' is in .*a\.pkg and in .*b\.pkg"):
+        find_entries([str(tmp_path)])
+
+
+def test_a_thousand_models_are_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i in range(1000):
+        _file(tmp_path / f"m{i}/1/model.onnx")
+    opened: list[Any] = []
+    real = builtins.open
+
+    def spy(*args: Any, **kwargs: Any) -> Any:
+        opened.append(args[0])
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(builtins, "open", spy)
+    monkeypatch.setattr("io.open", spy)
+    entries = find_entries([str(tmp_path)])
+    assert len(entries) == 1000 and not [p for p in opened if "model.onnx" in str(p)]
