@@ -1,7 +1,7 @@
 """Write requirements.lock: one exact version of everything that `.[dev,torch]` needs, as pip resolves it today.
 
 The lock is used as constraints, so a line that another platform has no use for does no harm there, and one that only
-another platform needs is resolved when it is installed. torch's CUDA libraries are left out: the lock serves CPU builds.
+another platform needs is resolved when it is installed. torch's CUDA libraries are left out.
 """
 
 from __future__ import annotations

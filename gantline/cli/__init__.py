@@ -7,9 +7,11 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
+from typing import Any, NoReturn
 
-from ..errors import GantlineError
+from ..errors import GantlineError, UsageError
 from ..exits import FAILED, exit_code
 
 # verb -> (module with arguments(parser) and run(args) -> exit code, one line of help)
@@ -24,15 +26,30 @@ VERBS: dict[str, tuple[str, str]] = {
 }
 
 
+class Parser(argparse.ArgumentParser):
+    """argparse whose errors are ours: one line, with the nearest flag for one that is not known."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see `{self.prog} --help`")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        found, rest = super().parse_known_args(args, namespace)
+        if flag := next((word.partition("=")[0] for word in rest if word.startswith("-") and word != "--"), None):
+            close = get_close_matches(flag, self._option_string_actions, 1, 0.5)
+            self.error(f"unknown flag {flag!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+        return found, rest
+
+
 def parser(verb: str | None = None) -> argparse.ArgumentParser:
     """The whole grammar; only `verb`'s module is imported (all of them when it is None)."""
     from .. import __version__
 
-    top = argparse.ArgumentParser(prog="gantline", description="Package trained models and serve them.")
+    top = Parser(prog="gantline", description="Package trained models and serve them.", allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"gantline {__version__}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name, (module, help_line) in VERBS.items():
-        one = verbs.add_parser(name, help=help_line, description=help_line[0].upper() + help_line[1:] + ".")
+        sentence = help_line[0].upper() + help_line[1:] + "."
+        one = verbs.add_parser(name, help=help_line, description=sentence, allow_abbrev=False)
         if verb in (None, name):
             import_module(module).arguments(one)
     return top
@@ -41,20 +58,27 @@ def parser(verb: str | None = None) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; the process's exit code. Errors are one line on stderr (with --json: an object on stdout)."""
     words = list(sys.argv[1:] if argv is None else argv)
-    verb = next((w for w in words if not w.startswith("-")), None)
-    args = parser(verb if verb in VERBS else "").parse_args(words)
+    verb = next((w for w in words if not w.startswith("-")), "")
     try:
+        if verb and verb not in VERBS:
+            close = get_close_matches(verb, VERBS, 1, 0.5)
+            raise UsageError(f"unknown command {verb!r}; " + (f"did you mean {close[0]!r}?" if close else "see --help"))
+        args = parser(verb).parse_args(words)
         return int(import_module(VERBS[args.verb][0]).run(args))
     except GantlineError as e:
-        message = " ".join(e.message.split("\n"))
-        if getattr(args, "json", False):
-            print(json.dumps({"error": message, "kind": type(e).__name__}))  # noqa: T201  # the command's output
-        else:
-            print(f"gantline {args.verb}: error: {message}", file=sys.stderr)  # noqa: T201
-        return exit_code(e)
+        return _fail(e, verb, "--json" in words)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         # the reader (head, less) has left; Python would complain again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+
+
+def _fail(error: GantlineError, verb: str, as_json: bool) -> int:
+    message = " ".join(error.message.split("\n"))
+    if as_json:
+        sys.stdout.write(json.dumps({"error": message, "kind": type(error).__name__}) + "\n")
+    else:
+        sys.stderr.write(f"gantline{f' {verb}' if verb in VERBS else ''}: error: {message}\n")
+    return exit_code(error)

@@ -1,0 +1,38 @@
+"""Tests mirror the sources: module x.py has a test_x.py (or test_x_*.py) in the folder of the same name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+# source module -> where it is tested instead
+ELSEWHERE: dict[str, str] = {}
+
+
+def tests_of(path: Path, names: dict[Path, set[str]]) -> bool:
+    """Whether some test file of the module's folder is named for it. `gantline/wire` may be `tests/wire`."""
+    folders = [Path("tests") / path.parent]
+    if path.parts[0] == "gantline" and len(path.parts) > 2:
+        folders.append(Path("tests").joinpath(*path.parent.parts[1:]))
+    wanted = f"test_{path.stem}"
+    return any(n == wanted or n.startswith(f"{wanted}_") for f in folders for n in names.get(f, ()))
+
+
+@pytest.fixture(scope="module")
+def untested(root: Path, sources: list[Path]) -> set[str]:
+    names: dict[Path, set[str]] = {}
+    for path in (root / "tests").rglob("test_*.py"):
+        names.setdefault(path.parent.relative_to(root), set()).add(path.stem)
+    code = [p for p in sources if p.name != "__init__.py" or p.parent.name in ("cli", "gantline")]
+    renamed = {p: p.parent / "main.py" if p.name == "__init__.py" else p for p in code}
+    return {str(p) for p, shown in renamed.items() if not tests_of(shown, names)}
+
+
+def test_every_module_has_its_tests(untested: set[str]) -> None:
+    assert sorted(untested - set(ELSEWHERE)) == []
+
+
+def test_the_exceptions_are_needed_and_true(root: Path, untested: set[str]) -> None:
+    assert sorted(set(ELSEWHERE) - untested) == []
+    assert [where for where in ELSEWHERE.values() if not (root / where).is_file()] == []
