@@ -1,4 +1,4 @@
-"""What can go wrong, one leaf for each kind; every edge (HTTP, gRPC, command line) has one table from these to its status."""
+"""What can go wrong, one leaf for each kind; every edge (HTTP, gRPC, command line) has one table to its statuses."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from .blobs import canonical_json, sha256_bytes
 from .errors import BadArtefact
@@ -45,7 +45,7 @@ class Batching:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentRequest:
-    """The environment that a script asks for. `kind` `current`: the interpreter that serves; else a list of requirements."""
+    """The environment that a script asks for. `current`: the interpreter that serves."""
 
     kind: str = "current"  # current | requirements
     python: str = ""  # "3.11"; empty: the one that serves
@@ -129,7 +129,7 @@ class Manifest:
 
     def to_json(self) -> Json:
         """JSON without what is at its default, so that the same content has one spelling."""
-        out = _plain(self)
+        out: Json = _plain(self)
         out["format"] = self.format
         return out
 
@@ -229,7 +229,7 @@ def _scalar(f: dataclasses.Field[Any], item: Any, where: str) -> Any:
     wanted: tuple[type, ...] = _SCALARS.get(text, (dict,) if text.startswith("dict[") else (object,))
     if not isinstance(item, wanted) or (isinstance(item, bool) and text != "bool"):
         raise BadArtefact(f"{where}: key {f.name!r} is {type(item).__name__}, expected {text}")
-    return float(item) if text == "float" else item
+    return float(cast(float, item)) if text == "float" else item
 
 
 def _list(item: Any, key: str, where: str) -> list[Any]:

@@ -77,7 +77,7 @@ class Package:
         return found if isinstance(found, dict) else {}
 
     def verify_files(self) -> int:
-        """Hash every file against the manifest; the number of files. VerificationFailed names the first that differs."""
+        """Hash every file against the manifest; the number of files. VerificationFailed names the first difference."""
         listed = {f.path for f in self.manifest.files}
         for f in self.manifest.files:
             path = self.path / f.path

@@ -48,7 +48,7 @@ class TensorSpec:
         own = self.shape
         if len(shape) != len(own):
             return False
-        for want, got in zip(own, shape, strict=True):  # a loop: all() with a generator costs three times as much
+        for want, got in zip(own, shape, strict=True):  # noqa: SIM110  # all() with a generator takes three times as long
             if want != got and want >= 0:
                 return False
         return True
@@ -94,14 +94,14 @@ class Signature:
             if array is None:
                 if spec.optional:
                     continue
+                want = _names(self.inputs)
                 raise BadRequest(
-                    f"model '{model}': input '{spec.name}' is missing; it takes {_names(self.inputs)}, got {_names(inputs)}"
+                    f"model '{model}': input '{spec.name}' is missing; it takes {want}, got {_names(inputs)}"
                 )
             seen += 1
             if not spec.accepts(array.shape):
-                raise BadRequest(
-                    f"model '{model}': input '{spec.name}' has shape {_shape(array.shape)}, expected {_shape(spec.shape)}"
-                )
+                got = _shape(array.shape)
+                raise BadRequest(f"model '{model}': input '{spec.name}' has shape {got}, expected {_shape(spec.shape)}")
             if array.dtype != numpy_dtype(spec.datatype) and (got := datatype_of(array)) != spec.datatype:
                 raise BadRequest(f"model '{model}': input '{spec.name}' has datatype {got}, expected {spec.datatype}")
         if seen != len(inputs):

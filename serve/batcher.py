@@ -13,24 +13,39 @@ from gantline.errors import GantlineError, Unavailable
 from gantline.request import Request
 from gantline.tensors import Array
 
+from .exchange import Head, Responder
+
 # called once with the outputs, or with the error that kept them from being
 Deliver: TypeAlias = Callable[["Ticket", "list[Array] | None", "GantlineError | None"], None]
 
 
 class Ticket:
-    """One request's place in the queue. `context` is the caller's own; `key` says what it may be stacked with."""
+    """One request's place in the queue, and how to answer it.
 
-    __slots__ = ("context", "deliver", "key", "outputs", "request", "rows")
+    `key` says what it may be stacked with; `context` is the caller's own.
+    """
+
+    __slots__ = ("context", "deliver", "head", "key", "outputs", "request", "responder", "rows")
 
     def __init__(
-        self, request: Request, rows: int, key: Hashable, outputs: tuple[str, ...], context: Any, deliver: Deliver
+        self,
+        request: Request,
+        rows: int,
+        key: Hashable,
+        outputs: tuple[str, ...],
+        head: Head,
+        responder: Responder,
+        deliver: Deliver,
+        context: Any,
     ) -> None:
         self.request = request
         self.rows = rows
         self.key = key
         self.outputs = outputs
-        self.context = context
+        self.head = head
+        self.responder = responder
         self.deliver = deliver
+        self.context = context
 
 
 class Batcher:

@@ -20,10 +20,11 @@ from .batcher import Ticket
 from .exchange import Head, Headers, Responder
 from .model import Model
 from .repository import Repository
+from .statistics import Statistics
 from .statuses import JSON, v2_error
 
 _OCTETS = (b"content-type", b"application/octet-stream")
-_LOOKED_AT = frozenset((b"inference-header-content-length", b"content-encoding", b"accept-encoding"))
+_PLAIN: Headers = [JSON]
 COMPRESS_FROM = 1024  # bytes; below it compression costs more than it saves
 _OFF_LOOP = 64 << 10  # bytes; larger answers are compressed on a thread
 
@@ -45,58 +46,67 @@ class Core:
             self._refuse(e, responder)
             return
         try:
-            request = self._decode(head, body, model)
-            request.arrived = arrived
-            request.queued = perf_counter_ns()
-            model.submit(request, _Exchange(head, responder, model), self._deliver)
+            length, coding = _framing(head)
+            plain = length is None and coding is None
+            like = model.forms.like
+            if plain and like is not None and (array := like.form.read(body)) is not None:
+                request = Request({like.form.name: array}, arrived=arrived, queued=perf_counter_ns())
+                request.model, request.version = model.name, model.version
+                model.submit_like(like, request, head, responder, self._deliver)
+                return
+            request = self._decode(body, length, coding, model)
+            request.model, request.version = model.name, model.version
+            request.arrived, request.queued = arrived, perf_counter_ns()
+            ticket = model.submit(request, head, responder, self._deliver)
+            if plain:
+                model.forms.remember(body, ticket)
         except GantlineError as e:
             model.statistics.fail.add(perf_counter_ns() - arrived)
             self._refuse(e, responder)
 
-    def _decode(self, head: Head, body: bytes, model: Model) -> Request:
-        length: int | None = None
-        for name, value in head.headers:
-            if name not in _LOOKED_AT:
-                continue
-            if name == b"inference-header-content-length":
-                length = _header_length(value)
-            elif name == b"content-encoding":
-                body = decompress(body, value, self.max_body)
+    def _decode(self, body: bytes, length: int | None, coding: bytes | None, model: Model) -> Request:
+        if coding is not None:
+            body = decompress(body, coding, self.max_body)
         if length == 0:
             return decode_raw(body, model.signature, model.name)
         return decode_request(body, length)
 
     def _deliver(self, ticket: Ticket, outputs: list[Array] | None, error: GantlineError | None) -> None:
-        exchange: _Exchange = ticket.context
-        request = ticket.request
-        statistics = exchange.model.statistics
+        statistics: Statistics = ticket.context.statistics
+        body = b""
         if outputs is not None:
             try:
                 headers, body = self._encode(ticket, outputs)
             except GantlineError as e:
                 error = e
+        took = perf_counter_ns() - ticket.request.arrived
         if error is not None:
-            statistics.fail.add(perf_counter_ns() - request.arrived)
-            self._refuse(error, exchange.responder)
+            statistics.fail.add(took)
+            self._refuse(error, ticket.responder)
             return
-        statistics.success.add(perf_counter_ns() - request.arrived)
-        if len(body) >= COMPRESS_FROM and (coding := _coding(exchange.head)):
-            self._send_compressed(exchange.responder, headers, body, coding)
+        statistics.success.add(took)
+        if len(body) >= COMPRESS_FROM and (coding := _accepted(ticket.head)):
+            self._send_compressed(ticket.responder, headers, body, coding)
         else:
-            exchange.responder.send(200, headers, body)
+            ticket.responder.send(200, headers, body)
 
     def _encode(self, ticket: Ticket, outputs: list[Array]) -> tuple[Headers, bytes]:
         request = ticket.request
+        model: Model = ticket.context
+        wishes = request.outputs
+        if wishes is None and request.id is None and not request.binary_output:
+            written = model.forms.reply(ticket.outputs, outputs)
+            if written is not None:
+                return _PLAIN, written
+        if wishes is not None:
+            outputs = [
+                classify(a, model.signature.output(w.name), w.classes, model.stacked) if w.classes else a
+                for w, a in zip(wishes, outputs, strict=True)
+            ]
         named = list(zip(ticket.outputs, outputs, strict=True))
-        if request.outputs is not None:
-            model: Model = ticket.context.model
-            for i, wish in enumerate(request.outputs):
-                if wish.classes:
-                    named[i] = (wish.name, classify(named[i][1], model.signature.output(wish.name), wish.classes,
-                                                    model.stacked))  # fmt: skip
         body, length = encode_reply(Reply(request.model, request.version, named, request.id), request)
         if length is None:
-            return [JSON], body
+            return _PLAIN, body
         return [_OCTETS, (b"inference-header-content-length", b"%d" % length)], body
 
     def _refuse(self, error: GantlineError, responder: Responder) -> None:
@@ -113,19 +123,19 @@ class Core:
         future.add_done_callback(lambda f: responder.send(200, headers, f.result()))
 
 
-class _Exchange:
-    """What a ticket remembers of how to answer."""
-
-    __slots__ = ("head", "model", "responder")
-
-    def __init__(self, head: Head, responder: Responder, model: Model) -> None:
-        self.head = head
-        self.responder = responder
-        self.model = model
-
-
 class UnknownCoding(Unsupported):
     """A Content-Encoding that is not spoken here; the answer lists those that are."""
+
+
+def _framing(head: Head) -> tuple[int | None, bytes | None]:
+    """The length of the JSON before binary tensors, and the body's coding; None where the header is absent."""
+    length, coding = None, None
+    for name, value in head.headers:
+        if name == b"inference-header-content-length":
+            length = _header_length(value)
+        elif name == b"content-encoding":
+            coding = value
+    return length, coding
 
 
 def _header_length(value: bytes) -> int:
@@ -161,7 +171,7 @@ def compress(body: bytes, coding: bytes) -> bytes:
     return machine.compress(body) + machine.flush()
 
 
-def _coding(head: Head) -> bytes | None:
+def _accepted(head: Head) -> bytes | None:
     accepted = head.get(b"accept-encoding")
     if accepted is None:
         return None

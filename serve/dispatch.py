@@ -83,9 +83,9 @@ class Dispatch:
     def _live(self, batch: list[Ticket]) -> list[Ticket]:
         # a client that has left costs nothing more; the others in the batch do not notice
         for ticket in batch:
-            if ticket.context.responder.closed:
+            if ticket.responder.closed:
                 self.statistics.cancelled += 1
-                batch = [t for t in batch if not t.context.responder.closed]
+                batch = [t for t in batch if not t.responder.closed]
                 break
         return batch
 

@@ -38,7 +38,7 @@ class Head:
 
 
 class Responder(Protocol):
-    """One answer: either `send` once, or `start`, any number of `chunk`, `end`. Calls after the client left do nothing."""
+    """One answer: `send` once, or `start`, any number of `chunk`, `end`. After the client left, calls do nothing."""
 
     @property
     def closed(self) -> bool:

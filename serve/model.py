@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from concurrent.futures import Executor
-from typing import Any
 
 from gantline.accelerators.session import Session
 
@@ -13,6 +12,8 @@ from gantline.request import Request
 
 from .batcher import Batcher, Deliver, Ticket
 from .dispatch import Dispatch
+from .exchange import Head, Responder
+from .forms import Forms, Like
 from .statistics import Statistics
 
 
@@ -31,6 +32,7 @@ class Model:
         self.statistics = Statistics()
         self.batcher = Batcher(self.max_rows, max_queue_rows)
         self.dispatch = Dispatch(session, self.batcher, self.statistics, pool)
+        self.forms = Forms(name, version)
         self._all = session.output_names
         inputs = session.signature.inputs
         # with every trailing dimension fixed and no optional input, all valid requests can be stacked
@@ -39,24 +41,31 @@ class Model:
     def __repr__(self) -> str:
         return f"<Model {self.name}:{self.version} {self.batcher!r}>"
 
-    def submit(self, request: Request, context: Any, deliver: Deliver) -> None:
-        """Check a request against the signature and queue it. BadRequest if it does not fit, Unavailable if full."""
-        request.model = self.name
-        request.version = self.version
-        inputs = request.inputs
-        self.signature.check(self.name, inputs)
-        rows = 1
-        if self.stacked:
-            rows = -1
-            for name, array in inputs.items():
-                if rows != array.shape[0]:
-                    if rows >= 0:
-                        raise BadRequest(
-                            f"model '{self.name}': input '{name}' has {array.shape[0]} rows, another input has {rows}"
-                        )
-                    rows = array.shape[0]
+    def submit(self, request: Request, head: Head, responder: Responder, deliver: Deliver) -> Ticket:
+        """Check a request and queue it; its ticket. BadRequest if it does not fit, Unavailable if full."""
+        self.signature.check(self.name, request.inputs)
         outputs = self._all if request.outputs is None else self._wanted(request)
-        self.dispatch.submit(Ticket(request, rows, self._key(request, outputs), outputs, context, deliver))
+        rows, key = self._rows(request), self._key(request, outputs)
+        ticket = Ticket(request, rows, key, outputs, head, responder, deliver, self)
+        self.dispatch.submit(ticket)
+        return ticket
+
+    def submit_like(self, like: Like, request: Request, head: Head, responder: Responder, deliver: Deliver) -> None:
+        """Queue a request that differs from an earlier one in nothing but numbers, and so needs no second check."""
+        self.dispatch.submit(Ticket(request, like.rows, like.key, like.outputs, head, responder, deliver, self))
+
+    def _rows(self, request: Request) -> int:
+        if not self.stacked:
+            return 1
+        rows = -1
+        for name, array in request.inputs.items():
+            if rows != array.shape[0]:
+                if rows >= 0:
+                    raise BadRequest(
+                        f"model '{self.name}': input '{name}' has {array.shape[0]} rows, another input has {rows}"
+                    )
+                rows = array.shape[0]
+        return rows
 
     def _wanted(self, request: Request) -> tuple[str, ...]:
         assert request.outputs is not None

@@ -58,7 +58,7 @@ class Repository:
         return sorted(self._slots)
 
     def publish(self, slot: Slot, model: Model | None, reason: str = "") -> Model | None:
-        """Put a loaded model (or None) in place, at once for all requests to come; the one it replaces, to be drained."""
+        """Put a loaded model (or None) in place for all requests to come; the one it replaces, to be drained."""
         old, slot.model = slot.model, model
         slot.state, slot.reason = (READY if model else UNAVAILABLE), reason
         self._reroute(slot.entry.name)

@@ -225,7 +225,7 @@ def _input(item: Any, blobs: memoryview | None, at: int) -> tuple[str, Array, in
         raise BadRequest(f"input '{name}': binary_data_size must be a whole number from 0 up")
     if at + size > len(blobs):
         raise BadRequest(
-            f"input '{name}': unexpected size for input: {size} bytes of binary data expected, {len(blobs) - at} are left"
+            f"input '{name}': unexpected size for input: {size} bytes expected, {len(blobs) - at} are left"
         )
     return name, from_bytes(name, datatype, shape, blobs[at : at + size]), at + size
 

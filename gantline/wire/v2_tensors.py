@@ -123,8 +123,9 @@ def _floats(name: str, datatype: str, values: Sequence[Any], kinds: set[type]) -
     limit = _MAX.get(datatype)
     if limit is not None and values:
         if len(values) <= _SMALL:
-            # min and max skip over NaN or not, by its place: infinities and NaN are let through either way
-            beyond = [v for v in values if not -limit <= v <= limit]
+            # a NaN in the first place sticks in min and max and fails the comparison; elsewhere it is passed over
+            within = max(values) <= limit and min(values) >= -limit
+            beyond = [] if within else [v for v in values if not -limit <= v <= limit]
         else:
             wide = _wide(name, values)
             beyond = wide[np.abs(wide) > limit].tolist()

@@ -78,7 +78,7 @@ _PHRASES = {s.value: s.phrase.encode() for s in HTTPStatus}
 
 
 class Exchange:
-    """One hot request and its answer (see serve.exchange.Responder). Has what uvicorn's protocol looks at in a cycle."""
+    """One hot request and its answer (a serve.exchange.Responder). Has what uvicorn looks at in a cycle."""
 
     __slots__ = (
         "_close_callback", "chunked", "disconnected", "expect", "handler", "head", "http_version",
@@ -190,7 +190,7 @@ class Exchange:
     def _finish(self, status: int, keep: bool) -> None:
         protocol = self.protocol
         if protocol.front.access_log:
-            client = "%s:%d" % self.head.client if self.head.client else "-"
+            client = ":".join(map(str, self.head.client)) if self.head.client else "-"
             path = self.head.path.decode("latin-1")
             _access.info('%s - "%s %s HTTP/%s" %d', client, "POST", path, self.http_version, status)
         if not keep:

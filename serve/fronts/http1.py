@@ -38,7 +38,8 @@ class Http1(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.front = front
         self.access_log = self.access_log and front.access_log
-        self.active: Any = None  # the request being answered: an Exchange, or the parent's cycle
+        self.cycle: Any = None  # type: ignore[assignment]  # the last request read: an Exchange, or the parent's cycle
+        self.active: Any = None  # the request being answered, of either kind
         self.in_head = False
         self.in_body = False
         self.head_bytes = 0
@@ -207,7 +208,7 @@ class Http1(HttpToolsProtocol):
         head = Head(b"POST", path, query, self.headers, self.client, self.scheme == "https")
         exchange = Exchange(self, handler, head, version != "1.0" and parser.should_keep_alive(), version)
         waits = self._busy()
-        self.cycle = exchange  # type: ignore[assignment]  # it has all that the parent looks at
+        self.cycle = exchange
         if waits:
             exchange.expect = expect
             self.flow.pause_reading()
@@ -219,13 +220,13 @@ class Http1(HttpToolsProtocol):
 
     def _slow(self, expect: bool) -> None:
         self.expect_100_continue = expect
-        self.scope = {  # type: ignore[typeddict-item]
+        self.scope = {
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
             "http_version": "1.1",
             "server": self.server,
             "client": self.client,
-            "scheme": self.scheme,
+            "scheme": self.scheme,  # type: ignore[typeddict-item]  # set when the connection was made
             "root_path": self.root_path,
             "headers": self.headers,
             "state": self.app_state.copy(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import logging
 import signal
 import socket
@@ -83,6 +84,16 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
+def settle_memory() -> None:
+    """Keep the garbage collector away from what will live as long as the process.
+
+    Requests make no cycles: with the default threshold every 700 objects were looked at, for nothing.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
 def bind(settings: ServeSettings) -> socket.socket:
     """The HTTP listener. UsageError says why the address cannot be had."""
     host, port = settings.host, settings.http_port
@@ -114,6 +125,7 @@ async def run(
         loading = asyncio.ensure_future(stack.loader.load_all(progress))
         await asyncio.wait((serving, loading), return_when=asyncio.FIRST_COMPLETED)
         if loading.done():
+            settle_memory()
             try:
                 ready(stack, loading.result())
             except BaseException:

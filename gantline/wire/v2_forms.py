@@ -1,0 +1,97 @@
+"""Forms: what stays the same from one small JSON message to the next, kept as bytes.
+
+A client that sends one row after another sends the same bytes around other numbers. A body with the same bytes
+before and after its one "data" list is the same request in all but these numbers: name, datatype and shape need no
+second reading, and no second check. The same holds for answers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import orjson
+
+from ..request import Request
+from ..tensors import DATATYPES, Array, datatype_of
+from .v2_tensors import from_values
+
+MAX_BYTES = 64 << 10  # of a body that is worth remembering
+_DATA = b'"data"'
+_NUMBERS = frozenset(d for d in DATATYPES if d not in ("BYTES", "FP16", "BF16"))
+
+
+class RequestForm:
+    """The bytes around the numbers of a request that has one JSON input and nothing else."""
+
+    __slots__ = ("_end", "_start", "datatype", "name", "prefix", "shape", "suffix")
+
+    def __init__(self, prefix: bytes, suffix: bytes, name: str, datatype: str, shape: list[int]) -> None:
+        self.prefix = prefix
+        self.suffix = suffix
+        self.name = name
+        self.datatype = datatype
+        self.shape = shape
+        self._start = len(prefix)
+        self._end = -len(suffix)
+
+    @classmethod
+    def of(cls, body: bytes, request: Request) -> RequestForm | None:
+        """The form of a body that has just been decoded; None when it has none."""
+        simple = len(request.inputs) == 1 and request.outputs is None and not request.parameters and request.id is None
+        if not simple or len(body) > MAX_BYTES or body.count(_DATA) != 1:
+            return None
+        name, array = next(iter(request.inputs.items()))
+        start = body.index(_DATA) + len(_DATA)
+        bracket = body.find(b"[", start)
+        if bracket < 0 or body[start:bracket].strip() != b":":
+            return None
+        try:
+            text = body.decode("ascii")  # so that characters are bytes
+            _, end = json.JSONDecoder().raw_decode(text, bracket)
+        except ValueError:
+            return None
+        return cls(body[:bracket], body[end:], name, datatype_of(array), list(array.shape))
+
+    def read(self, body: bytes) -> Array | None:
+        """The tensor of a body of this form; None if it is not. BadRequest if the numbers do not fit."""
+        if not (body.startswith(self.prefix) and body.endswith(self.suffix)):
+            return None
+        # what lies between must be a list by itself: then the whole is the remembered document with another list
+        try:
+            values = orjson.loads(body[self._start : self._end])
+        except orjson.JSONDecodeError:
+            return None
+        if type(values) is not list:
+            return None
+        return from_values(self.name, self.datatype, self.shape, values)
+
+
+class ReplyForm:
+    """The bytes around the numbers of an answer whose outputs are JSON numbers of given shapes."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, model: str, version: str, names: Sequence[str], arrays: Sequence[Array]) -> None:
+        entries = [
+            orjson.dumps({"name": n, "datatype": datatype_of(a), "shape": list(a.shape)})[:-1] + b',"data":'
+            for n, a in zip(names, arrays, strict=True)
+        ]
+        head = orjson.dumps({"model_name": model, "model_version": version})[:-1] + b',"outputs":['
+        self._parts = [head + entries[0], *(b"}," + e for e in entries[1:]), b"}]}"]
+
+    @staticmethod
+    def fits(arrays: Sequence[Array]) -> bool:
+        """Whether these arrays can be written this way."""
+        return bool(arrays) and all(datatype_of(a) in _NUMBERS for a in arrays)
+
+    def write(self, arrays: Sequence[Array]) -> bytes | None:
+        """The answer's body; None when it holds NaN or infinities, which need the slower writer."""
+        out: list[bytes] = []
+        for part, array in zip(self._parts, arrays, strict=False):
+            data = orjson.dumps(array.ravel(), option=orjson.OPT_SERIALIZE_NUMPY)
+            if b"n" in data and b"null" in data:
+                return None
+            out += (part, data)
+        out.append(self._parts[-1])
+        return b"".join(out)

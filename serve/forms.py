@@ -1,0 +1,61 @@
+"""Forms: what a model remembers of its last small requests and answers, to read and write the next ones faster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gantline.tensors import Array
+from gantline.wire.v2_forms import ReplyForm, RequestForm
+
+from .batcher import Ticket
+
+_MAX_REPLIES = 64
+_PATIENCE = 256  # requests of another form before the remembered one is given up: clients may alternate
+
+
+class Like:
+    """A request's form, and what was found out about it: all of it holds for every body of this form."""
+
+    __slots__ = ("form", "key", "outputs", "rows")
+
+    def __init__(self, form: RequestForm, ticket: Ticket) -> None:
+        self.form = form
+        self.rows = ticket.rows
+        self.key = ticket.key
+        self.outputs = ticket.outputs
+
+
+class Forms:
+    """One model's remembered forms. Bounded: one request form, a few dozen reply forms."""
+
+    __slots__ = ("_misses", "_replies", "like", "model", "version")
+
+    def __init__(self, model: str, version: str) -> None:
+        self.model = model
+        self.version = version
+        self.like: Like | None = None
+        self._misses = 0
+        self._replies: dict[tuple[tuple[int, ...], ...], ReplyForm | None] = {}
+
+    def remember(self, body: bytes, ticket: Ticket) -> None:
+        """A body was read the long way: keep its form, unless the one we have is still in use."""
+        if self.like is not None:
+            self._misses += 1
+            if self._misses < _PATIENCE:
+                return
+        self._misses = 0
+        form = RequestForm.of(body, ticket.request)
+        if form is not None:
+            self.like = Like(form, ticket)
+
+    def reply(self, names: Sequence[str], arrays: Sequence[Array]) -> bytes | None:
+        """The body of an answer to a plain JSON request; None when it must be written the long way."""
+        key = tuple([a.shape for a in arrays])
+        try:
+            form = self._replies[key]
+        except KeyError:
+            form = ReplyForm(self.model, self.version, names, arrays) if ReplyForm.fits(arrays) else None
+            if len(self._replies) >= _MAX_REPLIES:
+                self._replies.clear()
+            self._replies[key] = form
+        return None if form is None else form.write(arrays)
