@@ -64,6 +64,8 @@ class Conversion:
     synthetic: Sampler | None = None  # data within the ranges that the model itself carries
     probes: Sampler | None = None  # inputs next to the thresholds of trees
     labels: tuple[str, ...] = ()  # outputs that hold labels: compared exactly
+    classes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # output -> names of its columns
+    sample: dict[str, Array] | None = None  # the user's rows as this model's inputs, where names had to be sorted out
     reason: str = ""  # why not ONNX
     notes: tuple[str, ...] = ()
     manifest: dict[str, Any] = field(default_factory=dict)  # further Manifest fields: script, environment, batching

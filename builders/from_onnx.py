@@ -1,0 +1,43 @@
+"""ONNX files: any opset that onnxruntime runs, with or without external data. Checked against themselves, canonicalised."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gantline.accelerators.onnx import open_model
+
+from .canonical import read_model
+from .source import Conversion, Source
+
+MODEL = "model.onnx"
+
+
+def recognises(source: Source) -> bool:
+    """A file named .onnx."""
+    return source.path is not None and source.path.suffix.lower() == ".onnx"
+
+
+def convert(source: Source, work: Path) -> Conversion:
+    """The file as it is; onnxruntime must load it. The reference of parity is the file run by onnxruntime."""
+    path = source.path
+    assert path is not None
+    model = read_model(path)
+    original = open_model(path)
+    names = [t.name for t in original.signature.outputs]
+    opsets = {(o.domain or "ai.onnx"): str(o.version) for o in model.opset_import}
+    return Conversion(
+        engine="onnx",
+        framework="onnx",
+        type=model.producer_name,
+        files={MODEL: path},
+        model=MODEL,
+        versions={**_versions(), **{f"opset {d}": v for d, v in sorted(opsets.items())}},
+        predict=lambda inputs: original.run(inputs, names),
+    )
+
+
+def _versions() -> dict[str, str]:
+    import onnx
+    import onnxruntime
+
+    return {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__}

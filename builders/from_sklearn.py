@@ -1,0 +1,187 @@
+"""scikit-learn: fitted estimators and Pipelines, in memory or in a .skops file."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gantline.accelerators.onnx import open_model
+from gantline.errors import BadArtefact, BadRequest, EngineFailed, Unsupported, VerificationFailed
+from gantline.fitting import fit
+from gantline.signature import Signature
+from gantline.tensors import Array
+
+from .parity import PROBES, Evidence, measure
+from .sklearn_answers import Answer, answers_of, class_names, reference
+from .sklearn_layout import Layout, layout_of
+from .sklearn_onnx import Way, to_onnx, ways
+from .sklearn_ranges import sampler
+from .sklearn_script import behind_script
+from .source import Conversion, Predict, Source
+from .thresholds import probes
+
+MODEL = "model.onnx"
+PROBE_ROWS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A fitted estimator with everything that its conversion and the check of it need to know."""
+
+    estimator: Any
+    layout: Layout
+    answers: tuple[Answer, ...]
+    predict: Predict
+    evidence: tuple[Evidence, ...]
+    draw: Callable[[int], dict[str, Array]]
+    notes: tuple[str, ...]
+
+
+def recognises(source: Source) -> bool:
+    """A .skops file, or an object that scikit-learn (or a library in its manner) calls an estimator."""
+    if source.path is not None:
+        return source.path.suffix.lower() == ".skops"
+    return source.object is not None and hasattr(source.object, "get_params") and hasattr(source.object, "fit")
+
+
+def convert(source: Source, work: Path) -> Conversion:
+    """To ONNX where that is faithful, else behind a script; BadArtefact for what is not a fitted estimator."""
+    if source.path is None:
+        return convert_estimator(source.object, source, work)
+    from .skops_file import load_skops
+
+    return convert_estimator(load_skops(source.path, source.trust), source, work)
+
+
+def convert_estimator(estimator: Any, source: Source, work: Path) -> Conversion:
+    """The same for an estimator that is already in memory, wherever it came from."""
+    study = study_of(estimator, source)
+    reasons: list[str] = []
+    for way in ways(estimator):
+        made, problem = _try(way, study, source, work)
+        if made is not None:
+            notes = (*study.notes, *(_why_wide(way, reasons)))
+            return replace(_conversion(study, source, made), notes=notes)
+        reasons.append(f"{way.name}: {problem}")
+    return behind_script(_conversion(study, source, None), study.estimator, study.layout, study.answers, source, work, reasons)
+
+
+def study_of(estimator: Any, source: Source) -> Study:
+    """Look at an estimator: its inputs and outputs, and rows to compare on."""
+    where = str(source.path or type(estimator).__name__)
+    _check_fitted(estimator, where)
+    layout = layout_of(estimator, source.sample)
+    answers = answers_of(estimator)
+    draw, known = sampler(estimator, layout)
+    if source.sample is None:
+        first = Evidence("synthetic", draw(source.rows))
+        notes = () if known else ("synthetic data: standard normal where the model carries no range of a column",)
+    else:
+        first = Evidence("given", fit(layout.chosen(source.sample), Signature(layout.inputs, ()), "--sample"))
+        notes = ()
+    predict = _answering(reference(estimator, layout, answers), where, first.kind)
+    predict(first.inputs)
+    near = Evidence(PROBES, _quietly(lambda: probes(estimator, layout, draw, PROBE_ROWS)))
+    return Study(estimator, layout, answers, predict, (first, near) if near.rows > 1 else (first,), draw, notes)
+
+
+def _try(way: Way, study: Study, source: Source, work: Path) -> tuple[Path | None, str]:
+    """One way to ONNX: the file, or why it is not good enough."""
+    target = work / f"{way.name.replace(' ', '_').replace(',', '')}.onnx"
+    try:
+        to_onnx(study.estimator, study.layout, way, target)
+        engine = open_model(target)
+        names = [t.name for t in engine.signature.outputs]
+        if [t.name for t in engine.signature.inputs] != [t.name for t in study.layout.inputs]:
+            return None, f"the converter made other inputs: {[t.name for t in engine.signature.inputs]}"
+        for evidence in study.evidence:
+            found = measure(study.predict, lambda inputs: engine.run(inputs, names), names, evidence, True)
+            problem = found.breach(source.limits)
+            if problem:
+                return None, problem
+    except (Unsupported, BadArtefact, EngineFailed, VerificationFailed) as e:
+        return None, e.message
+    return target, ""
+
+
+def _conversion(study: Study, source: Source, made: Path | None) -> Conversion:
+    labels = class_names(study.estimator)
+    near = next((e.inputs for e in study.evidence if e.kind == PROBES), None)
+    return Conversion(
+        engine="onnx",
+        framework="sklearn",
+        type=_described(study.estimator),
+        files={MODEL: made} if made is not None else {},
+        model=MODEL if made is not None else "",
+        versions=_versions(),
+        predict=study.predict,
+        synthetic=study.draw,
+        probes=None if near is None else (lambda rows: {n: a[:rows] for n, a in near.items()}),
+        labels=("label",) if any(a.name == "label" for a in study.answers) else (),
+        classes={a.name: labels for a in study.answers if a.name == "probabilities" and labels},
+        sample=study.evidence[0].inputs if study.evidence[0].kind == "given" else None,
+        notes=study.notes,
+    )
+
+
+def _why_wide(way: Way, reasons: list[str]) -> tuple[str, ...]:
+    return (f"computed in {way.name}, because in {reasons[0]}",) if reasons else ()
+
+
+def _check_fitted(estimator: Any, where: str) -> None:
+    from sklearn.base import BaseEstimator
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils.validation import check_is_fitted
+
+    if not isinstance(estimator, BaseEstimator):
+        raise BadArtefact(f"{where}: expected a fitted scikit-learn estimator, found {type(estimator).__name__}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            check_is_fitted(estimator)
+    except NotFittedError as e:
+        raise BadArtefact(f"{where}: the {type(estimator).__name__} is not fitted: call fit() first") from e
+    except TypeError as e:
+        raise BadArtefact(f"{where}: expected a fitted scikit-learn estimator, found {type(estimator).__name__}") from e
+
+
+def _answering(predict: Predict, where: str, kind: str) -> Predict:
+    """The reference, quiet, and with its own errors told as one line."""
+
+    def run(inputs: Any) -> list[Array]:
+        try:
+            return _quietly(lambda: predict(inputs))
+        except Exception as e:
+            text = " ".join(str(e).split())[:200]
+            if kind == "given":
+                raise BadRequest(f"--sample: {where} does not take these rows: {text}") from e
+            raise BadArtefact(f"{where}: fails on {kind} data ({text}); package it with --sample") from e
+
+    return run
+
+
+def _quietly(run: Callable[[], Any]) -> Any:
+    with warnings.catch_warnings():
+        # feature names, convergence, deprecations: of no use to one who packages a model that is fitted already
+        warnings.simplefilter("ignore")
+        return run()
+
+
+def _described(estimator: Any) -> str:
+    """`Pipeline(StandardScaler, LogisticRegression)`, or the class's name."""
+    steps = getattr(estimator, "steps", None)
+    name = type(estimator).__name__
+    if not steps:
+        return name
+    return f"{name}({', '.join(type(s).__name__ for _, s in steps if s is not None and not isinstance(s, str))})"
+
+
+def _versions() -> dict[str, str]:
+    import onnx
+    import skl2onnx
+    import sklearn
+
+    return {"scikit-learn": sklearn.__version__, "skl2onnx": skl2onnx.__version__, "onnx": onnx.__version__}

@@ -1,0 +1,148 @@
+"""Pack: from what the user pointed at to a sealed package directory. Each arrow of the way is one function here."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gantline.accelerators.session import Session
+from gantline.blobs import publish_directory
+from gantline.errors import BadRequest, EngineFailed
+from gantline.fitting import fit
+from gantline.manifest import Batching, EnvironmentRequest, Manifest, SourceInfo
+from gantline.package import Package, check_name, seal
+from gantline.signature import Signature
+from gantline.tensors import Array
+
+from . import golden, synthetic
+from .canonical import canonicalise
+from .lineage import Told, lineage_of
+from .parity import PROBES, Evidence, independent, judge, measure
+from .source import Conversion, Source, converter_for
+
+MAX_BATCH = 64  # rows stacked at most, unless the user says otherwise
+PROBE_ROWS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the user chose about the package itself. `max_batch_size` None: 64 when rows are independent, else 0."""
+
+    overwrite: bool = False
+    max_batch_size: int | None = None
+    told: Told = Told()
+
+
+def pack(source: Source, target: Path, choices: Choices | None = None) -> Package:
+    """Convert, check and publish: the package appears at `target` whole, or an error is raised and nothing is left."""
+    choices = choices or Choices()
+    check_name(source.name)
+    with publish_directory(target, choices.overwrite) as root, tempfile.TemporaryDirectory(prefix="gantline-") as work:
+        conversion = converter_for(source).convert(source, Path(work))
+        manifest = lay_out(conversion, source.name, root)
+        manifest = examine(manifest, conversion, source, root, choices)
+        seal(root, manifest, lineage_of(source, choices.told))
+    return Package.open(target)
+
+
+def lay_out(conversion: Conversion, name: str, root: Path) -> Manifest:
+    """Put a conversion's files where the package has them, ONNX in its canonical form; the manifest so far."""
+    for inside, made in conversion.files.items():
+        place = root / inside
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if conversion.engine == "onnx" and inside == conversion.model:
+            canonicalise(made, place)
+        else:
+            shutil.copyfile(made, place)
+    return Manifest(
+        name=name,
+        engine=conversion.engine,
+        model=conversion.model,
+        engine_reason=conversion.reason,
+        signature=conversion.signature,
+        source=SourceInfo(conversion.framework, conversion.type, conversion.versions),
+        notes=conversion.notes,
+        **conversion.manifest,
+    )
+
+
+def examine(manifest: Manifest, conversion: Conversion, source: Source, root: Path, choices: Choices) -> Manifest:
+    """Open what was laid out and run it: signature, parity, golden samples and whether rows may be stacked.
+
+    A script with a contract of its own (Azure) has neither signature nor reference: it stays as it is.
+    """
+    if manifest.script is not None and manifest.script.contract != "tensors":
+        return manifest
+    # what is packaged was made with this interpreter's versions: it can be run here whatever it asks for later
+    session = Session.open(Package(root, replace(manifest, environment=EnvironmentRequest()), None))
+    try:
+        manifest = replace(manifest, signature=_labelled(session.signature, conversion))
+        evidence, notes = evidence_for(source, conversion, session)
+        manifest = replace(manifest, notes=(*manifest.notes, *notes))
+        if not evidence:
+            return manifest
+        stack, notes = _stacking(session, evidence[0].inputs)
+        manifest = replace(manifest, batching=_batching(stack, choices), notes=(*manifest.notes, *notes))
+        if conversion.predict is not None:
+            names = session.output_names
+            found = [measure(conversion.predict, session.run, names, e, stack) for e in evidence]
+            manifest = replace(manifest, parity=judge(found, source.limits, f"package '{source.name}'"))
+        one = golden.record(session, evidence[0].inputs, root, source.limits.rtol, not session.signature.batched)
+        return replace(manifest, golden=(one,))
+    finally:
+        session.close()
+
+
+def evidence_for(source: Source, conversion: Conversion, session: Session) -> tuple[list[Evidence], tuple[str, ...]]:
+    """The rows to check on: the user's, else synthetic ones; then probes next to thresholds. With notes on them."""
+    notes: tuple[str, ...] = ()
+    if source.sample is not None:
+        given = conversion.sample
+        first = Evidence("given", sample_for(source.sample, session.signature) if given is None else given)
+    else:
+        try:
+            inputs, notes = _made_up(source, conversion, session)
+        except (EngineFailed, BadRequest) as e:
+            return [], (f"not checked: the model does not run on synthetic data ({e}); package it with --sample",)
+        first = Evidence("synthetic", inputs)
+    probes = conversion.probes(PROBE_ROWS) if conversion.probes is not None else {}
+    near = [Evidence(PROBES, probes)] if any(len(a) for a in probes.values()) else []
+    return [first, *near], notes
+
+
+def sample_for(sample: dict[str, Array], signature: Signature) -> dict[str, Array]:
+    """The user's rows as the model's inputs; columns that the model does not know are an error that lists them."""
+    inputs = fit(sample, signature, "--sample")
+    signature.check("sample", inputs)
+    return inputs
+
+
+def _made_up(source: Source, conversion: Conversion, session: Session) -> tuple[dict[str, Array], tuple[str, ...]]:
+    if conversion.synthetic is not None:
+        return conversion.synthetic(source.rows), ()
+    return synthetic.that_runs(session, source.rows)
+
+
+def _labelled(signature: Signature, conversion: Conversion) -> Signature:
+    """The signature with class names on the outputs whose columns they are."""
+    outputs = []
+    for spec in signature.outputs:
+        names = conversion.classes.get(spec.name, ())
+        outputs.append(replace(spec, labels=names) if names and spec.shape[-1] in (-1, len(names)) else spec)
+    return Signature(signature.inputs, tuple(outputs))
+
+
+def _stacking(session: Session, inputs: dict[str, Array]) -> tuple[bool, tuple[str, ...]]:
+    if not session.signature.batched:
+        return False, ("the batch size is fixed: requests are never stacked",)
+    if not independent(session, inputs):
+        return False, ("rows depend on each other: requests are never stacked",)
+    return True, ()
+
+
+def _batching(stack: bool, choices: Choices) -> Batching:
+    if choices.max_batch_size is not None:
+        return Batching(choices.max_batch_size)
+    return Batching(MAX_BATCH if stack else 0)

@@ -1,0 +1,221 @@
+"""Layout: how a fitted scikit-learn estimator's table becomes named tensors, and back.
+
+- Numbers only: one input `X`, FP32 [-1, n_features].
+- Text only (a matrix of strings, or documents for a vectoriser): one input `X`, BYTES [-1, n] or [-1, 1].
+- Fitted on a data frame and either mixed or split by a ColumnTransformer: one input a column, named by it, [-1, 1]:
+  text is BYTES, integer categories are INT64, everything else FP32. Columns that are dropped are no inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gantline.errors import BadRequest, Unsupported
+from gantline.fitting import UNNAMED
+from gantline.signature import Signature, TensorSpec
+from gantline.tensors import Array
+
+MATRIX = "X"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The inputs, and what the estimator is given for them. `columns` are the data frame's, in order; empty: an array."""
+
+    inputs: tuple[TensorSpec, ...]
+    columns: tuple[str, ...] = ()
+    documents: bool = False  # the estimator takes a flat list of texts
+
+    @property
+    def matrix(self) -> bool:
+        """Whether all goes in as one tensor `X`."""
+        return len(self.inputs) == 1 and self.inputs[0].name == MATRIX
+
+    def table(self, inputs: Mapping[str, Array]) -> Any:
+        """What the estimator takes: floats are widened to float64, as it was most likely fitted; bytes become str."""
+        if not self.matrix:
+            return _frame({t.name: _column(inputs[t.name]).reshape(-1) for t in self.inputs})
+        values = _column(inputs[MATRIX])
+        if self.documents:
+            return values.reshape(-1)
+        if self.columns and _pandas() is not None:
+            return _frame({name: values[:, i] for i, name in enumerate(self.columns)})
+        return values
+
+    def chosen(self, sample: Mapping[str, Array]) -> dict[str, Array]:
+        """The sample's columns that are the estimator's, by name and in its order, when it has names and they are there.
+
+        BadRequest lists the missing columns; a sample without names is passed on as it is.
+        """
+        names = self.columns or tuple(t.name for t in self.inputs)
+        if not self.columns or list(sample) == [UNNAMED] or set(sample) == {MATRIX}:
+            return dict(sample)
+        missing = [n for n in names if n not in sample]
+        if missing and not set(sample) - {str(i) for i in range(len(sample))}:
+            return dict(sample)  # numbered, not named
+        if missing:
+            raise BadRequest(
+                f"--sample: the model was fitted on columns {_listed(names)}; the sample lacks {_listed(missing)}, "
+                f"it has {_listed(tuple(sample))}"
+            )
+        return {n: sample[n] for n in names}
+
+
+def layout_of(estimator: Any, sample: Mapping[str, Array] | None) -> Layout:
+    """How the estimator's input is laid out, from what it knows of its fit, and from the sample where it knows nothing."""
+    names = tuple(str(n) for n in getattr(estimator, "feature_names_in_", ()))
+    width = _width(estimator, names, sample)
+    kinds = dict(enumerate("FP32" for _ in range(width)))
+    kinds.update({at: kind for at, kind in kinds_of(estimator, width) if at < width})
+    for at, name in enumerate(names):
+        if sample is not None and name in sample and sample[name].dtype.kind in "OUS":
+            kinds[at] = "BYTES"
+    transformer = column_transformer(estimator)
+    mixed = len(set(kinds.values())) > 1
+    if names and (mixed or transformer is not None):
+        used = _used(transformer, names) if transformer is not None else range(len(names))
+        specs = tuple(TensorSpec(names[i], kinds[i], (-1, 1)) for i in used)
+        return Layout(specs, tuple(names[i] for i in used))
+    if mixed:
+        raise Unsupported(
+            "the estimator takes columns of several types but was fitted without column names; "
+            "fit it on a data frame, so that each column becomes an input of its own"
+        )
+    kind = "FP32" if kinds.get(0) == "INT64" else kinds.get(0, "FP32")
+    return Layout((TensorSpec(MATRIX, kind, (-1, width)),), names, takes_documents(estimator))
+
+
+def column_transformer(estimator: Any) -> Any:
+    """The ColumnTransformer that sees the estimator's input first, or None."""
+    from sklearn.compose import ColumnTransformer
+
+    return next((e for e in _first_seen(estimator) if isinstance(e, ColumnTransformer)), None)
+
+
+def takes_documents(estimator: Any) -> bool:
+    """Whether the first step reads texts: a flat sequence of strings."""
+    from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
+
+    return any(isinstance(e, CountVectorizer | HashingVectorizer) for e in _first_seen(estimator))
+
+
+def kinds_of(estimator: Any, width: int) -> Iterator[tuple[int, str]]:
+    """(column, datatype) for columns whose fitted encoder or imputer tells that they are no plain numbers."""
+    for one in _first_seen(estimator):
+        if hasattr(one, "transformers_"):
+            for _, part, columns in one.transformers_:
+                places = _places(columns, one)
+                if not isinstance(part, str):
+                    for at, kind in kinds_of(part, len(places)):
+                        yield places[at], kind
+            return
+        if takes_documents(one):
+            yield 0, "BYTES"
+            return
+        values = getattr(one, "categories_", None)
+        if values is None and hasattr(one, "statistics_"):
+            values = [np.array([v]) for v in np.asarray(one.statistics_, object)] if _is_text(one.statistics_) else None
+        if isinstance(values, list | tuple):
+            for at, known in enumerate(values):
+                kind = np.asarray(known).dtype.kind
+                if kind in "OUST":
+                    yield at, "BYTES"
+                elif kind in "iu":
+                    yield at, "INT64"
+            return
+
+
+def _is_text(values: Any) -> bool:
+    found = np.asarray(values)
+    return found.dtype.kind in "US" or (found.dtype.kind == "O" and any(isinstance(v, str) for v in found))
+
+
+def _first_seen(estimator: Any) -> Iterator[Any]:
+    """The estimators that get the input as it came: through searches and wrappers, into a pipeline's first step."""
+    yield estimator
+    inner = getattr(estimator, "best_estimator_", None)
+    if inner is None and hasattr(estimator, "steps"):
+        inner = next((s for _, s in estimator.steps if s is not None and s != "passthrough"), None)
+    if inner is None:
+        inner = next((getattr(estimator, n) for n in ("estimator_", "regressor_", "classifier_") if hasattr(estimator, n)), None)
+    if inner is None:
+        parts = getattr(estimator, "estimators_", None)
+        if isinstance(parts, list) and parts and hasattr(parts[0], "steps"):
+            inner = parts[0]
+    if inner is not None and not isinstance(inner, str):
+        yield from _first_seen(inner)
+
+
+def _places(columns: Any, transformer: Any) -> list[int]:
+    """Positions of a ColumnTransformer's columns, however they were named."""
+    names = [str(n) for n in getattr(transformer, "feature_names_in_", ())]
+    width = int(transformer.n_features_in_)
+    if isinstance(columns, slice):
+        ends = [names.index(e) if isinstance(e, str) else e for e in (columns.start, columns.stop)]
+        stop = ends[1] + 1 if isinstance(columns.stop, str) else ends[1]
+        return list(range(width))[slice(ends[0], stop, columns.step)]
+    found = np.atleast_1d(np.asarray(columns))
+    if found.dtype.kind == "b":
+        return np.flatnonzero(found).tolist()
+    return [names.index(str(c)) if isinstance(c, str) else int(c) % width for c in found.tolist()]
+
+
+places_of = _places
+
+
+def _used(transformer: Any, names: tuple[str, ...]) -> list[int]:
+    found: set[int] = set()
+    for _, part, columns in transformer.transformers_:
+        if not (isinstance(part, str) and part == "drop"):
+            found.update(_places(columns, transformer))
+    return sorted(found)
+
+
+def _width(estimator: Any, names: tuple[str, ...], sample: Mapping[str, Array] | None) -> int:
+    if names:
+        return len(names)
+    if takes_documents(estimator):
+        return 1
+    known = getattr(estimator, "n_features_in_", None)
+    if known is not None:
+        return int(known)
+    if sample is None:
+        raise Unsupported("the estimator does not know how many columns it takes; package it with --sample")
+    first = next(iter(sample.values()))
+    return int(first.shape[1]) if len(sample) == 1 and first.ndim == 2 else len(sample)
+
+
+def _column(values: Array) -> Array:
+    if values.dtype.kind == "O":
+        text = np.empty(values.shape, object)
+        text.ravel()[:] = [v.decode("utf-8", "surrogateescape") if isinstance(v, bytes) else str(v) for v in values.flat]
+        return text
+    return values.astype(np.float64) if values.dtype.kind == "f" else values
+
+
+def _pandas() -> Any:
+    try:
+        import pandas
+    except ImportError:
+        return None
+    return pandas
+
+
+def _frame(columns: Mapping[str, Array]) -> Any:
+    pandas = _pandas()
+    if pandas is None:
+        raise Unsupported("the estimator was fitted on a data frame: install pandas (pip install 'gantline[tables]')")
+    return pandas.DataFrame(dict(columns))
+
+
+def _listed(names: tuple[str, ...] | list[str]) -> str:
+    shown = ", ".join(f"'{n}'" for n in names[:8])
+    return shown + (", ..." if len(names) > 8 else "")
+
+
+def signature_of(layout: Layout, outputs: tuple[TensorSpec, ...]) -> Signature:
+    return Signature(layout.inputs, outputs)

@@ -1,0 +1,217 @@
+"""skl2onnx: a fitted estimator as ONNX, by several ways that differ in the precision of what is inside.
+
+Inputs and float outputs are FP32 in all of them, so that a package's signature does not depend on the way taken:
+
+1. `float32`: everything in float32. Faithful for most models, and the fastest.
+2. `float64, trees in float32`: what stands before a final tree model is computed in float64 and rounded to float32 at
+   the trees' door, as scikit-learn does it. In float32 a scaler's multiplication by the reciprocal takes other paths.
+3. `float64`: everything in float64.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gantline.errors import Unsupported
+
+from .sklearn_layout import Layout
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET = {"": 21, "ai.onnx.ml": 3}  # IsolationForest's converter stops at ai.onnx.ml 3; all others are content with it
+_FLOAT, _DOUBLE = 1, 11  # TensorProto.DataType
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to convert. `wide`: float64 inside; `cast_at_trees`: float32 again before the final tree model."""
+
+    name: str
+    wide: bool = False
+    cast_at_trees: bool = False
+
+
+def ways(estimator: Any) -> tuple[Way, ...]:
+    """The ways worth trying for this estimator, cheapest first."""
+    narrow, wide = Way("float32"), Way("float64", wide=True)
+    if _ends_in_float32_trees(estimator):
+        return narrow, Way("float64, trees in float32", wide=True, cast_at_trees=True), wide
+    return narrow, wide
+
+
+def to_onnx(estimator: Any, layout: Layout, way: Way, target: Path) -> None:
+    """Write the estimator as ONNX. Unsupported says why skl2onnx could not, in one line."""
+    from skl2onnx import convert_sklearn
+
+    model = prepared(estimator, way)
+    with _quiet():
+        try:
+            made = convert_sklearn(
+                model,
+                initial_types=[(t.name, _type(t.datatype, t.shape, way.wide)) for t in layout.inputs],
+                options=_options(model),
+                target_opset=OPSET,
+                custom_conversion_functions=_repaired(),
+            )
+        except Exception as e:  # skl2onnx raises whatever its converters meet
+            raise Unsupported(f"skl2onnx: {_first_line(e)}") from e
+    if way.wide:
+        _narrow_doors(made)
+    target.write_bytes(made.SerializeToString())
+
+
+def prepared(estimator: Any, way: Way) -> Any:
+    """A shallow copy of the estimator that skl2onnx can take; the original is not touched."""
+    from sklearn.ensemble import VotingClassifier
+    from sklearn.pipeline import Pipeline
+
+    if hasattr(estimator, "best_estimator_"):  # a search
+        return prepared(estimator.best_estimator_, way)
+    if isinstance(estimator, Pipeline):
+        steps = [(name, prepared(step, way) if not isinstance(step, str) else step) for name, step in estimator.steps]
+        if way.cast_at_trees and len(steps) > 1:
+            from skl2onnx.sklapi import CastTransformer
+
+            cast = CastTransformer(dtype=np.float32)
+            cast.fit(np.zeros((1, 1)))
+            steps.insert(len(steps) - 1, ("gantline_cast", cast))
+        return Pipeline(steps)
+    if isinstance(estimator, VotingClassifier) and estimator.flatten_transform:
+        out = copy.copy(estimator)
+        out.flatten_transform = False  # concerns transform() alone; the converter refuses True
+        return out
+    return estimator
+
+
+def _ends_in_float32_trees(estimator: Any) -> bool:
+    """Whether a pipeline's last step is made of scikit-learn's trees, which round what they are given to float32."""
+    from sklearn.ensemble import BaseEnsemble
+    from sklearn.tree import BaseDecisionTree
+
+    last = estimator
+    while hasattr(last, "best_estimator_") or hasattr(last, "steps"):
+        last = last.best_estimator_ if hasattr(last, "best_estimator_") else last.steps[-1][1]
+    if last is estimator:
+        return False
+    parts = getattr(last, "estimators_", None)
+    first = np.ravel(np.asarray(parts, object))[0] if parts is not None and len(parts) else None
+    return isinstance(last, BaseDecisionTree) or (isinstance(last, BaseEnsemble) and isinstance(first, BaseDecisionTree))
+
+
+def _options(model: Any) -> dict[int, dict[str, Any]] | None:
+    from sklearn.base import is_classifier
+
+    return {id(model): {"zipmap": False}} if is_classifier(model) else None
+
+
+def _type(datatype: str, shape: tuple[int, ...], wide: bool) -> Any:
+    from skl2onnx.common import data_types
+
+    floats = data_types.DoubleTensorType if wide else data_types.FloatTensorType
+    kind = {"BYTES": data_types.StringTensorType, "INT64": data_types.Int64TensorType}.get(datatype, floats)
+    return kind([None if d < 0 else d for d in shape])
+
+
+def _repaired() -> dict[type, Any]:
+    """Converters of skl2onnx that need a hand with today's onnx, given to it by its own hook."""
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    from skl2onnx.common._registration import get_converter
+
+    def repair(kind: str) -> Any:
+        converter = get_converter(kind)
+        return lambda scope, operator, container: converter(scope, operator, _PlainInts(container))
+
+    return {
+        HistGradientBoostingClassifier: repair("SklearnHistGradientBoostingClassifier"),
+        HistGradientBoostingRegressor: repair("SklearnHistGradientBoostingRegressor"),
+    }
+
+
+class _PlainInts:
+    """A container that makes ints of the numpy integers and truth values in node attributes.
+
+    HistGradientBoosting's converter writes them into lists of ints, which protobuf's onnx refuses.
+    """
+
+    def __init__(self, container: Any) -> None:
+        self._container = container
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._container, name)
+
+    def add_node(self, *args: Any, **attributes: Any) -> Any:
+        return self._container.add_node(*args, **{k: _plain(v) for k, v in attributes.items()})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list) and any(isinstance(v, bool | np.bool_ | np.integer) for v in value):
+        return [int(v) if isinstance(v, bool | np.bool_ | np.integer) else v for v in value]
+    return value
+
+
+def _narrow_doors(model: onnx.ModelProto) -> None:
+    """FP32 inputs and outputs around a graph in double: one Cast at each door."""
+    from onnx import helper
+
+    graph = model.graph
+    doors = []
+    for value in graph.input:
+        if value.type.tensor_type.elem_type == _DOUBLE:
+            inside = _free(graph, value.name + "_wide")
+            for node in graph.node:
+                for i, name in enumerate(node.input):
+                    if name == value.name:
+                        node.input[i] = inside
+            value.type.tensor_type.elem_type = _FLOAT
+            doors.append(helper.make_node("Cast", [value.name], [inside], to=_DOUBLE))
+    tail = []
+    for value in graph.output:
+        if value.type.tensor_type.elem_type == _DOUBLE:
+            inside = _free(graph, value.name + "_wide")
+            for node in graph.node:
+                for names in (node.input, node.output):
+                    for i, name in enumerate(names):
+                        if name == value.name:
+                            names[i] = inside
+            value.type.tensor_type.elem_type = _FLOAT
+            tail.append(helper.make_node("Cast", [inside], [value.name], to=_FLOAT))
+    nodes = [*doors, *graph.node, *tail]
+    fresh = [type(n).FromString(n.SerializeToString()) for n in nodes]
+    del graph.node[:]
+    graph.node.extend(fresh)
+
+
+def _free(graph: onnx.GraphProto, name: str) -> str:
+    taken = {n for node in graph.node for n in (*node.input, *node.output)}
+    while name in taken:
+        name += "_"
+    return name
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """skl2onnx logs and warns about its own matters (opset choices, numpy deprecations); none concern the caller."""
+    logger = logging.getLogger("skl2onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _first_line(error: BaseException) -> str:
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return text[:200]

@@ -1,0 +1,95 @@
+"""`gantline inspect`: show what a package, or a bare ONNX file, is."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ..exits import OK
+from ..package import Package
+from .show import parity_line, print_json, size, table, tensor_line
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The grammar of `gantline inspect`."""
+    parser.add_argument("ref", metavar="REF", type=Path, help="a package directory or an .onnx file")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print it."""
+    if args.ref.suffix.lower() == ".onnx" and not args.ref.is_dir():
+        return _onnx(args.ref, args.json)
+    package = Package.open(args.ref)
+    if args.json:
+        print_json({
+            "path": str(args.ref),
+            "digest": package.digest,
+            "manifest": package.manifest.to_json(),
+            "lineage": package.lineage(),
+        })
+    else:
+        table(_rows(package))
+    return OK
+
+
+def _rows(package: Package) -> list[tuple[str, str]]:
+    m = package.manifest
+    rows = [("package", m.name), ("digest", package.digest or ""), ("engine", m.engine)]
+    if m.engine_reason:
+        rows.append(("why not ONNX", m.engine_reason))
+    if m.source is not None:
+        rows.append(("source", " ".join(p for p in (m.source.framework, m.source.type) if p)))
+        rows += [("versions", f"{k} {v}") for k, v in sorted(m.source.versions.items())]
+    if m.signature is not None:
+        rows += [("inputs", tensor_line(t)) for t in m.signature.inputs]
+        rows += [("outputs", tensor_line(t)) for t in m.signature.outputs]
+    rows.append(("batching", f"up to {m.batching.max_batch_size} rows" if m.batching.max_batch_size else "never stacked"))
+    if m.script is not None:
+        rows.append(("script", f"{m.script.code}/{m.script.entry} ({m.script.contract})"))
+        rows += [("may unpickle", p) for p in m.script.pickles]
+        wanted = m.environment.requirements or ("the interpreter that serves it",)
+        rows += [("environment", r) for r in wanted]
+    rows.append(("parity", parity_line(m)))
+    if m.parity is not None:
+        rows += [("per output", _output(name, found)) for name, found in m.parity.outputs.items()]
+    rows += [("golden", f"{g.request} -> {g.reply}, rtol {g.rtol:g}, atol {g.atol:g}") for g in m.golden]
+    rows += [("note", note) for note in m.notes]
+    rows += [("files", f"{f.path}  {size(f.size)}  {f.digest[:19]}...") for f in m.files]
+    rows.append(("size", size(sum(f.size for f in m.files))))
+    rows += [("lineage", f"{k}: {v}") for k, v in sorted(package.lineage().items())]
+    return rows
+
+
+def _output(name: str, found: dict[str, float]) -> str:
+    return (
+        f"{name}: max relative error {found['max_rel_error']:.2g}, absolute {found['max_abs_error']:.2g}, "
+        f"{found['label_flips']:.0f} label flips"
+    )
+
+
+def _onnx(path: Path, as_json: bool) -> int:
+    from gantline.accelerators.onnx import open_model
+    from gantline.builders.canonical import read_model
+
+    signature = open_model(path).signature
+    model = read_model(path)
+    opsets = {(o.domain or "ai.onnx"): o.version for o in model.opset_import}
+    about: dict[str, Any] = {
+        "producer": f"{model.producer_name} {model.producer_version}".strip(),
+        "ir_version": model.ir_version,
+        "opset": opsets,
+        "nodes": len(model.graph.node),
+        "size": path.stat().st_size,
+    }
+    if as_json:
+        print_json({"path": str(path), "signature": signature.to_json(), **about})
+        return OK
+    rows = [("file", str(path)), ("producer", about["producer"] or "not said"), ("ir version", str(model.ir_version))]
+    rows += [("opset", f"{domain} {version}") for domain, version in sorted(opsets.items())]
+    rows += [("inputs", tensor_line(t)) for t in signature.inputs]
+    rows += [("outputs", tensor_line(t)) for t in signature.outputs]
+    rows += [("nodes", str(about["nodes"])), ("size", size(about["size"]))]
+    table(rows)
+    return OK

@@ -1,0 +1,100 @@
+"""`gantline package`: from a trained model to a package."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError
+from ..exits import OK
+from ..package import Package
+from .show import parity_line, print_json, table, write
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The grammar of `gantline package`."""
+    add = parser.add_argument
+    add("source", nargs="?", metavar="SOURCE", help="a model file, or pkg.mod:object; left out with --script alone")
+    add("--name", required=True, help="what the model is called in URLs and image tags")
+    add("--sample", type=Path, metavar="FILE", help="rows to compare on: .npz, .npy, .json, .csv or .parquet")
+    add("--script", type=Path, metavar="FILE", help="a scoring script with init() and run()")
+    add("--code", type=Path, metavar="DIR", help="the folder of code that the script needs")
+    add("--model-dir", type=Path, metavar="DIR", help="the folder that the script finds as AZUREML_MODEL_DIR")
+    add("--env", type=Path, metavar="FILE", help="requirements.txt, pyproject.toml, conda.yml, or 'current'")
+    add("--label", default="", help="a human's name for this version, kept in the lineage")
+    add("-o", dest="output", type=Path, metavar="DIR", help="where to write the package (default: ./NAME.pkg)")
+    add("--overwrite", action="store_true", help="replace what is at -o")
+    add("--trust-pickle", action="store_true", help="allow loading a pickle: it can run any code while it is read")
+    add("--trust", action="append", default=[], metavar="TYPE", help="allow this type in a .skops file; repeatable")
+    add("--module", default="", metavar="PKG.MOD:CLASS", help="the class of a torch state file")
+    add("--init", metavar="JSON", help="keyword arguments of that class")
+    add("--rtol", type=float, metavar="X", help="relative error that parity allows (default 1e-4)")
+    add("--allow-flips", type=int, metavar="N", help="rows in which a label may differ (default 0)")
+    add("--max-batch-size", type=int, metavar="N", help="rows that the server may stack (default 64; 0: never)")
+    add("--run", default="", metavar="ID", help="the training run, kept in the lineage")
+    add("--dataset", default="", metavar="D", help="the data that it was trained on, kept in the lineage")
+    add("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the package, and say what it is and what to type next."""
+    from ..api import package
+
+    made = package(
+        args.source,
+        name=args.name,
+        sample=args.sample,
+        script=args.script,
+        code=args.code,
+        model_dir=args.model_dir,
+        env=args.env,
+        label=args.label,
+        output=args.output,
+        overwrite=args.overwrite,
+        trust_pickle=args.trust_pickle,
+        trust=tuple(args.trust),
+        module=args.module,
+        init=_init(args.init),
+        rtol=args.rtol,
+        allow_flips=args.allow_flips,
+        max_batch_size=args.max_batch_size,
+        run=args.run,
+        dataset=args.dataset,
+    )
+    where = args.output or Path(f"{args.name}.pkg")
+    if args.json:
+        print_json({"path": str(where), "digest": made.digest, "manifest": made.manifest.to_json()})
+    else:
+        _tell(made, where)
+    return OK
+
+
+def _init(text: str | None) -> dict[str, Any]:
+    if text is None:
+        return {}
+    try:
+        found = json.loads(text)
+    except ValueError as e:
+        raise UsageError(f"--init: not JSON ({e}); expected an object of keyword arguments") from e
+    if not isinstance(found, dict):
+        raise UsageError(f"--init: expected a JSON object of keyword arguments, found {type(found).__name__}")
+    return found
+
+
+def _tell(made: Package, where: Path) -> None:
+    m = made.manifest
+    rows = [("package", m.name), ("from", _source(made)), ("engine", m.engine)]
+    if m.engine_reason:
+        rows.append(("why not ONNX", m.engine_reason))
+    rows += [("parity", parity_line(m))]
+    rows += [("note", note) for note in m.notes]
+    rows += [("digest", made.digest or ""), ("where", str(where))]
+    table(rows)
+    write(f"\nnext:  gantline serve {where}\n")
+
+
+def _source(made: Package) -> str:
+    source = made.manifest.source
+    return " ".join(p for p in (source.framework, source.type) if p) if source else "a scoring script"

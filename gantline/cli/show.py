@@ -1,0 +1,71 @@
+"""What the commands about packages print: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from ..manifest import Manifest
+from ..signature import TensorSpec
+
+
+def write(text: str) -> None:
+    """Plain text to standard output."""
+    sys.stdout.write(text)
+
+
+def print_json(tree: Any) -> None:
+    """One JSON document, readable and with sorted keys."""
+    write(json.dumps(tree, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def table(rows: Iterable[tuple[str, str]]) -> None:
+    """Two columns: what, and its value, which is wrapped to the terminal's width but never cut."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    last = ""
+    for what, value in rows:
+        grid.add_row(Text("" if what == last else what), Text(value))
+        last = what
+    # into a file or a pipe nothing is wrapped: a digest that is cut in two is of no use to grep
+    Console(highlight=False, width=None if sys.stdout.isatty() else 10_000).print(grid)
+
+
+def parity_line(manifest: Manifest) -> str:
+    """A person's summary of the parity report."""
+    p = manifest.parity
+    if p is None:
+        return "not checked: there is nothing to compare with"
+    probes = f" and {p.near_threshold_probes} probes next to tree thresholds" if p.near_threshold_probes else ""
+    line = (
+        f"on {p.rows} {p.sample} rows{probes}: max relative error {p.max_rel_error:.2g} "
+        f"(absolute {p.max_abs_error:.2g}), {p.label_flips} label flips"
+    )
+    return line + (f"; limits loosened: {', '.join(p.loosened)}" if p.loosened else "")
+
+
+def tensor_line(spec: TensorSpec) -> str:
+    """`X FP32 [-1,4]`, with what else there is to know."""
+    line = f"{spec.name} {spec.datatype} [{','.join(map(str, spec.shape))}]"
+    if spec.optional:
+        line += " (optional)"
+    if spec.labels:
+        shown = ", ".join(spec.labels[:8]) + (", ..." if len(spec.labels) > 8 else "")
+        line += f" labels: {shown}"
+    return line
+
+
+def size(count: float) -> str:
+    """A number of bytes for a person."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"

@@ -1,0 +1,1 @@
+../../gantline/api.py
