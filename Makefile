@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 # Where a CPU build of torch is; empty: where pip itself looks.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: help install demo test test-slow check fix bench docs lock clean
+.PHONY: help install demo test test-slow check fix bench docs proto lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ bench: install  ## every figure of benchmarks/results, made again here
 
 docs: install  ## write docs/cli/ from the commands' --help
 	$(BIN)/python scripts/help_pages.py
+
+proto: install  ## compile proto/ into gantline/pb/
+	$(BIN)/python -m grpc_tools.protoc -I proto --include_imports --descriptor_set_out gantline/pb/gantline.binpb proto/*.proto
 
 lock: install  ## resolve pyproject.toml afresh into requirements.lock
 	$(BIN)/python scripts/lock.py
