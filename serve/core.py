@@ -61,7 +61,7 @@ class Core:
             if plain:
                 model.forms.remember(body, ticket)
         except GantlineError as e:
-            model.statistics.fail.add(perf_counter_ns() - arrived)
+            model.statistics.failed(perf_counter_ns() - arrived)
             self._refuse(e, responder)
 
     def _decode(self, body: bytes, length: int | None, coding: bytes | None, model: Model) -> Request:
@@ -81,10 +81,10 @@ class Core:
                 error = e
         took = perf_counter_ns() - ticket.request.arrived
         if error is not None:
-            statistics.fail.add(took)
+            statistics.failed(took)
             self._refuse(error, ticket.responder)
             return
-        statistics.success.add(took)
+        statistics.succeeded(took)
         if len(body) >= COMPRESS_FROM and (coding := _accepted(ticket.head)):
             self._send_compressed(ticket.responder, headers, body, coding)
         else:

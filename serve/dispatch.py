@@ -65,9 +65,6 @@ class Dispatch:
             else:
                 self._rest()
             return
-        started = perf_counter_ns()
-        for ticket in batch:
-            self.statistics.queue.add(started - ticket.request.queued)
         if self.batch_ns <= INLINE_NS:
             self.inline_batches += 1
             self._finish(batch, *self._run(batch))
@@ -144,7 +141,11 @@ class Dispatch:
     ) -> None:
         took = sum(times)
         self.batch_ns += (took - self.batch_ns) >> 3
-        self.statistics.executed(len(batch), sum(t.rows for t in batch), *times)
+        rows, queued, started = 0, 0, perf_counter_ns() - took
+        for ticket in batch:
+            rows += ticket.rows
+            queued += max(started - ticket.request.queued, 0)
+        self.statistics.executed(len(batch), rows, queued, *times)
         for ticket, result in zip(batch, results, strict=True):
             if isinstance(result, GantlineError):
                 ticket.deliver(ticket, None, result)
