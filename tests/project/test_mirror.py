@@ -10,7 +10,7 @@ import pytest
 ELSEWHERE: dict[str, str] = {}
 
 
-def tests_of(path: Path, names: dict[Path, set[str]]) -> bool:
+def is_tested(path: Path, names: dict[Path, set[str]]) -> bool:
     """Whether some test file of the module's folder is named for it. `gantline/wire` may be `tests/wire`."""
     folders = [Path("tests") / path.parent]
     if path.parts[0] == "gantline" and len(path.parts) > 2:
@@ -26,7 +26,7 @@ def untested(root: Path, sources: list[Path]) -> set[str]:
         names.setdefault(path.parent.relative_to(root), set()).add(path.stem)
     code = [p for p in sources if p.name != "__init__.py" or p.parent.name in ("cli", "gantline")]
     renamed = {p: p.parent / "main.py" if p.name == "__init__.py" else p for p in code}
-    return {str(p) for p, shown in renamed.items() if not tests_of(shown, names)}
+    return {str(p) for p, shown in renamed.items() if not is_tested(shown, names)}
 
 
 def test_every_module_has_its_tests(untested: set[str]) -> None:

@@ -1,0 +1,1 @@
+../../gantline/__main__.py
