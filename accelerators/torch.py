@@ -191,9 +191,13 @@ def one_line(error: BaseException) -> str:
 @contextmanager
 def quiet() -> Iterator[None]:
     """No warnings and no log lines of torch's: what they say is said by our errors, or is its own affair."""
-    log = logging.getLogger("torch")
-    drop = lambda _: False  # noqa: E731
-    handlers = [*log.handlers, *logging.getLogger().handlers]
+    names = [n for n in logging.root.manager.loggerDict if n.split(".")[0] in ("torch", "onnxscript", "onnx_ir")]
+    loggers = [logging.getLogger(n) for n in names]
+
+    def drop(_: logging.LogRecord) -> bool:
+        return False
+
+    handlers = {h for one in loggers for h in one.handlers}
     for handler in handlers:
         handler.addFilter(drop)
     try:
