@@ -1,0 +1,191 @@
+"""Engine: a package's scoring script behind the engine protocol, and behind /score for serve/routes/azure.py."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gantline.errors import (
+    BadArtefact,
+    BadRequest,
+    DeadlineExceeded,
+    GantlineError,
+    ScriptFailed,
+    Unavailable,
+    Unsupported,
+    UsageError,
+)
+from gantline.manifest import ScriptInfo
+from gantline.package import Package
+from gantline.signature import Signature, TensorSpec
+from gantline.tensors import Array
+
+from ..engine import EngineOptions
+from . import arrays
+from . import channel as ch
+from .environment import prepare
+from .link import Call, supported
+from .process import ScriptHost
+from .ring import Message
+from .settings import Settings, read_settings
+from .supervise import Launch
+
+SCORE = Signature((TensorSpec("data", "BYTES", (-1,)),), (TensorSpec("result", "BYTES", (-1,)),))
+
+
+class ScriptEngine:
+    """A script in its host. For an `azure` script each element of `data` is one body sent to run(), answered by one
+    element of `result`; a `tensors` script takes and gives the package's own inputs and outputs.
+    """
+
+    def __init__(self, package: Package, script: ScriptInfo, host: ScriptHost, settings: Settings) -> None:
+        self.name = package.name
+        self.host = host
+        self.settings = settings
+        self.contract = script.contract
+        if package.manifest.signature is not None:
+            self.signature = package.manifest.signature
+        elif script.contract == "azure":
+            self.signature = SCORE
+        else:
+            raise BadArtefact(f"{package.path}: a script with contract 'tensors' needs a signature in the manifest")
+
+    def __repr__(self) -> str:
+        return f"<ScriptEngine {self.host!r}>"
+
+    def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        """Blocks until the host has answered. ScriptFailed, BadRequest, DeadlineExceeded or Unavailable if it fails."""
+        if self.contract == "azure":
+            return [self._score(inputs["data"])]
+        meta, body = arrays.pack(inputs.items())
+        reply = self._ask([Call(ch.TENSORS, body, _nothing, meta=meta, direct=True)])[0]
+        try:
+            found = arrays.unpack(reply.meta, reply.body)
+            return [found[name] for name in outputs]
+        except KeyError as e:
+            raise ScriptFailed(f"model '{self.name}': infer() did not answer output {e.args[0]!r}") from e
+        except ValueError as e:
+            raise ScriptFailed(f"model '{self.name}': infer() answered what cannot be read: {e}") from e
+
+    def close(self) -> None:
+        self.host.close()
+
+    def _score(self, data: Array) -> Array:
+        bodies = [e if isinstance(e, bytes) else str(e).encode() for e in data.ravel().tolist()]
+        meta = b"\n\ncontent-type:application/json"
+        replies = self._ask([Call(ch.SCORE, body, _nothing, meta=meta, direct=True) for body in bodies])
+        out = np.empty(len(replies), object)
+        out[:] = [r.body for r in replies]
+        return out.reshape(data.shape)
+
+    def _ask(self, calls: list[Call]) -> list[Message]:
+        answers = [_Answer() for _ in calls]
+        for call, answer in zip(calls, answers, strict=True):
+            call.deliver = answer.add
+        self.host.run(calls)
+        return [answer.whole(self.name, self.settings.timeout_ms) for answer in answers]
+
+
+class _Answer:
+    """The messages of one call, a streamed answer's put together."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._last: Message | None = None
+
+    def add(self, message: Message) -> None:
+        if message.kind == ch.CHUNK:
+            self._parts.append(message.body)
+        else:
+            self._last = message
+
+    def whole(self, name: str, timeout_ms: int) -> Message:
+        last = self._last
+        assert last is not None
+        error = error_of(last, name, timeout_ms)
+        if error is not None:
+            raise error
+        return last._replace(body=b"".join(self._parts)) if self._parts else last
+
+
+def error_of(message: Message, name: str, timeout_ms: int) -> GantlineError | None:
+    """The error that a final message stands for, or None for an answer."""
+    flags = message.flags
+    if message.kind == ch.BROKEN and message.status == 503:
+        return Unavailable(message.body.decode())
+    if flags & ch.TIMED_OUT:
+        return DeadlineExceeded(f"model '{name}': scoring timeout after {timeout_ms} ms")
+    if flags & ch.DIED:
+        return ScriptFailed(f"model '{name}': its script's process died while it answered; the log says how")
+    if flags & (ch.RUN_FAILED | ch.NOT_MINE):
+        return ScriptFailed(f"model '{name}': its scoring script failed; the log has the traceback")
+    if message.status == 499 or flags & ch.CANCELLED:
+        return Unavailable(f"model '{name}': the request was cancelled")
+    if message.status >= 400:
+        text = message.body.decode("utf-8", "replace")
+        return (BadRequest if message.status < 500 else ScriptFailed)(f"model '{name}': {text[:500]}")
+    return None
+
+
+def load(package: Package, options: EngineOptions) -> ScriptEngine:
+    """Start the package's script in its environment and wait for its init().
+
+    ScriptFailed with the script's line when it fails, BadArtefact when it breaks the contract, UsageError when it may
+    unpickle and that is not allowed.
+    """
+    script = package.manifest.script
+    if script is None:
+        raise BadArtefact(f"{package.path}: engine 'script' without a script in the manifest")
+    if not supported():
+        raise Unsupported("scoring scripts run on Linux and macOS; this is Windows")
+    if script.pickles and not options.allow_pickle:
+        raise UsageError(
+            f"package '{package.name}' may unpickle {', '.join(script.pickles)}, which can run any code; "
+            "serve it without --no-pickle if you trust where it came from"
+        )
+    code = (package.path / script.code).resolve()
+    entry = code / script.entry
+    if not entry.is_file():
+        raise BadArtefact(f"{package.path}: the scoring script {script.code}/{script.entry} is missing")
+    app_root = (package.path / script.app_root).resolve() if script.app_root else code
+    settings = read_settings(app_root, entry.parent, options.timeout_s, script.timeout_s)
+    launch = _launch(package, script, options, settings, code, entry, app_root)
+    host = ScriptHost(package.name, launch, settings.timeout_ms / 1000)
+    engine = ScriptEngine(package, script, host, settings)
+    host.start()
+    return engine
+
+
+def _launch(
+    package: Package, script: ScriptInfo, options: EngineOptions, settings: Settings, code: Path, entry: Path, root: Path,
+) -> Launch:  # fmt: skip
+    environment = prepare(package.manifest.environment)
+    variables = environment.variables(os.environ)
+    variables["PYTHONUNBUFFERED"] = "1"
+    variables["AML_APP_ROOT"] = str(root)
+    variables["AZUREML_ENTRY_SCRIPT"] = str(entry)
+    if script.models:
+        variables["AZUREML_MODEL_DIR"] = str((package.path / script.models).resolve())
+    else:
+        variables.setdefault("AZUREML_MODEL_DIR", str(root))
+    if options.threads:
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            variables.setdefault(name, str(options.threads))
+    config: dict[str, Any] = {
+        "entry": str(entry),
+        "code": str(code),
+        "contract": script.contract,
+        "timeout_s": settings.timeout_ms / 1000,
+        "memory_limit": options.memory_limit,
+        "parent": os.getpid(),
+        "environment": package.manifest.environment.kind,
+    }
+    return Launch([str(environment.python), "-X", "faulthandler"], config, variables, str(root))
+
+
+def _nothing(message: Message) -> None:
+    pass

@@ -1,0 +1,69 @@
+"""Watch: the host's own limits: time, memory, and not outliving the server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from time import monotonic
+from types import FrameType, TracebackType
+
+
+class OutOfTime(BaseException):
+    """run() took longer than it may. Not an Exception, so that a script's `except Exception` does not swallow it."""
+
+
+class Alarm:
+    """`with alarm:` raises OutOfTime in the main thread when the block takes too long.
+
+    One timer for many blocks: it is set when none is running and looks at the current block's end when it fires, so
+    that a short block costs no system call. Code that holds the interpreter is killed by the server instead.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._end = 0.0  # of the current block; 0: none
+        self._armed = False
+        signal.signal(signal.SIGALRM, self._fired)
+
+    def __enter__(self) -> None:
+        self._end = monotonic() + self.seconds
+        if not self._armed:
+            self._armed = True
+            signal.setitimer(signal.ITIMER_REAL, self.seconds)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._end = 0.0
+
+    def _fired(self, number: int, frame: FrameType | None) -> None:
+        left = self._end - monotonic()
+        if not self._end:
+            self._armed = False
+        elif left > 0:
+            signal.setitimer(signal.ITIMER_REAL, left)
+        else:
+            self._armed = False
+            self._end = 0.0
+            raise OutOfTime
+
+
+def die_with_parent(parent: int) -> None:
+    """Be killed when the server dies, even by SIGKILL, even in the middle of run(). Linux only.
+
+    Elsewhere the closed socket ends the host at its next answer.
+    """
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        os._exit(0)  # it died before we asked
+
+
+def limit_memory(size: int) -> None:
+    """Bound the address space, in bytes; allocations beyond it raise MemoryError. 0: no limit."""
+    if size > 0:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (size, size))
