@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Protocol
 
 from gantline.errors import BadArtefact, UsageError
-from gantline.package import Package
+from gantline.packages import Package
 from gantline.signature import Signature
 from gantline.tensors import Array
 
@@ -71,8 +71,11 @@ def _agree(package: Package, actual: Signature) -> None:
     declared = package.manifest.signature
     if declared is None:
         return
-    names = lambda s: (tuple(t.name for t in s.inputs), tuple(t.name for t in s.outputs))  # noqa: E731
-    if names(declared) != names(actual):
+    if _names(declared) != _names(actual):
         raise BadArtefact(
-            f"{package.path}: the manifest's signature has {names(declared)}, the model file has {names(actual)}"
+            f"{package.path}: the manifest's signature has {_names(declared)}, the model file has {_names(actual)}"
         )
+
+
+def _names(signature: Signature) -> tuple[list[str], list[str]]:
+    return [t.name for t in signature.inputs], [t.name for t in signature.outputs]

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime as ort
 
 from gantline.errors import BadArtefact, EngineFailed
-from gantline.package import Package
+from gantline.packages import Package
 from gantline.signature import Signature, TensorSpec
 from gantline.tensors import BY_ORT, Array
 

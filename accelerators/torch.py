@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gantline.errors import BadArtefact, EngineFailed, UsageError
-from gantline.package import Package
+from gantline.packages import Package
 from gantline.signature import Signature
 from gantline.tensors import Array, numpy_dtype
 

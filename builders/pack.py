@@ -12,7 +12,7 @@ from gantline.blobs import publish_directory
 from gantline.errors import BadRequest, EngineFailed
 from gantline.fitting import fit
 from gantline.manifest import Batching, EnvironmentRequest, Manifest, SourceInfo
-from gantline.package import Package, check_name, seal
+from gantline.packages import Package, check_name, seal
 from gantline.signature import Signature
 from gantline.tensors import Array
 

@@ -23,6 +23,7 @@ import numpy as np
 
 from gantline.errors import Unsupported
 
+from .sklearn_boosting import converters
 from .sklearn_layout import Layout
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def to_onnx(estimator: Any, layout: Layout, way: Way, target: Path) -> None:
                 initial_types=[(t.name, _type(t.datatype, t.shape, way.wide)) for t in layout.inputs],
                 options=_options(model),
                 target_opset=OPSET,
-                custom_conversion_functions=_repaired(),
+                custom_conversion_functions=converters(),
             )
         except Exception as e:  # skl2onnx raises whatever its converters meet
             raise Unsupported(f"skl2onnx: {_first_line(e)}") from e
@@ -111,7 +112,30 @@ def _ends_in_float32_trees(estimator: Any) -> bool:
 def _options(model: Any) -> dict[int, dict[str, Any]] | None:
     from sklearn.base import is_classifier
 
-    return {id(model): {"zipmap": False}} if is_classifier(model) else None
+    if not is_classifier(model):
+        return None
+    last = model
+    while hasattr(last, "steps"):
+        last = last.steps[-1][1]
+    known = _known_options(last)
+    chosen = {"zipmap": False} if known is None or "zipmap" in known else {}
+    # without probabilities the second output is the decision function itself, for two classes as [-s, s]
+    if not hasattr(model, "predict_proba") and known is not None and "raw_scores" in known:
+        chosen["raw_scores"] = True
+    return {id(model): chosen} if chosen else None
+
+
+def _known_options(model: Any) -> dict[str, Any] | None:
+    """The options that skl2onnx has for a class; None when it cannot say."""
+    from skl2onnx._supported_operators import sklearn_operator_name_map
+    from skl2onnx.common._registration import get_converter
+
+    alias = sklearn_operator_name_map.get(type(model))
+    try:
+        found = get_converter(alias).get_allowed_options() if alias else None
+    except (AttributeError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _type(datatype: str, shape: tuple[int, ...], wide: bool) -> Any:
@@ -120,43 +144,6 @@ def _type(datatype: str, shape: tuple[int, ...], wide: bool) -> Any:
     floats = data_types.DoubleTensorType if wide else data_types.FloatTensorType
     kind = {"BYTES": data_types.StringTensorType, "INT64": data_types.Int64TensorType}.get(datatype, floats)
     return kind([None if d < 0 else d for d in shape])
-
-
-def _repaired() -> dict[type, Any]:
-    """Converters of skl2onnx that need a hand with today's onnx, given to it by its own hook."""
-    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-    from skl2onnx.common._registration import get_converter
-
-    def repair(kind: str) -> Any:
-        converter = get_converter(kind)
-        return lambda scope, operator, container: converter(scope, operator, _PlainInts(container))
-
-    return {
-        HistGradientBoostingClassifier: repair("SklearnHistGradientBoostingClassifier"),
-        HistGradientBoostingRegressor: repair("SklearnHistGradientBoostingRegressor"),
-    }
-
-
-class _PlainInts:
-    """A container that makes ints of the numpy integers and truth values in node attributes.
-
-    HistGradientBoosting's converter writes them into lists of ints, which protobuf's onnx refuses.
-    """
-
-    def __init__(self, container: Any) -> None:
-        self._container = container
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._container, name)
-
-    def add_node(self, *args: Any, **attributes: Any) -> Any:
-        return self._container.add_node(*args, **{k: _plain(v) for k, v in attributes.items()})
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list) and any(isinstance(v, bool | np.bool_ | np.integer) for v in value):
-        return [int(v) if isinstance(v, bool | np.bool_ | np.integer) else v for v in value]
-    return value
 
 
 def _narrow_doors(model: onnx.ModelProto) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .api import package
     from .client import AsyncClient, Client
     from .errors import GantlineError
-    from .package import Package
+    from .packages import Package
     from .signature import Signature, TensorSpec
 
 # looked up when first used, so that `import gantline` costs nothing
@@ -19,7 +19,7 @@ _LAZY = {
     "AsyncClient": "gantline.client",
     "Client": "gantline.client",
     "GantlineError": "gantline.errors",
-    "Package": "gantline.package",
+    "Package": "gantline.packages",
     "Signature": "gantline.signature",
     "TensorSpec": "gantline.signature",
     "package": "gantline.api",

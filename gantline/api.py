@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import UsageError
-from .package import Package
+from .packages import Package
 from .tensors import Array
 
 if TYPE_CHECKING:

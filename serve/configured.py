@@ -8,7 +8,7 @@ from gantline.accelerators.engine import Engine, EngineOptions, load_engine
 from gantline.accelerators.session import Session
 
 from gantline.errors import BadArtefact
-from gantline.package import Package
+from gantline.packages import Package
 from gantline.signature import Signature, TensorSpec
 from gantline.tensors import Array
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from gantline.package import Package
+from gantline.packages import Package
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gantline.errors import BadArtefact, Unsupported
-from gantline.package import Package
+from gantline.packages import Package
 from gantline.pb import message
 from gantline.signature import Signature, TensorSpec
 

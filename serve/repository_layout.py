@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gantline.errors import BadArtefact, GantlineError, Unsupported, UsageError
-from gantline.package import MANIFEST, Package
+from gantline.packages import MANIFEST, Package
 
 from .entry import Entry
 from .model_config import CONFIG, ONNX_FILE, ModelConfig, latest

@@ -66,6 +66,8 @@ class Channel:
         self.out, self.into = rings if parent else rings[::-1]
         self._mine, self._theirs = (32, 40) if parent else (40, 32)  # words that say: I sleep, wake me
         self._my_room, self._their_room = (56, 64) if parent else (64, 56)  # I wait for room
+        if parent:
+            self._words[self._mine] = 1  # it waits for the host's first word
         self._files: deque[int] = deque()
         self._partial = b""
         self._unsent = bytearray()

@@ -20,7 +20,7 @@ from gantline.errors import (
     UsageError,
 )
 from gantline.manifest import ScriptInfo
-from gantline.package import Package
+from gantline.packages import Package
 from gantline.signature import Signature, TensorSpec
 from gantline.tensors import Array
 
@@ -161,7 +161,8 @@ def load(package: Package, options: EngineOptions) -> ScriptEngine:
 
 
 def _launch(
-    package: Package, script: ScriptInfo, options: EngineOptions, settings: Settings, code: Path, entry: Path, root: Path,
+    package: Package, script: ScriptInfo, options: EngineOptions, settings: Settings,
+    code: Path, entry: Path, root: Path,
 ) -> Launch:  # fmt: skip
     environment = prepare(package.manifest.environment)
     variables = environment.variables(os.environ)

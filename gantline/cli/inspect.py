@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..exits import OK
-from ..package import Package
+from ..packages import Package
 from .show import parity_line, print_json, size, table, tensor_line
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..exits import OK
-from ..package import Package
+from ..packages import Package
 from .show import parity_line, print_json, table, write
 
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..exits import OK
-from ..package import Package
+from ..packages import Package
 from .show import print_json, table
 
 

@@ -15,7 +15,7 @@ from gantline.accelerators.session import Session
 
 from gantline.errors import BadArtefact, EngineFailed, UsageError
 from gantline.manifest import Manifest
-from gantline.package import Package
+from gantline.packages import Package
 from gantline.signature import Signature, TensorSpec
 from gantline.tensors import Array
 

@@ -15,7 +15,7 @@ from gantline.builders.pack import pack
 from gantline.builders.source import Limits, Source
 
 from gantline.errors import BadArtefact, BadRequest, UsageError, VerificationFailed
-from gantline.package import Package
+from gantline.packages import Package
 from gantline.tensors import Array
 
 torch = pytest.importorskip("torch")

@@ -12,7 +12,7 @@ from gantline.serve.configured import open_session, reshaped
 from gantline.serve.model_config import ModelConfig
 
 from gantline.errors import BadArtefact
-from gantline.package import Package
+from gantline.packages import Package
 
 onnx = pytest.importorskip("onnx")
 

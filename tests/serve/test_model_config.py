@@ -8,7 +8,7 @@ import pytest
 from gantline.serve.model_config import ModelConfig, config_json, datatype_name
 
 from gantline.errors import BadArtefact, Unsupported
-from gantline.package import Package
+from gantline.packages import Package
 from gantline.signature import Signature, TensorSpec
 from gantline.tensors import DATATYPES
 

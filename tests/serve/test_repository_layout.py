@@ -13,7 +13,7 @@ from gantline.serve.repository_layout import find_entries
 from gantline.blobs import publish_directory
 from gantline.errors import BadArtefact, Unsupported, UsageError
 from gantline.manifest import Manifest
-from gantline.package import seal
+from gantline.packages import seal
 
 
 def _file(path: Path, text: str = "model") -> Path:

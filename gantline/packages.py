@@ -1,4 +1,7 @@
-"""Package: a directory with a manifest, model files, an optional scoring script and golden samples; immutable."""
+"""Package: a directory with a manifest, model files, an optional scoring script and golden samples; immutable.
+
+The module is in the plural because `gantline.package` is the function that makes one.
+"""
 
 from __future__ import annotations
 

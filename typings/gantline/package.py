@@ -1,1 +1,0 @@
-../../gantline/package.py
