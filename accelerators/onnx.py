@@ -58,7 +58,7 @@ class Onnx:
         return [_from_ort(v, self._kinds[name]) for name, v in zip(outputs, found, strict=True)]
 
     def close(self) -> None:
-        self._session = self._run = None  # type: ignore[assignment]
+        self._session = self._run = None
 
 
 def load(package: Package, options: EngineOptions) -> Engine:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -110,7 +110,7 @@ def load_scripted(path: Path, device: str = "cpu") -> Any:
     import torch
 
     with _load_errors(path, "TorchScript"):
-        return torch.jit.load(str(path), map_location=device).eval()  # type: ignore[no-untyped-call]
+        return torch.jit.load(str(path), map_location=device).eval()
 
 
 def call_exported(program: torch.export.ExportedProgram, device: str = "cpu") -> Callable[[list[Any]], Any]:
@@ -174,8 +174,8 @@ def from_tensor(tensor: torch.Tensor) -> Array:
         plain = plain.dequantize()
     plain = plain.resolve_conj().resolve_neg().contiguous()
     if plain.dtype == torch.bfloat16:
-        return plain.view(torch.int16).numpy().view(numpy_dtype("BF16"))
-    return plain.numpy()
+        return cast(Array, plain.view(torch.int16).numpy().view(numpy_dtype("BF16")))
+    return cast(Array, plain.numpy())
 
 
 def one_line(error: BaseException) -> str:

@@ -91,7 +91,7 @@ _MAGIC = (
 def canonical_model(model: onnx.ModelProto) -> None:
     """Bring a loaded model into its canonical form, in place."""
     for name in ("producer_name", "producer_version", "domain", "model_version", "doc_string"):
-        model.ClearField(name)  # type: ignore[arg-type]  # names of fields
+        model.ClearField(name)  # names of fields
     del model.metadata_props[:]
     del model.training_info[:]
     _opsets(model.opset_import)

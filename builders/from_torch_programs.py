@@ -125,7 +125,7 @@ def by_trace(job: Job) -> Path:
     import torch
 
     with silent(), _faithful_trace(), torch.no_grad():
-        module = torch.jit.trace(job.loaded.module, positional(job), strict=False)  # type: ignore[no-untyped-call]
+        module = torch.jit.trace(job.loaded.module, positional(job), strict=False)
         return _save_script(module, job.work / "trace")
 
 

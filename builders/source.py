@@ -96,7 +96,7 @@ SOURCES: dict[str, str] = {
 def converter_for(source: Source) -> Converter:
     """The first converter that recognises the source. BadArtefact lists what can be packaged if none does."""
     for module in SOURCES.values():
-        converter: Converter = import_module(module)  # type: ignore[assignment]  # modules satisfy the protocol
+        converter: Converter = import_module(module)  # modules satisfy the protocol
         if converter.recognises(source):
             return converter
     what = source.path or source.reference or type(source.object).__name__

@@ -204,8 +204,8 @@ def _read_npy(path: Path) -> dict[str, Array]:
 
 def _read_parquet(path: Path) -> dict[str, Array]:
     try:
-        import pyarrow as pa  # type: ignore[import-untyped]
-        import pyarrow.parquet as pq  # type: ignore[import-untyped]
+        import pyarrow as pa
+        import pyarrow.parquet as pq
     except ImportError as e:
         raise UsageError(f"{path}: reading parquet needs pyarrow: pip install 'gantline[tables]'") from e
     try:

@@ -59,7 +59,7 @@ class ModelConfig:
     @classmethod
     def read(cls, path: Path) -> ModelConfig:
         """BadArtefact with file and line for what is not a config.pbtxt, Unsupported for what cannot be served."""
-        from google.protobuf import text_format  # type: ignore[import-untyped]
+        from google.protobuf import text_format
 
         found = message("inference.ModelConfig")()
         try:

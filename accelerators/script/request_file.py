@@ -135,7 +135,7 @@ def _python_for(specifier: str, where: str) -> str:
 
 def _conda(path: Path) -> EnvironmentRequest:
     try:
-        import yaml  # type: ignore[import-untyped]
+        import yaml
     except ImportError as e:
         raise UsageError(f"{path}: reading a conda file needs PyYAML: pip install 'gantline[build]'") from e
     try:

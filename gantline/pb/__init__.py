@@ -16,7 +16,7 @@ DESCRIPTORS = Path(__file__).with_name("gantline.binpb")
 @cache
 def pool() -> Any:
     """The DescriptorPool with our files; services are found in it too."""
-    from google.protobuf import descriptor_pb2, descriptor_pool  # type: ignore[import-untyped]
+    from google.protobuf import descriptor_pb2, descriptor_pool
 
     files = descriptor_pb2.FileDescriptorSet.FromString(DESCRIPTORS.read_bytes())
     found = descriptor_pool.DescriptorPool()

@@ -20,7 +20,7 @@ def test_committed_bytes_come_from_the_proto_files(tmp_path: Path) -> None:
     out = tmp_path / "set.binpb"
     command = [sys.executable, "-m", "grpc_tools.protoc", "-I", str(ROOT / "proto"), "--include_imports"]
     subprocess.run([*command, f"--descriptor_set_out={out}", *map(str, PROTOS)], check=True)
-    from google.protobuf.descriptor_pb2 import FileDescriptorSet  # type: ignore[import-untyped]
+    from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
     made, kept = (FileDescriptorSet.FromString(p.read_bytes()) for p in (out, DESCRIPTORS))
     assert made == kept, "proto/ changed: run `make proto`"
