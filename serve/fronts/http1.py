@@ -21,6 +21,7 @@ from ..exchange import Handler, Head
 from .hot import Exchange, Front
 
 _log = logging.getLogger("gantline.http")
+_NOT_PLAIN = (b"expect", b"upgrade", b"transfer-encoding")
 LINGER_S = 2.0  # after a refusal: how long what the client still sends is read and thrown away
 
 
@@ -50,6 +51,10 @@ class Http1(HttpToolsProtocol):
         self._discarding = False
         self._ignoring = False
         self._half_closed = False
+        self._messages = 0  # begun on this connection
+        self._known = b""  # a request's head, byte for byte, that the parser has read on this connection before
+        self._known_size = -1  # of that request, with its body
+        self._known_head: Head | None = None  # what the parser made of it
 
     # -- the connection
 
@@ -81,7 +86,9 @@ class Http1(HttpToolsProtocol):
         if self._discarding:
             return
         self.since = self.loop.time()
-        head_went_on = self.in_head
+        if len(data) == self._known_size and data.startswith(self._known) and self._again(data):
+            return
+        head_went_on, between, before = self.in_head, not (self.in_head or self.in_body), self._messages
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -91,6 +98,8 @@ class Http1(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._break(b"Invalid HTTP request received.")
             return
+        if between and self._messages == before + 1:
+            self._remember(data)
         if head_went_on and self.in_head:
             # the parser keeps a header without an end to itself: count what it was fed
             self.head_bytes += len(data)
@@ -135,6 +144,7 @@ class Http1(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         # bytes after a request that closes the connection are not requests
         self._ignoring = self._discarding or (self.cycle is not None and not self.cycle.keep_alive)
+        self._messages += 1
         self.url = b""
         self.headers = []
         self.in_head = True
@@ -183,6 +193,35 @@ class Http1(HttpToolsProtocol):
                 cycle.run()
         elif cycle is not None:
             super().on_message_complete()
+
+    # -- a head seen before
+    # A client that sends one request after another on a connection sends the same head. The parser is deterministic:
+    # at the start of a message, the same bytes mean the same, so they need not be read again.
+
+    def _remember(self, data: bytes) -> None:
+        """Keep the head of a hot request that has come whole, and alone, in one piece."""
+        exchange = self.cycle
+        if type(exchange) is not Exchange or not exchange.whole or not exchange.keep_alive or self.in_body:
+            return
+        head, end = exchange.head, data.find(b"\r\n\r\n") + 4
+        plain = exchange.http_version == "1.1" and not any(map(head.get, _NOT_PLAIN)) and head.get(b"content-length")
+        if plain and self.body_bytes == len(data) - end:
+            self._known, self._known_size, self._known_head = data[:end], len(data), head
+
+    def _again(self, data: bytes) -> bool:
+        """Answer a request whose head is the known one; False when it is not at a message's start, or has to wait."""
+        head = self._known_head
+        if self.in_head or self.in_body or self._ignoring or self.flow.write_paused or head is None or self._busy():
+            return False
+        handler = self.front.handler(head.path)
+        if handler is None or not (self.cycle is None or self.cycle.keep_alive):
+            return False
+        exchange = Exchange(self, handler, head, True, "1.1")
+        exchange.parts.append(data[len(self._known) :])
+        exchange.whole = True
+        self.cycle = self.active = exchange
+        exchange.run()
+        return True
 
     # -- one request after another
 
