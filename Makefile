@@ -34,12 +34,14 @@ test-slow: install  ## the tests that take long, and those against other product
 
 check: install  ## lint, types, import direction, wheel, links
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pyright
 	$(BIN)/python -m pytest -q tests/project -m "not readme"
 
-fix: install  ## let ruff repair what it can
+fix: install  ## let ruff repair and lay out what it can
 	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 bench: install  ## every figure of benchmarks/results, made again here
 	$(BIN)/python benchmarks/run.py

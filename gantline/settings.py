@@ -279,7 +279,7 @@ def check(settings: Any) -> None:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """" (did you mean 'x'?)" or a list of what is known."""
+    """Words for the end of an error: the name that was probably meant, or all that are known."""
     names = list(known)
     close = difflib.get_close_matches(word, names, 1, 0.5)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"

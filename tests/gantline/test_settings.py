@@ -277,7 +277,7 @@ def test_settings_made_in_code_are_held_to_the_same_bounds() -> None:
 
 
 def test_a_models_layers(toml: Path) -> None:
-    toml.write_text('[serve]\nthreads = 2\ntimeout_s = 7\n[model.iris]\nthreads = 5\nmax_batch_size = 9\n')
+    toml.write_text("[serve]\nthreads = 2\ntimeout_s = 7\n[model.iris]\nthreads = 5\nmax_batch_size = 9\n")
     resolved = serve({}, {"GANTLINE_MEMORY_LIMIT": "1GiB"}, toml)
     iris = resolved.model("iris", package={"max_batch_size": 64, "max_queue_rows": 50}, pbtxt={"max_queue_rows": 60})
     assert iris.settings == ModelSettings(
