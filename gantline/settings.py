@@ -254,6 +254,7 @@ def add_arguments(parser: argparse.ArgumentParser, kind: Any, only: Sequence[str
     A switch has an opposite (--access-log, --no-access-log; --no-pickle, --pickle), to undo a file's choice.
     """
     group = parser.add_argument_group("settings", f"each is also {PREFIX}NAME, and NAME in the [serve] table of {TOML}")
+    group.add_argument("--config", metavar="FILE", help=f"settings file (default: {TOML} here, if there is one)")
     for name, one in settings_of(kind).items():
         if only and name not in only:
             continue

@@ -17,7 +17,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `gantline serve`, so that what they would do can be seen first."""
     parser.add_argument("--explain", action="store_true", help="say where each value comes from")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--config", metavar="FILE", help="settings file (default: gantline.toml here, if there is one)")
     add_arguments(parser, ServeSettings)
 
 

@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    resolved = resolve(ServeSettings, flags_of(args, ServeSettings), os.environ)
+    resolved = resolve(ServeSettings, flags_of(args, ServeSettings), os.environ, args.config)
     set_up_log(resolved.settings)
     from gantline.serve.app import build_stack
     from gantline.serve.process.server import bind
