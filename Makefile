@@ -44,7 +44,7 @@ fix: install  ## let ruff repair and lay out what it can
 	$(BIN)/ruff format .
 
 bench: install  ## every figure of benchmarks/results, made again here
-	$(BIN)/python benchmarks/run.py
+	set -e; for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script"; done
 
 docs: install  ## write docs/cli/ from the commands' --help
 	$(BIN)/python scripts/help_pages.py
