@@ -20,7 +20,7 @@ $(INSTALLED): pyproject.toml requirements.lock
 	touch $@
 
 .venv/.torch: $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --constraint requirements.lock $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) '.[torch]'
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --no-build-isolation $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.[torch]'
 	touch $@
 
 demo: install  ## train, package, serve and score real models; under two minutes
