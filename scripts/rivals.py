@@ -1,0 +1,57 @@
+"""Make the virtual environments of rivals and oracles, one each, and hold them to exact versions.
+
+`python scripts/rivals.py [NAME ...]` (all when none is named). They live in .venvs/NAME and are made once: our own
+dependencies resolve together, these do not (azureml-inference-server-http wants numpy below 2).
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+HOME = ROOT / ".venvs"
+
+# name -> exact requirements; the first is the product itself
+RIVALS: dict[str, tuple[str, ...]] = {
+    "azureml-server": (
+        "azureml-inference-server-http==1.5.1",
+        "inference-schema==1.8",
+        "numpy==2.4.6",
+        "pandas==3.1.1",
+        "onnxruntime==1.31.1",
+    ),
+    "mlserver": ("mlserver==1.7.1", "onnxruntime==1.23.2", "numpy==1.26.4"),
+}
+_ASK = "import importlib.metadata as m, sys; print(*(m.version(n) for n in sys.argv[1:]))"
+
+
+def ensure(name: str) -> Path:
+    """The environment's interpreter, made if missing. SystemExit if it cannot be, or holds other versions."""
+    wanted = RIVALS[name]
+    home = HOME / name
+    python = home / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    if not _holds(python, wanted):
+        shutil.rmtree(home, ignore_errors=True)
+        venv.create(home, with_pip=True)
+        done = subprocess.run([python, "-m", "pip", "install", "--quiet", *wanted], check=False)
+        if done.returncode or not _holds(python, wanted):
+            shutil.rmtree(home, ignore_errors=True)
+            raise SystemExit(f"{name}: {', '.join(wanted)} could not be installed")
+    return python
+
+
+def _holds(python: Path, wanted: tuple[str, ...]) -> bool:
+    if not python.exists():
+        return False
+    names, versions = zip(*(w.split("==") for w in wanted), strict=True)
+    told = subprocess.run([python, "-c", _ASK, *names], capture_output=True, text=True, check=False)
+    return told.stdout.split() == list(versions)
+
+
+if __name__ == "__main__":
+    for one in sys.argv[1:] or RIVALS:
+        sys.stdout.write(f"{one}: {ensure(one)}\n")
