@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gantline.accelerators.onnx import open_model
+import numpy as np
+from gantline.accelerators.onnx import Onnx, open_model
+
 from gantline.errors import BadArtefact, BadRequest, EngineFailed, Unsupported, VerificationFailed
 from gantline.fitting import fit
 from gantline.signature import Signature
@@ -17,10 +19,10 @@ from gantline.tensors import Array
 from .parity import PROBES, Evidence, measure
 from .sklearn_answers import Answer, answers_of, class_names, reference
 from .sklearn_layout import Layout, layout_of
-from .sklearn_onnx import Way, to_onnx, ways
+from .sklearn_onnx import Way, reshape_outputs, to_onnx, ways
 from .sklearn_ranges import sampler
 from .sklearn_script import behind_script
-from .source import Conversion, Predict, Source
+from .source import Conversion, Predict, Sampler, Source
 from .thresholds import probes
 
 MODEL = "model.onnx"
@@ -36,7 +38,7 @@ class Study:
     answers: tuple[Answer, ...]
     predict: Predict
     evidence: tuple[Evidence, ...]
-    draw: Callable[[int], dict[str, Array]]
+    draw: Sampler
     notes: tuple[str, ...]
 
 
@@ -59,14 +61,17 @@ def convert(source: Source, work: Path) -> Conversion:
 def convert_estimator(estimator: Any, source: Source, work: Path) -> Conversion:
     """The same for an estimator that is already in memory, wherever it came from."""
     study = study_of(estimator, source)
-    reasons: list[str] = []
+    reasons: list[tuple[str, str]] = []
     for way in ways(estimator):
         made, problem = _try(way, study, source, work)
         if made is not None:
             notes = (*study.notes, *(_why_wide(way, reasons)))
             return replace(_conversion(study, source, made), notes=notes)
-        reasons.append(f"{way.name}: {problem}")
-    return behind_script(_conversion(study, source, None), study.estimator, study.layout, study.answers, source, work, reasons)
+        reasons.append((way.name, problem))
+    base = replace(_conversion(study, source, None), reason=_why_not(reasons))
+    some = study.predict({n: a[:2] for n, a in study.evidence[0].inputs.items()})
+    labels = class_names(estimator)
+    return behind_script(base, estimator, study.layout, study.answers, some, labels, source, work)
 
 
 def study_of(estimator: Any, source: Source) -> Study:
@@ -76,35 +81,70 @@ def study_of(estimator: Any, source: Source) -> Study:
     layout = layout_of(estimator, source.sample)
     answers = answers_of(estimator)
     draw, known = sampler(estimator, layout)
+    predict = reference(estimator, layout, answers)
     if source.sample is None:
+        predict = _answering(predict, where, "synthetic")
+        draw = _taken(draw, predict)
         first = Evidence("synthetic", draw(source.rows))
         notes = () if known else ("synthetic data: standard normal where the model carries no range of a column",)
     else:
+        predict = _answering(predict, where, "given")
         first = Evidence("given", fit(layout.chosen(source.sample), Signature(layout.inputs, ()), "--sample"))
         notes = ()
-    predict = _answering(reference(estimator, layout, answers), where, first.kind)
-    predict(first.inputs)
+        predict(first.inputs)
     near = Evidence(PROBES, _quietly(lambda: probes(estimator, layout, draw, PROBE_ROWS)))
     return Study(estimator, layout, answers, predict, (first, near) if near.rows > 1 else (first,), draw, notes)
+
+
+def _taken(draw: Sampler, predict: Predict) -> Sampler:
+    """The sampler, or one of its kind that the model takes: some want numbers from zero up, some whole ones."""
+    first: BadArtefact | None = None
+    for change in (lambda a: a, np.abs, lambda a: np.rint(np.abs(a))):
+
+        def drawn(rows: int, change: Callable[[Array], Array] = change) -> dict[str, Array]:
+            return {n: change(a) if a.dtype.kind == "f" else a for n, a in draw(rows).items()}
+
+        try:
+            predict(drawn(8))
+        except BadArtefact as e:
+            first = first or e
+            continue
+        return drawn
+    assert first is not None
+    raise first
 
 
 def _try(way: Way, study: Study, source: Source, work: Path) -> tuple[Path | None, str]:
     """One way to ONNX: the file, or why it is not good enough."""
     target = work / f"{way.name.replace(' ', '_').replace(',', '')}.onnx"
     try:
-        to_onnx(study.estimator, study.layout, way, target)
-        engine = open_model(target)
+        to_onnx(study.estimator, study.layout, way, len(study.answers), target)
+        engine = _shaped(target, study)
         names = [t.name for t in engine.signature.outputs]
         if [t.name for t in engine.signature.inputs] != [t.name for t in study.layout.inputs]:
-            return None, f"the converter made other inputs: {[t.name for t in engine.signature.inputs]}"
+            return None, f"skl2onnx made other inputs: {[t.name for t in engine.signature.inputs]}"
         for evidence in study.evidence:
             found = measure(study.predict, lambda inputs: engine.run(inputs, names), names, evidence, True)
             problem = found.breach(source.limits)
             if problem:
                 return None, problem
     except (Unsupported, BadArtefact, EngineFailed, VerificationFailed) as e:
-        return None, e.message
+        # the manifest must not hold the path of a temporary file
+        return None, e.message.removeprefix(f"{target}: ")
     return target, ""
+
+
+def _shaped(target: Path, study: Study) -> Onnx:
+    """The file opened; where an output has the right values in another shape, it is given the estimator's."""
+    engine = open_model(target)
+    some = {n: a[:2] for n, a in study.evidence[0].inputs.items()}
+    names = [t.name for t in engine.signature.outputs]
+    pairs = list(zip(names, study.predict(some), engine.run(some, names), strict=False))
+    tails = {n: want.shape[1:] for n, want, got in pairs if want.shape != got.shape and want.size == got.size}
+    if not tails:
+        return engine
+    reshape_outputs(target, tails)
+    return open_model(target)
 
 
 def _conversion(study: Study, source: Source, made: Path | None) -> Conversion:
@@ -127,8 +167,15 @@ def _conversion(study: Study, source: Source, made: Path | None) -> Conversion:
     )
 
 
-def _why_wide(way: Way, reasons: list[str]) -> tuple[str, ...]:
-    return (f"computed in {way.name}, because in {reasons[0]}",) if reasons else ()
+def _why_wide(way: Way, reasons: list[tuple[str, str]]) -> tuple[str, ...]:
+    return (f"computed in {way.name}, because in {reasons[0][0]}: {reasons[0][1]}",) if reasons else ()
+
+
+def _why_not(reasons: list[tuple[str, str]]) -> str:
+    """Why there is no ONNX: what each way met, or once what all of them met."""
+    if len({problem for _, problem in reasons}) == 1:
+        return f"no faithful ONNX: {reasons[0][1]}"
+    return "no faithful ONNX: " + "; ".join(f"in {name}: {problem}" for name, problem in reasons)
 
 
 def _check_fitted(estimator: Any, where: str) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-
 from gantline.accelerators.agreement import is_float
 from gantline.accelerators.session import Session
+
 from gantline.manifest import Golden
 from gantline.request import Reply, Request
 from gantline.tensors import Array

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gantline.accelerators.session import Session
+
 from gantline.blobs import publish_directory
 from gantline.errors import BadRequest, EngineFailed
 from gantline.fitting import fit

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
 from gantline.accelerators.agreement import Difference, compare
 from gantline.accelerators.session import Session
+
 from gantline.errors import VerificationFailed
 from gantline.manifest import Parity
 from gantline.tensors import Array

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gantline.errors import Unsupported
+from gantline.errors import BadArtefact
 from gantline.signature import TensorSpec
 from gantline.tensors import Array
 
@@ -29,19 +29,19 @@ class Answer:
     def of(self, estimator: Any, table: Any) -> Array:
         """The estimator's answer as rows; sparse and frame results become plain arrays."""
         found = getattr(estimator, self.method)(table)
-        if isinstance(found, list):  # one array an output of a multi-output classifier
-            found = np.stack([np.asarray(f) for f in found])
         if hasattr(found, "toarray"):
             found = found.toarray()
         return np.asarray(found)
 
 
 def answers_of(estimator: Any) -> tuple[Answer, ...]:
-    """The outputs of an estimator, in skl2onnx's order. Unsupported if it can neither predict nor transform."""
+    """The outputs of an estimator, in skl2onnx's order. BadArtefact if it can neither predict nor transform."""
     from sklearn.base import is_classifier, is_clusterer, is_outlier_detector
 
     if is_classifier(estimator) or (hasattr(estimator, "predict") and hasattr(estimator, "predict_proba")):
         second = next((m for m in ("predict_proba", "decision_function") if hasattr(estimator, m)), None)
+        if isinstance(getattr(estimator, "classes_", None), list):
+            second = None  # several outputs, each with classes of its own: there is no one matrix of probabilities
         label = Answer("label", "predict")
         return (label, Answer("probabilities", second)) if second else (label,)
     if is_outlier_detector(estimator) and hasattr(estimator, "predict"):
@@ -50,7 +50,7 @@ def answers_of(estimator: Any) -> tuple[Answer, ...]:
         return (Answer("label", "predict"), *((Answer("scores", "transform"),) if hasattr(estimator, "transform") else ()))
     method = next((m for m in ("predict", "transform") if hasattr(estimator, m)), None)
     if method is None:
-        raise Unsupported(f"{type(estimator).__name__} can neither predict nor transform new rows: nothing to serve")
+        raise BadArtefact(f"{type(estimator).__name__} can neither predict nor transform new rows: nothing to serve")
     return (Answer("variable", method),)
 
 

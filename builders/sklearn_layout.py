@@ -3,7 +3,7 @@
 - Numbers only: one input `X`, FP32 [-1, n_features].
 - Text only (a matrix of strings, or documents for a vectoriser): one input `X`, BYTES [-1, n] or [-1, 1].
 - Fitted on a data frame and either mixed or split by a ColumnTransformer: one input a column, named by it, [-1, 1]:
-  text is BYTES, integer categories are INT64, everything else FP32. Columns that are dropped are no inputs.
+  text is BYTES, integer categories are INT64, categories that are no float32 FP64, everything else FP32. Columns that are dropped are no inputs.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from gantline.errors import BadRequest, Unsupported
+from gantline.errors import BadArtefact, BadRequest, Unsupported
 from gantline.fitting import UNNAMED
-from gantline.signature import Signature, TensorSpec
+from gantline.signature import TensorSpec
 from gantline.tensors import Array
 
 MATRIX = "X"
@@ -80,12 +80,13 @@ def layout_of(estimator: Any, sample: Mapping[str, Array] | None) -> Layout:
         used = _used(transformer, names) if transformer is not None else range(len(names))
         specs = tuple(TensorSpec(names[i], kinds[i], (-1, 1)) for i in used)
         return Layout(specs, tuple(names[i] for i in used))
-    if mixed:
-        raise Unsupported(
+    if mixed and "BYTES" in kinds.values():
+        raise BadArtefact(
             "the estimator takes columns of several types but was fitted without column names; "
             "fit it on a data frame, so that each column becomes an input of its own"
         )
-    kind = "FP32" if kinds.get(0) == "INT64" else kinds.get(0, "FP32")
+    found = set(kinds.values())
+    kind = next((k for k in ("BYTES", "FP64") if k in found), "FP32")
     return Layout((TensorSpec(MATRIX, kind, (-1, width)),), names, takes_documents(estimator))
 
 
@@ -108,7 +109,7 @@ def kinds_of(estimator: Any, width: int) -> Iterator[tuple[int, str]]:
     for one in _first_seen(estimator):
         if hasattr(one, "transformers_"):
             for _, part, columns in one.transformers_:
-                places = _places(columns, one)
+                places = places_of(columns, one)
                 if not isinstance(part, str):
                     for at, kind in kinds_of(part, len(places)):
                         yield places[at], kind
@@ -126,7 +127,15 @@ def kinds_of(estimator: Any, width: int) -> Iterator[tuple[int, str]]:
                     yield at, "BYTES"
                 elif kind in "iu":
                     yield at, "INT64"
+                elif kind == "f" and not _single(np.asarray(known)):
+                    yield at, "FP64"  # 4.4 in float32 would be no category any more
             return
+
+
+def _single(values: Array) -> bool:
+    """Whether every number survives float32."""
+    with np.errstate(over="ignore"):
+        return np.array_equal(values.astype(np.float32).astype(np.float64), values, equal_nan=True)
 
 
 def _is_text(values: Any) -> bool:
@@ -150,7 +159,7 @@ def _first_seen(estimator: Any) -> Iterator[Any]:
         yield from _first_seen(inner)
 
 
-def _places(columns: Any, transformer: Any) -> list[int]:
+def places_of(columns: Any, transformer: Any) -> list[int]:
     """Positions of a ColumnTransformer's columns, however they were named."""
     names = [str(n) for n in getattr(transformer, "feature_names_in_", ())]
     width = int(transformer.n_features_in_)
@@ -164,14 +173,11 @@ def _places(columns: Any, transformer: Any) -> list[int]:
     return [names.index(str(c)) if isinstance(c, str) else int(c) % width for c in found.tolist()]
 
 
-places_of = _places
-
-
 def _used(transformer: Any, names: tuple[str, ...]) -> list[int]:
     found: set[int] = set()
     for _, part, columns in transformer.transformers_:
         if not (isinstance(part, str) and part == "drop"):
-            found.update(_places(columns, transformer))
+            found.update(places_of(columns, transformer))
     return sorted(found)
 
 
@@ -184,7 +190,7 @@ def _width(estimator: Any, names: tuple[str, ...], sample: Mapping[str, Array] |
     if known is not None:
         return int(known)
     if sample is None:
-        raise Unsupported("the estimator does not know how many columns it takes; package it with --sample")
+        raise BadArtefact("the estimator does not know how many columns it takes; package it with --sample")
     first = next(iter(sample.values()))
     return int(first.shape[1]) if len(sample) == 1 and first.ndim == 2 else len(sample)
 
@@ -216,6 +222,3 @@ def _listed(names: tuple[str, ...] | list[str]) -> str:
     shown = ", ".join(f"'{n}'" for n in names[:8])
     return shown + (", ..." if len(names) > 8 else "")
 
-
-def signature_of(layout: Layout, outputs: tuple[TensorSpec, ...]) -> Signature:
-    return Signature(layout.inputs, outputs)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,13 +24,14 @@ import numpy as np
 
 from gantline.errors import Unsupported
 
-from .sklearn_boosting import converters
 from .sklearn_layout import Layout
+from .sklearn_repairs import converters
 
 if TYPE_CHECKING:
     import onnx
 
 OPSET = {"": 21, "ai.onnx.ml": 3}  # IsolationForest's converter stops at ai.onnx.ml 3; all others are content with it
+LOCALE = "C.UTF-8"  # for lower case; skl2onnx's own choice, en_US.UTF-8, is missing in most containers
 _FLOAT, _DOUBLE = 1, 11  # TensorProto.DataType
 
 
@@ -50,8 +52,11 @@ def ways(estimator: Any) -> tuple[Way, ...]:
     return narrow, wide
 
 
-def to_onnx(estimator: Any, layout: Layout, way: Way, target: Path) -> None:
-    """Write the estimator as ONNX. Unsupported says why skl2onnx could not, in one line."""
+def to_onnx(estimator: Any, layout: Layout, way: Way, outputs: int, target: Path) -> None:
+    """Write the estimator as ONNX with its first `outputs` outputs. Unsupported says why skl2onnx could not, in one line.
+
+    (For some, such as a hard vote, skl2onnx makes outputs that the estimator itself does not have.)
+    """
     from skl2onnx import convert_sklearn
 
     model = prepared(estimator, way)
@@ -65,7 +70,8 @@ def to_onnx(estimator: Any, layout: Layout, way: Way, target: Path) -> None:
                 custom_conversion_functions=converters(),
             )
         except Exception as e:  # skl2onnx raises whatever its converters meet
-            raise Unsupported(f"skl2onnx: {_first_line(e)}") from e
+            raise Unsupported(_told(e)) from e
+    del made.graph.output[outputs:]
     if way.wide:
         _narrow_doors(made)
     target.write_bytes(made.SerializeToString())
@@ -75,6 +81,7 @@ def prepared(estimator: Any, way: Way) -> Any:
     """A shallow copy of the estimator that skl2onnx can take; the original is not touched."""
     from sklearn.ensemble import VotingClassifier
     from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import KBinsDiscretizer
 
     if hasattr(estimator, "best_estimator_"):  # a search
         return prepared(estimator.best_estimator_, way)
@@ -87,6 +94,10 @@ def prepared(estimator: Any, way: Way) -> Any:
             cast.fit(np.zeros((1, 1)))
             steps.insert(len(steps) - 1, ("gantline_cast", cast))
         return Pipeline(steps)
+    if isinstance(estimator, KBinsDiscretizer) and estimator.encode == "onehot":
+        out = copy.copy(estimator)
+        out.encode = "onehot-dense"  # the same numbers; the converter knows no sparse matrices
+        return out
     if isinstance(estimator, VotingClassifier) and estimator.flatten_transform:
         out = copy.copy(estimator)
         out.flatten_transform = False  # concerns transform() alone; the converter refuses True
@@ -109,11 +120,13 @@ def _ends_in_float32_trees(estimator: Any) -> bool:
     return isinstance(last, BaseDecisionTree) or (isinstance(last, BaseEnsemble) and isinstance(first, BaseDecisionTree))
 
 
-def _options(model: Any) -> dict[int, dict[str, Any]] | None:
+def _options(model: Any) -> dict[Any, dict[str, Any]]:
     from sklearn.base import is_classifier
+    from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
+    texts: dict[Any, dict[str, Any]] = {kind: {"locale": LOCALE} for kind in (CountVectorizer, TfidfVectorizer)}
     if not is_classifier(model):
-        return None
+        return texts
     last = model
     while hasattr(last, "steps"):
         last = last.steps[-1][1]
@@ -122,7 +135,7 @@ def _options(model: Any) -> dict[int, dict[str, Any]] | None:
     # without probabilities the second output is the decision function itself, for two classes as [-s, s]
     if not hasattr(model, "predict_proba") and known is not None and "raw_scores" in known:
         chosen["raw_scores"] = True
-    return {id(model): chosen} if chosen else None
+    return {**texts, id(model): chosen} if chosen else texts
 
 
 def _known_options(model: Any) -> dict[str, Any] | None:
@@ -141,9 +154,32 @@ def _known_options(model: Any) -> dict[str, Any] | None:
 def _type(datatype: str, shape: tuple[int, ...], wide: bool) -> Any:
     from skl2onnx.common import data_types
 
-    floats = data_types.DoubleTensorType if wide else data_types.FloatTensorType
-    kind = {"BYTES": data_types.StringTensorType, "INT64": data_types.Int64TensorType}.get(datatype, floats)
-    return kind([None if d < 0 else d for d in shape])
+    kinds = {
+        "BYTES": data_types.StringTensorType,
+        "INT64": data_types.Int64TensorType,
+        "FP64": data_types.DoubleTensorType,
+        "FP32": data_types.DoubleTensorType if wide else data_types.FloatTensorType,
+    }
+    return kinds[datatype]([None if d < 0 else d for d in shape])
+
+
+def reshape_outputs(target: Path, tails: dict[str, tuple[int, ...]]) -> None:
+    """Give outputs of a written file the shape [-1, *tail]: some converters write [-1, 1] or [1, -1] for a flat label."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    model = onnx.load(target)
+    graph = model.graph
+    for name, tail in tails.items():
+        value = next(o for o in graph.output if o.name == name)
+        inside = _free(graph, name + "_as_made")
+        _rename(graph, name, inside)
+        shape = numpy_helper.from_array(np.array([-1, *tail], np.int64), _free(graph, name + "_shape"))
+        graph.initializer.append(shape)
+        graph.node.append(helper.make_node("Reshape", [inside, shape.name], [name]))
+        kind = value.type.tensor_type.elem_type
+        value.CopyFrom(helper.make_tensor_value_info(name, kind, [None, *tail]))
+    target.write_bytes(model.SerializeToString())
 
 
 def _narrow_doors(model: onnx.ModelProto) -> None:
@@ -151,31 +187,30 @@ def _narrow_doors(model: onnx.ModelProto) -> None:
     from onnx import helper
 
     graph = model.graph
-    doors = []
+    doors, tail = [], []
     for value in graph.input:
         if value.type.tensor_type.elem_type == _DOUBLE:
             inside = _free(graph, value.name + "_wide")
-            for node in graph.node:
-                for i, name in enumerate(node.input):
-                    if name == value.name:
-                        node.input[i] = inside
+            _rename(graph, value.name, inside)
             value.type.tensor_type.elem_type = _FLOAT
             doors.append(helper.make_node("Cast", [value.name], [inside], to=_DOUBLE))
-    tail = []
     for value in graph.output:
         if value.type.tensor_type.elem_type == _DOUBLE:
             inside = _free(graph, value.name + "_wide")
-            for node in graph.node:
-                for names in (node.input, node.output):
-                    for i, name in enumerate(names):
-                        if name == value.name:
-                            names[i] = inside
+            _rename(graph, value.name, inside)
             value.type.tensor_type.elem_type = _FLOAT
             tail.append(helper.make_node("Cast", [inside], [value.name], to=_FLOAT))
-    nodes = [*doors, *graph.node, *tail]
-    fresh = [type(n).FromString(n.SerializeToString()) for n in nodes]
+    nodes = [type(n).FromString(n.SerializeToString()) for n in (*doors, *graph.node, *tail)]
     del graph.node[:]
-    graph.node.extend(fresh)
+    graph.node.extend(nodes)
+
+
+def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for i, name in enumerate(names):
+                if name == old:
+                    names[i] = new
 
 
 def _free(graph: onnx.GraphProto, name: str) -> str:
@@ -199,6 +234,9 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _first_line(error: BaseException) -> str:
+def _told(error: BaseException) -> str:
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return text[:200]
+    missing = re.search(r"Unable to find a (?:shape calculator|converter) for .*type '<class '([\w.]+)'>'", text)
+    if missing:
+        return f"skl2onnx has no converter for {missing[1].rpartition('.')[2]}"
+    return f"skl2onnx: {text[:200]}"

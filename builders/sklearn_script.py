@@ -1,18 +1,190 @@
-"""A scikit-learn estimator behind a generated script: for what has no faithful ONNX."""
+"""A scikit-learn estimator behind a generated script: for what has no faithful ONNX.
+
+The package holds the estimator as a .skops file, a script that loads it with exactly the types found in it, and a
+request for the exact versions it was made with. Its inputs and outputs are those that the ONNX model would have had.
+"""
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import Any
 
-from gantline.errors import Unsupported
+from gantline.accelerators.script.request_file import read_request
 
-from .sklearn_answers import Answer
+from gantline.errors import BadArtefact, Unsupported
+from gantline.manifest import EnvironmentRequest, ScriptInfo
+from gantline.signature import Signature
+from gantline.tensors import Array
+
+from .sklearn_answers import Answer, specs_of
 from .sklearn_layout import Layout
+from .skops_file import save_skops, trusted_in
 from .source import Conversion, Source
+
+ENTRY = "score.py"
+ESTIMATOR = "estimator.skops"
+PINNED = ("scikit-learn", "skops", "numpy", "scipy")
 
 
 def behind_script(
-    base: Conversion, estimator: Any, layout: Layout, answers: tuple[Answer, ...], source: Source, work: Path, reasons: list[str]
+    base: Conversion,
+    estimator: Any,
+    layout: Layout,
+    answers: tuple[Answer, ...],
+    seen: list[Array],
+    labels: tuple[str, ...],
+    source: Source,
+    work: Path,
 ) -> Conversion:
-    raise Unsupported("; ".join(reasons))
+    """The conversion with the estimator behind a script. `seen`: its answers to some rows. BadArtefact if it cannot be saved."""
+    saved = work / ESTIMATOR
+    trusted = _saved(estimator, source, saved)
+    signature = Signature(layout.inputs, specs_of(answers, seen, labels))
+    script = work / ENTRY
+    script.write_text(script_text(layout, answers, signature, trusted), "utf-8")
+    return replace(
+        base,
+        engine="script",
+        files={f"code/{ENTRY}": script, f"models/{ESTIMATOR}": saved},
+        signature=signature,
+        manifest={
+            "script": ScriptInfo(entry=ENTRY, code="code", models="models", contract="tensors"),
+            "environment": _environment(source, trusted, layout),
+        },
+    )
+
+
+def script_text(layout: Layout, answers: tuple[Answer, ...], signature: Signature, trusted: Iterable[str]) -> str:
+    """The script: plain Python that needs scikit-learn, skops and numpy (and pandas for an estimator of named columns)."""
+    facts = {
+        "INPUTS": [t.name for t in layout.inputs],
+        "COLUMNS": list(layout.columns),
+        "DOCUMENTS": layout.documents,
+        "MATRIX": layout.matrix,
+        "OUTPUTS": [
+            [a.name, a.method, t.datatype, list(t.shape[1:])] for a, t in zip(answers, signature.outputs, strict=True)
+        ],
+        "TRUSTED": sorted(trusted),
+    }
+    lines = [f"{name} = {_literal(value)}" for name, value in facts.items()]
+    return _TEMPLATE.replace("# FACTS\n", "\n".join(lines) + "\n")
+
+
+def _literal(value: Any) -> str:
+    return repr(value) if isinstance(value, bool) else json.dumps(value)
+
+
+def _saved(estimator: Any, source: Source, target: Path) -> list[str]:
+    """Write the estimator (a .skops source as it is) and say which types need trust."""
+    if source.path is not None and source.path.suffix.lower() == ".skops":
+        target.write_bytes(source.path.read_bytes())
+        return trusted_in(target, source.trust)
+    try:
+        return save_skops(estimator, target)
+    except Unsupported as e:
+        raise BadArtefact(
+            f"{type(estimator).__name__} has no faithful ONNX, and {e.message}; package a scoring script that makes it: --script"
+        ) from e
+
+
+def _environment(source: Source, trusted: Iterable[str], layout: Layout) -> EnvironmentRequest:
+    if source.environment is not None:
+        return read_request(source.environment)
+    wanted = [*PINNED, *(["pandas"] if layout.columns else []), *_distributions(trusted)]
+    pins = sorted({f"{name}=={found}" for name in wanted if (found := _version(name))})
+    return EnvironmentRequest("requirements", ".".join(map(str, sys.version_info[:2])), tuple(pins))
+
+
+def _distributions(types: Iterable[str]) -> list[str]:
+    """The distributions that the file's other types come from; BadArtefact for a class that is in none."""
+    known = packages_distributions()
+    out = []
+    for name in types:
+        top = name.partition(".")[0]
+        if top in sys.stdlib_module_names and top != "__main__":
+            continue
+        if top not in known:
+            raise BadArtefact(
+                f"the estimator has no faithful ONNX and holds a {name}, which no installed distribution provides; "
+                "package a scoring script with that code instead: --script and --code"
+            )
+        out += known[top][:1]
+    return out
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+_TEMPLATE = '''"""Written by gantline package: a scikit-learn estimator as tensors in, tensors out."""
+
+import os
+import warnings
+
+import numpy as np
+import skops.io
+
+# FACTS
+DTYPES = {"FP32": np.float32, "FP64": np.float64, "INT64": np.int64, "BOOL": np.bool_}
+estimator = None
+
+
+def init():
+    global estimator
+    path = os.path.join(os.environ["AZUREML_MODEL_DIR"], "estimator.skops")
+    estimator = skops.io.load(path, trusted=TRUSTED)
+
+
+def infer(inputs):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        given = table(inputs)
+        return {name: shaped(name, getattr(estimator, method)(given), method, datatype, tail)
+                for name, method, datatype, tail in OUTPUTS}
+
+
+def table(inputs):
+    """What the estimator takes: floats widened to float64, bytes as str, named columns as a data frame."""
+    if not MATRIX:
+        return frame({name: column(inputs[name]).reshape(-1) for name in INPUTS})
+    values = column(inputs[INPUTS[0]])
+    if DOCUMENTS:
+        return values.reshape(-1)
+    if COLUMNS:
+        return frame({name: values[:, i] for i, name in enumerate(COLUMNS)})
+    return values
+
+
+def frame(columns):
+    import pandas
+
+    return pandas.DataFrame(columns)
+
+
+def column(values):
+    if values.dtype.kind == "O":
+        text = np.empty(values.shape, object)
+        text.ravel()[:] = [v.decode("utf-8", "surrogateescape") if isinstance(v, bytes) else str(v) for v in values.flat]
+        return text
+    return values.astype(np.float64) if values.dtype.kind == "f" else values
+
+
+def shaped(name, found, method, datatype, tail):
+    found = np.asarray(found.toarray() if hasattr(found, "toarray") else found)
+    if found.ndim == 1 and method == "decision_function" and name == "probabilities":
+        found = np.stack([-found, found], axis=1)
+    found = found.reshape(len(found), *tail)
+    if datatype == "BYTES":
+        text = np.empty(found.shape, object)
+        text.ravel()[:] = [str(v).encode() for v in found.flat]
+        return text
+    return np.ascontiguousarray(found, DTYPES[datatype])
+'''

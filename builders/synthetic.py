@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-
 from gantline.accelerators.session import Session
+
 from gantline.errors import EngineFailed
 from gantline.signature import Signature, TensorSpec
 from gantline.tensors import Array, numpy_dtype

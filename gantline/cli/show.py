@@ -22,7 +22,20 @@ def print_json(tree: Any) -> None:
 
 
 def table(rows: Iterable[tuple[str, str]]) -> None:
-    """Two columns: what, and its value, which is wrapped to the terminal's width but never cut."""
+    """Two columns: what, and its value. On a terminal values are folded; in a file or pipe a row is one line."""
+    shown = []
+    last = ""
+    for what, value in rows:
+        shown.append(("" if what == last else what, value))
+        last = what
+    if sys.stdout.isatty():
+        _fold(shown)
+        return
+    width = max(len(what) for what, _ in shown)
+    write("".join(f"{what:<{width}}  {value}\n" for what, value in shown))
+
+
+def _fold(rows: Iterable[tuple[str, str]]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -30,12 +43,9 @@ def table(rows: Iterable[tuple[str, str]]) -> None:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
-    last = ""
     for what, value in rows:
-        grid.add_row(Text("" if what == last else what), Text(value))
-        last = what
-    # into a file or a pipe nothing is wrapped: a digest that is cut in two is of no use to grep
-    Console(highlight=False, width=None if sys.stdout.isatty() else 10_000).print(grid)
+        grid.add_row(Text(what), Text(value))
+    Console(highlight=False).print(grid)
 
 
 def parity_line(manifest: Manifest) -> str:

@@ -1,0 +1,112 @@
+"""Repairs to skl2onnx 1.20, given to it by its own hook for converters; nothing of it is patched.
+
+- Histogram gradient boosting: truth values and numpy integers in attributes, which onnx refuses; and thresholds rounded
+  to the nearest float32, where the comparison x <= t of a float32 x with a float64 t asks for rounding down.
+- SimpleImputer in float64: its ONNX operator exists in float32 alone, so it becomes IsNaN and Where.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gantline.tensors import Array
+
+_AS_TENSORS = ("nodes_values", "nodes_hitrates", "class_weights", "target_weights", "base_values")
+
+
+def converters() -> dict[type, Any]:
+    """What skl2onnx's `custom_conversion_functions` takes."""
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    from sklearn.impute import SimpleImputer
+
+    return {
+        HistGradientBoostingClassifier: _boosting("SklearnHistGradientBoostingClassifier"),
+        HistGradientBoostingRegressor: _boosting("SklearnHistGradientBoostingRegressor"),
+        SimpleImputer: _imputer,
+    }
+
+
+def _imputer(scope: Any, operator: Any, container: Any) -> None:
+    from skl2onnx.common._registration import get_converter
+    from skl2onnx.common.data_types import DoubleTensorType
+    from skl2onnx.operator_converters.common import concatenate_variables
+
+    model = operator.raw_operator
+    doubles = all(isinstance(i.type, DoubleTensorType) for i in operator.inputs)
+    values = np.asarray(model.statistics_)
+    plain = values.dtype.kind == "f" and np.isfinite(values).all() and not model.add_indicator
+    if not (doubles and plain and isinstance(model.missing_values, float) and np.isnan(model.missing_values)):
+        get_converter("SklearnSimpleImputer")(scope, operator, container)
+        return
+    given = operator.inputs[0].full_name
+    if len(operator.inputs) > 1:
+        given = concatenate_variables(scope, operator.inputs, container)
+    known, missing = scope.get_unique_variable_name("statistics"), scope.get_unique_variable_name("missing")
+    container.add_initializer(known, 11, [1, len(values)], values.astype(np.float64).tolist())
+    container.add_node("IsNaN", given, missing, op_version=13, name=scope.get_unique_operator_name("IsNaN"))
+    where = scope.get_unique_operator_name("Where")
+    container.add_node("Where", [missing, known, given], operator.outputs[0].full_name, op_version=9, name=where)
+
+
+def _boosting(kind: str) -> Any:
+    from skl2onnx.common._registration import get_converter
+    from skl2onnx.common.data_types import DoubleTensorType
+
+    converter = get_converter(kind)
+
+    def convert(scope: Any, operator: Any, container: Any) -> None:
+        wide = isinstance(operator.inputs[0].type, DoubleTensorType)
+        converter(scope, operator, _Container(container, operator.raw_operator, wide))
+
+    return convert
+
+
+class _Container:
+    """skl2onnx's container of nodes, with `add_node` putting a boosting model's attributes right."""
+
+    def __init__(self, container: Any, model: Any, wide: bool) -> None:
+        self._container = container
+        self._trees = [p for row in model._predictors for p in row]
+        self._wide = wide
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._container, name)
+
+    def add_node(self, op_type: str, *args: Any, **attributes: Any) -> Any:
+        values = {k: _plain(v) for k, v in attributes.items()}
+        if "nodes_values" in values:
+            values["nodes_values"] = self._thresholds(values)
+            if self._wide:
+                _as_doubles(values)
+        return self._container.add_node(op_type, *args, **values)
+
+    def _thresholds(self, values: dict[str, Any]) -> Array:
+        exact = np.asarray(values["nodes_values"], np.float64).copy()
+        for at, (tree, node) in enumerate(zip(values["nodes_treeids"], values["nodes_nodeids"], strict=True)):
+            found = self._trees[tree].nodes[node]
+            if not found["is_leaf"] and not found["is_categorical"]:
+                exact[at] = found["num_threshold"]
+        return exact if self._wide else _rounded_down(exact)
+
+
+def _rounded_down(exact: Array) -> Array:
+    near = exact.astype(np.float32)
+    return np.where(near.astype(np.float64) > exact, np.nextafter(near, np.float32(-np.inf)), near).astype(np.float32)
+
+
+def _as_doubles(values: dict[str, Any]) -> None:
+    from onnx import numpy_helper
+
+    for name in _AS_TENSORS:
+        if name in values:
+            array = np.asarray(values.pop(name), np.float64)
+            values[f"{name}_as_tensor"] = numpy_helper.from_array(array, name)
+    values["op_version"] = 3
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list) and any(isinstance(v, bool | np.bool_ | np.integer) for v in value):
+        return [int(v) if isinstance(v, bool | np.bool_ | np.integer) else v for v in value]
+    return value
