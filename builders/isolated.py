@@ -24,7 +24,6 @@ from gantline.tensors import Array
 from .frames import Header, read_frame, write_frame
 from .source import Conversion, Predict, Sampler, Source
 
-
 Answer: TypeAlias = tuple[Header, dict[str, Array]]
 
 

@@ -36,8 +36,11 @@ class Answer:
 
 def answers_of(estimator: Any) -> tuple[Answer, ...]:
     """The outputs of an estimator, in skl2onnx's order. BadArtefact if it can neither predict nor transform."""
-    from sklearn.base import is_classifier, is_clusterer, is_outlier_detector
+    from sklearn import base
+    from sklearn.base import is_classifier, is_outlier_detector
 
+    # is_clusterer is new in 1.6; a pickle is converted by the older scikit-learn that made it
+    is_clusterer = getattr(base, "is_clusterer", lambda e: getattr(e, "_estimator_type", "") == "clusterer")
     if is_classifier(estimator) or (hasattr(estimator, "predict") and hasattr(estimator, "predict_proba")):
         second = next((m for m in ("predict_proba", "decision_function") if hasattr(estimator, m)), None)
         if isinstance(getattr(estimator, "classes_", None), list):
