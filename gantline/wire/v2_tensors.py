@@ -24,6 +24,7 @@ _INTS: dict[str, tuple[int, int]] = {
     if name.startswith(("INT", "UINT"))
 }
 _MAX: dict[str, float] = {"FP16": 65504.0, "BF16": 3.3895313892515355e38, "FP32": 3.4028234663852886e38}
+_FP64_MAX = 1.7976931348623157e308
 _SMALL = 64  # elements up to which Python's min and max beat numpy's
 MAX_DIMENSIONS = 32
 
@@ -120,29 +121,21 @@ def _floats(name: str, datatype: str, values: Sequence[Any], kinds: set[type]) -
             raise _wrong(name, datatype, kinds - {float, int}, "numbers")
         # JSON has no NaN: null is how pandas and most writers spell a missing number
         values = [float("nan") if v is None else v for v in values]
-    limit = _MAX.get(datatype)
-    if limit is not None and values:
+    limit, dtype = _MAX.get(datatype, _FP64_MAX), numpy_dtype(datatype)
+    try:
         if len(values) <= _SMALL:
             # a NaN in the first place sticks in min and max and fails the comparison; elsewhere it is passed over
-            within = max(values) <= limit and min(values) >= -limit
-            beyond = [] if within else [v for v in values if not -limit <= v <= limit]
+            if not values or (max(values) <= limit and min(values) >= -limit):
+                return np.array(values, dtype)
+            beyond = [v for v in values if not -limit <= v <= limit]
         else:
-            wide = _wide(name, values)
+            wide = np.array(values, np.float64)
             beyond = wide[np.abs(wide) > limit].tolist()
         if any(v == v and abs(v) != float("inf") for v in beyond):
             raise BadRequest(f"input '{name}': a value is outside {datatype}'s range of +-{limit:g}")
-    dtype = numpy_dtype(datatype)
-    try:
-        return np.array(values, np.float32).astype(dtype) if datatype == "BF16" else np.array(values, dtype)
-    except OverflowError as e:
-        raise BadRequest(f"input '{name}': a value is outside {datatype}'s range") from e
-
-
-def _wide(name: str, values: Sequence[Any]) -> Array:
-    try:
-        return np.array(values, np.float64)
+        return np.array(values, dtype) if len(values) <= _SMALL else wide.astype(dtype)
     except OverflowError as e:  # an integer of more than 308 digits
-        raise BadRequest(f"input '{name}': a value is outside FP64's range") from e
+        raise BadRequest(f"input '{name}': a value is outside {datatype}'s range of +-{limit:g}") from e
 
 
 def _strings(name: str, shape: list[int], data: memoryview) -> Array:
