@@ -14,7 +14,7 @@ from ..exchange import Handler, Head, Headers
 from ..statuses import JSON
 
 if TYPE_CHECKING:
-    from .http1 import Http1
+    from .connection import Connection
 
 _log = logging.getLogger("gantline.http")
 _access = logging.getLogger("uvicorn.access")
@@ -64,16 +64,25 @@ class Front:
         return self._ok_json
 
     def head(self, status: int, headers: Headers, common: list[tuple[bytes, bytes]]) -> bytes:
-        """An answer's head, without the empty line at its end."""
+        """An answer's head, without the empty line at its end. ValueError for a header that would break out of it."""
         self.ok_json(common)
-        phrase = _PHRASES.get(status, b"")
-        return b"HTTP/1.1 %d %s\r\n%s%s" % (status, phrase, self._common, b"".join(b"%s: %s\r\n" % h for h in headers))
+        lines = b"".join([b"%s: %s\r\n" % h for h in headers])
+        if not lines.count(b"\r") == lines.count(b"\n") == len(headers) or b"\0" in lines:
+            raise ValueError(f"a header would break the answer's head: {headers}")
+        return b"HTTP/1.1 %d %s\r\n%s%s" % (status, _PHRASES.get(status, b""), self._common, lines)
+
+    def refusal(self, status: int, message: str, common: list[tuple[bytes, bytes]]) -> bytes:
+        """The whole last answer on a connection, for what never reached a handler."""
+        body = self.error_body(message)
+        head = self.head(status, [JSON], common)
+        return b"%sconnection: close\r\ncontent-length: %d\r\n\r\n%s" % (head, len(body), body)
 
     def error_body(self, message: str) -> bytes:
-        """A refusal's body, for what never reached a handler."""
+        """An error as JSON, in the V2 face's shape."""
         return dump_json({"error": message})
 
 
+_BODILESS = (204, 304)
 _PHRASES = {s.value: s.phrase.encode() for s in HTTPStatus}
 
 
@@ -82,10 +91,10 @@ class Exchange:
 
     __slots__ = (
         "_close_callback", "chunked", "disconnected", "expect", "handler", "head", "http_version",
-        "keep_alive", "message_event", "parts", "protocol", "response_complete", "response_started", "whole",
+        "keep_alive", "message_event", "parts", "protocol", "response_complete", "response_started", "status", "whole",
     )  # fmt: skip
 
-    def __init__(self, protocol: Http1, handler: Handler, head: Head, keep_alive: bool, http_version: str) -> None:
+    def __init__(self, protocol: Connection, handler: Handler, head: Head, keep_alive: bool, http_version: str) -> None:
         self.protocol = protocol
         self.handler = handler
         self.head = head
@@ -98,6 +107,7 @@ class Exchange:
         self.response_started = False
         self.response_complete = False
         self.chunked = False
+        self.status = 200
         self.message_event: Any = _NO_EVENT
         self._close_callback: Callable[[], None] | None = None
 
@@ -132,16 +142,21 @@ class Exchange:
     def send(self, status: int, headers: Headers, body: bytes) -> None:
         if self.response_complete or self.disconnected:
             return
-        self.response_complete = True
         protocol = self.protocol
         front, transport = protocol.front, protocol.transport
         common = protocol.server_state.default_headers
-        keep = self.keep_alive and not front.draining
+        # those that wait on this connection were accepted: only the last answer tells the client to go
+        keep = self.keep_alive and not (front.draining and not protocol.pipeline)
         if status == 200 and keep and len(headers) == 1 and headers[0] is JSON:
             head = b"%s%d\r\n\r\n" % (front.ok_json(common), len(body))
         else:
+            self.keep_alive = keep
             close = b"" if keep else b"connection: close\r\n"
-            head = b"%scontent-length: %d\r\n%s\r\n" % (front.head(status, headers, common), len(body), close)
+            length = b"content-length: %d\r\n" % len(body)
+            if status in _BODILESS:
+                body, length = b"", b""
+            head = b"%s%s%s\r\n" % (front.head(status, headers, common), length, close)
+        self.response_complete = True
         if len(body) <= _JOIN_UP_TO:
             transport.write(head + body)
         else:
@@ -152,13 +167,15 @@ class Exchange:
     def start(self, status: int, headers: Headers) -> None:
         if self.response_complete or self.disconnected:
             return
+        front = self.protocol.front
+        head = front.head(status, headers, self.protocol.server_state.default_headers)
         self.response_started = True
+        self.status = status
         self.chunked = self.http_version != "1.0"
-        if not self.chunked or self.protocol.front.draining:
+        if not self.chunked or (front.draining and not self.protocol.pipeline):
             self.keep_alive = False
         extra = b"transfer-encoding: chunked\r\n" if self.chunked else b""
         close = b"" if self.keep_alive else b"connection: close\r\n"
-        head = self.protocol.front.head(status, headers, self.protocol.server_state.default_headers)
         self.protocol.transport.write(b"%s%s%s\r\n" % (head, extra, close))
 
     def chunk(self, data: bytes) -> None:
@@ -172,11 +189,12 @@ class Exchange:
         self.response_complete = True
         if self.chunked:
             self.protocol.transport.write(b"0\r\n\r\n")
-        self._finish(200, self.keep_alive)
+        self._finish(self.status, self.keep_alive)
 
     def abort(self) -> None:
-        self.response_complete = True
-        self.protocol.transport.abort()
+        if not self.response_complete:
+            self.response_complete = True
+            self.protocol.transport.abort()
 
     async def drain(self) -> None:
         await self.protocol.flow.drain()
@@ -184,7 +202,7 @@ class Exchange:
     def on_close(self, callback: Callable[[], None]) -> None:
         if self.disconnected:
             callback()
-        else:
+        elif not self.response_complete:
             self._close_callback = callback
 
     def _finish(self, status: int, keep: bool) -> None:
@@ -194,5 +212,5 @@ class Exchange:
             path = self.head.path.decode("latin-1")
             _access.info('%s - "%s %s HTTP/%s" %d', client, "POST", path, self.http_version, status)
         if not keep:
-            protocol.transport.close()
+            protocol.hang_up()
         protocol.answered()
