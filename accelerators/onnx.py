@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
-from gantline.errors import BadArtefact, EngineFailed
+from gantline.errors import BadArtefact, BadRequest, EngineFailed
 from gantline.packages import Package
 from gantline.signature import Signature, TensorSpec
-from gantline.tensors import BY_ORT, Array
+from gantline.tensors import BY_ORT, Array, numpy_dtype
 
 from .engine import Engine, EngineOptions
 
@@ -30,10 +33,13 @@ class Onnx:
         # The caller has checked them; tests/accelerators/test_onnx.py holds this to onnxruntime's public run().
         self._run = session._sess.run
         self.where = where
-        self._inputs = tuple(_spec(i, where) for i in session.get_inputs())
+        # an input with a default value (an initializer that the graph also lists as an input) may be left out
+        defaults = (replace(_spec(i, where), optional=True) for i in session.get_overridable_initializers())
+        inputs = (*(_spec(i, where) for i in session.get_inputs()), *defaults)
         nodes = session.get_outputs()
         self._kinds = {o.name: o.type for o in nodes}
-        self.signature = Signature(self._inputs, tuple(_spec(o, where) for o in nodes))
+        self.signature = Signature(inputs, tuple(_spec(o, where) for o in nodes))
+        self._bf16_out = "tensor(bfloat16)" in self._kinds.values()
         # plain: every tensor goes straight through session.run, which knows numpy and no BF16
         tensors = self.signature.inputs + self.signature.outputs
         self._plain = all(t.datatype not in ("BYTES", "BF16") for t in tensors) and all(
@@ -53,9 +59,13 @@ class Onnx:
             raise
 
     def _run_converted(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
-        values = {name: _to_ort(array) for name, array in inputs.items()}
-        found = self._session.run_with_ort_values(list(outputs), values)
-        return [_from_ort(v, self._kinds[name]) for name, v in zip(outputs, found, strict=True)]
+        feed = {name: _to_ort(name, array) for name, array in inputs.items()}
+        if self._bf16_out:  # numpy has no such type: only the buffer of an OrtValue can be had
+            values = {n: v if isinstance(v, ort.OrtValue) else _ort_value(n, v) for n, v in feed.items()}
+            found: Sequence[Any] = self._session.run_with_ort_values(list(outputs), values)
+        else:
+            found = self._run(outputs, feed, None)
+        return [_from_ort(v, self._kinds[name], name) for name, v in zip(outputs, found, strict=True)]
 
     def close(self) -> None:
         self._session = self._run = None
@@ -91,7 +101,8 @@ def _threads(path: Path) -> int:
 
 def _spec(node: Any, where: Path) -> TensorSpec:
     kind = node.type
-    if kind.startswith("optional("):
+    optional = kind.startswith("optional(")
+    if optional:
         kind = kind[len("optional(") : -1]
     if kind.startswith("seq(map("):  # ZipMap: one probability for each class
         return TensorSpec(node.name, _map_value(kind), (-1, -1))
@@ -103,32 +114,56 @@ def _spec(node: Any, where: Path) -> TensorSpec:
     if datatype is None:
         raise BadArtefact(f"{where}: tensor '{node.name}' has type {node.type}, which V2 cannot carry")
     shape = tuple(d if isinstance(d, int) and d >= 0 else -1 for d in node.shape or ())
-    return TensorSpec(node.name, datatype.name, shape)
+    return TensorSpec(node.name, datatype.name, shape, optional)
 
 
 def _map_value(kind: str) -> str:
     return BY_ORT[kind[kind.rindex("tensor(") :].rstrip(")") + ")"].name
 
 
-def _to_ort(array: Array) -> ort.OrtValue:
+def _to_ort(name: str, array: Array) -> Any:
     if array.dtype.kind == "O":
-        text = np.empty(array.shape, object)
-        text.ravel()[:] = [e.decode("utf-8", "surrogateescape") if isinstance(e, bytes) else str(e) for e in array.flat]
-        return ort.OrtValue.ortvalue_from_numpy(text)
+        text = np.empty(array.size, object)
+        try:
+            text[:] = [e.decode() if isinstance(e, bytes) else str(e) for e in array.ravel().tolist()]
+        except UnicodeDecodeError as e:
+            raise BadRequest(f"input '{name}' holds bytes that are not UTF-8; ONNX strings are UTF-8 text") from e
+        return text.reshape(array.shape)
     if array.dtype.name == "bfloat16":
-        return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(np.ascontiguousarray(array).view(np.uint16), 16)
-    return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
+        return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(_contiguous(array).view(np.uint16), 16)
+    return array
 
 
-def _from_ort(value: Any, kind: str) -> Array:
-    if kind == "tensor(bfloat16)":
-        import ml_dtypes
+def _ort_value(name: str, array: Array) -> ort.OrtValue:
+    if array.dtype.kind == "O":
+        raise EngineFailed(f"input '{name}': onnxruntime cannot take strings where an output is BF16")
+    return ort.OrtValue.ortvalue_from_numpy(_contiguous(array))
 
-        return value.numpy().view(ml_dtypes.bfloat16)  # type: ignore[no-any-return]
-    found = value.numpy() if hasattr(value, "numpy") and value.is_tensor() else value.to_python()
-    if kind.startswith("seq(map("):
-        return np.array([list(row.values()) for row in found])
-    return np.asarray(found)
+
+def _contiguous(array: Array) -> Array:
+    return np.ascontiguousarray(array).reshape(array.shape)  # ascontiguousarray gives a scalar a dimension
+
+
+def _from_ort(value: Any, kind: str, name: str) -> Array:
+    if isinstance(value, ort.OrtValue):
+        return _bfloat16(value) if kind == "tensor(bfloat16)" else value.numpy()
+    if kind.startswith("seq(map("):  # one dict for each row, keys in ascending order
+        rows = [list(row.values()) for row in value]
+        return np.array(rows, numpy_dtype(_map_value(kind))).reshape(len(rows), -1 if rows else 0)
+    if kind.startswith("map("):
+        return np.array(list(value.values()), numpy_dtype(_map_value(kind)))
+    if kind.startswith("seq("):
+        if len({np.shape(v) for v in value}) > 1:
+            raise EngineFailed(f"output '{name}' is a sequence of tensors of different shapes, which V2 cannot carry")
+        return np.stack(value) if value else np.empty((0,), numpy_dtype(BY_ORT[kind[4:-1]].name))
+    return np.asarray(value)
+
+
+def _bfloat16(value: ort.OrtValue) -> Array:
+    shape = value.shape()
+    if 0 in shape:
+        return np.empty(shape, numpy_dtype("BF16"))
+    return np.frombuffer(ctypes.string_at(value.data_ptr(), 2 * prod(shape)), numpy_dtype("BF16")).reshape(shape)
 
 
 def _one_line(error: BaseException) -> str:
