@@ -1,0 +1,160 @@
+"""Client: a V2 server from blocking code. Thread-safe; connections are kept and shared."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from ..errors import Unreachable
+from ..request import Parameter
+from ..signature import Json, Signature
+from .address import Address
+from .exchange import (
+    Answer,
+    Call,
+    clean_headers,
+    compressed,
+    decoded,
+    infer_call,
+    infer_result,
+    json_call,
+    json_result,
+    model_path,
+    raise_for,
+    score_call,
+    score_result,
+    signature_of,
+)
+from .feeding import Inputs, arrays_of, needs_signature
+from .pool import Pool
+from .result import Result
+
+
+class Client:
+    """A server's models as functions on numpy arrays. Close it, or use it in a `with` block.
+
+    `url` defaults to GANTLINE_URL, then http://127.0.0.1:8000. `timeout_s` is for one whole call. `binary`: tensors
+    as bytes (fast, exact); else as JSON. `gzip`: compress what is sent and received. `headers` go with every call.
+    """
+
+    def __init__(
+        self, url: str | None = None, *, timeout_s: float = 60.0, binary: bool = True, gzip: bool = False,
+        headers: Mapping[str, str] | None = None, tls: ssl.SSLContext | None = None, connections: int = 16,
+    ) -> None:  # fmt: skip
+        self._address = Address.of(url, tls)
+        self.url = self._address.url
+        self._pool = Pool(self._address, connections, timeout_s)
+        self._binary = binary
+        self._gzip = gzip
+        self._headers = clean_headers(headers)
+        self._signatures: dict[tuple[str, str], Signature] = {}
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the idle connections; ones in use close when their call ends."""
+        self._pool.close()
+
+    def infer(
+        self, model: str, inputs: Inputs, outputs: Sequence[str] | None = None, version: str = "", *,
+        id: str | None = None, parameters: Mapping[str, Parameter] | None = None, classes: int = 0,
+        binary: bool | None = None,
+    ) -> Result:  # fmt: skip
+        """One request. Arrays by name are sent as they are; lists, bare arrays and tables are fitted to the model.
+
+        `outputs` None: all. `classes` k: the top k classes of each output as "score:index[:label]" (BYTES).
+        """
+        signature = self.signature(model, version) if needs_signature(inputs) else None
+        arrays = arrays_of(inputs, signature, model)
+        if classes and outputs is None:
+            outputs = [t.name for t in self.signature(model, version).outputs]
+        wire = self._binary if binary is None else binary
+        call = infer_call(model, version, arrays, outputs, wire, id, parameters, classes)
+        return infer_result(self._send(call), self.url)
+
+    def score(self, body: Any, path: str = "/score", content_type: str = "application/json") -> Any:
+        """Call a scoring script: bytes or str as they are, anything else as JSON. Its JSON answer, or bytes."""
+        return score_result(self._send(score_call(body, path, content_type)), self.url)
+
+    def live(self) -> bool:
+        """Whether the server answers at all."""
+        return self._healthy("/v2/health/live")
+
+    def ready(self, model: str | None = None, version: str = "") -> bool:
+        """Whether the server (or one model) takes requests. NotFound for a model that it does not know."""
+        return self._healthy(model_path(model, version, "ready") if model else "/v2/health/ready")
+
+    def metadata(self, model: str | None = None, version: str = "") -> Json:
+        """The server's metadata, or a model's: its inputs, outputs and versions."""
+        return self._get(model_path(model, version) if model else "/v2")
+
+    def signature(self, model: str, version: str = "") -> Signature:
+        """A model's inputs and outputs; kept after the first call (`forget` asks again)."""
+        found = self._signatures.get((model, version))
+        if found is None:
+            found = signature_of(self.metadata(model, version), self.url)
+            self._signatures[model, version] = found
+        return found
+
+    def forget(self) -> None:
+        """Ask for the models' metadata again when it is next needed: after a new version, for example."""
+        self._signatures.clear()
+
+    def config(self, model: str, version: str = "") -> Json:
+        """A model's configuration, as Triton's model_configuration extension gives it."""
+        return self._get(model_path(model, version, "config"))
+
+    def statistics(self, model: str | None = None, version: str = "") -> Json:
+        """Counts and times of all models, or of one."""
+        return self._get(model_path(model, version, "stats") if model else "/v2/models/stats")
+
+    def index(self, ready: bool = False) -> list[Json]:
+        """Every model that the server knows, with its state; `ready`: only those that answer."""
+        document = {"ready": True} if ready else {}
+        found: list[Json] = json_result(self._send(json_call("POST", "/v2/repository/index", document)), self.url)
+        return found
+
+    def load(self, model: str, config: Json | str | None = None) -> None:
+        """Load a model, or load it anew. `config`: a configuration in place of the one in its directory."""
+        document: Json = {}
+        if config is not None:
+            document["parameters"] = {"config": config if isinstance(config, str) else json.dumps(config)}
+        self._control(model, "load", document)
+
+    def unload(self, model: str, unload_dependents: bool = False) -> None:
+        """Take a model out of service; what it has accepted is answered first."""
+        self._control(model, "unload", {"parameters": {"unload_dependents": True}} if unload_dependents else {})
+
+    def _control(self, model: str, verb: str, document: Json) -> None:
+        path = model_path(model).replace("/v2/models/", "/v2/repository/models/") + "/" + verb
+        raise_for(self._send(json_call("POST", path, document)), self.url)
+        self.forget()
+
+    def _get(self, path: str) -> Json:
+        found: Json = json_result(self._send(Call("GET", path)), self.url)
+        return found
+
+    def _healthy(self, path: str) -> bool:
+        try:
+            answer = self._send(Call("GET", path))
+        except Unreachable:
+            return False
+        if answer.status == 404:
+            raise_for(answer, self.url)
+        return answer.status == 200
+
+    def _send(self, call: Call) -> Answer:
+        headers = self._headers
+        if self._gzip:
+            call = compressed(call)
+            headers = (*headers, ("accept-encoding", "gzip"))
+        return decoded(self._pool.send(call, headers), self.url)
