@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -17,10 +18,10 @@ from gantline.wire.v2 import dump_json
 
 from .core import Core
 from .entry import Entry
-from .exchange import Handler
 from .fronts.hot import Front
 from .loader import Loader
 from .repository import Repository
+from .routes.azure import UNMATCHED_HEADERS, AzureRoutes
 from .routes.v2 import V2Routes
 
 
@@ -55,16 +56,19 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry]) -> Stac
     loader = Loader(repository, resolved, pool)
     core = Core(repository, settings.max_body_bytes, pool)
     v2 = V2Routes(repository, loader, core, settings)
-    handlers: dict[bytes, Handler] = {}
-    routes: list[BaseRoute] = [*v2.routes()]
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _unmatched})
-    front = Front(settings, core.infer, repository.routes, handlers)
+    azure = AzureRoutes(repository, settings.max_body_bytes)
+    routes: list[BaseRoute] = [*v2.routes(), *azure.routes()]
+    app = Starlette(routes=routes, exception_handlers={HTTPException: partial(_unmatched, azure)})
+    front = Front(settings, core.infer, repository.routes, azure.handlers)
     return Stack(settings, repository, loader, core, v2, front, app, pool)
 
 
-async def _unmatched(request: Request, error: Exception) -> Response:
-    """404 and 405 in the V2 face's shape."""
+async def _unmatched(azure: AzureRoutes, request: Request, error: Exception) -> Response:
+    """404 and 405 in the face of the default model."""
     assert isinstance(error, HTTPException)
+    if azure.default() is not None and not request.url.path.startswith("/v2"):
+        status, body = azure.unmatched(error.status_code)
+        return Response(body, status, headers=UNMATCHED_HEADERS, media_type="application/json")
     return Response(
         dump_json({"error": error.detail}), error.status_code, headers=error.headers, media_type="application/json"
     )

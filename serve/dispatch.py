@@ -65,7 +65,7 @@ class Dispatch:
             else:
                 self._rest()
             return
-        if self.batch_ns <= INLINE_NS:
+        if self.batch_ns <= INLINE_NS and self.session.inline:
             self.inline_batches += 1
             self._finish(batch, *self._run(batch))
             return

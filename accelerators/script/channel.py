@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 import tempfile
+from array import array
 from collections import deque
 
 from .ring import HEAD, Damaged, Message, Ring, fence
@@ -38,6 +39,8 @@ DIED = 128  # the server says so, of a host that is no more
 # kinds of records on the socket: kind, id, value
 _BELL, _FILE, _CANCEL, _CREDIT = 0, 1, 2, 3
 _RECORD = struct.Struct("<IIQ")
+_ONE_BELL = _RECORD.pack(_BELL, 0, 0)
+_ANCILLARY = socket.CMSG_SPACE(8 * struct.calcsize("i")) if hasattr(socket, "CMSG_SPACE") else 0
 
 RING = 1 << 20
 INLINE = RING // 4  # a larger body travels as a file
@@ -185,8 +188,14 @@ class Channel:
 
     def read_records(self) -> None:
         """Read the socket once (waiting if it blocks). Gone when the other side closed it."""
-        data, files, _, _ = socket.recv_fds(self.sock, 1 << 16, 8)
-        self._files.extend(files)
+        data, ancillary, _, _ = self.sock.recvmsg(2048, _ANCILLARY)
+        for level, kind, found in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                files = array("i")
+                files.frombytes(found[: len(found) - len(found) % files.itemsize])
+                self._files.extend(files)
+        if data == _ONE_BELL and not self._partial:
+            return  # nearly always
         if not data:
             raise Gone
         data = self._partial + data

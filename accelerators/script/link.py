@@ -84,6 +84,8 @@ class Link:
             os.close(file)
         ours.setblocking(False)
         self.sock = ours
+        self._poll = select.poll()
+        self._poll.register(ours, select.POLLIN)
         self.channel = Channel(ours, mapping, parent=True)
         self.calls: dict[int, Call] = {}
         self.progress = monotonic()  # when the host last showed that it works
@@ -134,9 +136,7 @@ class Link:
 
     def wait(self, seconds: float) -> bool:
         """Block until the host rings; False when it did not in that time."""
-        poll = select.poll()
-        poll.register(self.sock, select.POLLIN)
-        return bool(poll.poll(seconds * 1000))
+        return bool(self._poll.poll(seconds * 1000))
 
     def taken(self, call: Call) -> bool:
         """Whether the host has begun with this call (and so may have died of it)."""

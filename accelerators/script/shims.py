@@ -60,8 +60,10 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
                 module.__getattr__ = _core  # type: ignore[method-assign]  # `from azureml.core import Model`
             return
         ours = import_module(f"{__package__}.{own}")
-        module.__dict__.update({k: v for k, v in vars(ours).items() if not k.startswith("__")})
+        module.__dict__.update({k: v for k, v in vars(ours).items() if not k.startswith("_")})
         module.__getattr__ = lambda name: getattr(ours, name)  # type: ignore[method-assign]  # flags that change later
+        if own == "shim_schema":
+            import_module("inference_schema.schema_util")  # where contract.py looks
 
 
 def _core(name: str) -> object:
