@@ -32,14 +32,19 @@ def canonical_json(data: Any) -> bytes:
 
 
 @contextmanager
-def publish_directory(target: Path, overwrite: bool = False) -> Iterator[Path]:
+def publish_directory(target: Path, overwrite: bool = False, kind: str = "manifest.json") -> Iterator[Path]:
     """Yield an empty directory beside `target` that becomes it, by one rename, when the block ends well.
 
-    On an error nothing is left behind. UsageError if `target` exists and `overwrite` is false.
+    On an error nothing is left behind. UsageError if `target` exists and `overwrite` is false; overwriting takes the
+    place of an earlier directory of its `kind` (the file that marks it) or of an empty one, never of anything else.
     """
     target = Path(os.path.abspath(target))
-    if target.exists() and not overwrite:
-        raise UsageError(f"{target} exists; choose another -o or pass --overwrite")
+    if os.path.lexists(target):
+        if not overwrite:
+            raise UsageError(f"{target} exists; choose another -o or pass --overwrite")
+        ours = target.is_dir() and not target.is_symlink() and ((target / kind).is_file() or not any(target.iterdir()))
+        if not ours:
+            raise UsageError(f"{target} exists and is not a directory with {kind}: it is not overwritten; remove it first")
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
     try:
@@ -64,8 +69,11 @@ def publish_directory(target: Path, overwrite: bool = False) -> Iterator[Path]:
 def publish_file(target: Path, overwrite: bool = False) -> Iterator[Path]:
     """Yield a path beside `target` that becomes it when the block ends well; nothing is left on an error."""
     target = Path(os.path.abspath(target))
-    if target.exists() and not overwrite:
-        raise UsageError(f"{target} exists; choose another -o or pass --overwrite")
+    if os.path.lexists(target):
+        if not overwrite:
+            raise UsageError(f"{target} exists; choose another -o or pass --overwrite")
+        if not target.is_file() or target.is_symlink():  # a device, a directory, a link to somewhere else
+            raise UsageError(f"{target} exists and is not a plain file: it is not overwritten; remove it first")
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
     os.close(handle)
