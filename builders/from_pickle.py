@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from gantline.accelerators.script.environment import Environment, prepare, read_request
 
-from gantline.errors import BadArtefact, Unsupported, UsageError
+from gantline.errors import BadArtefact, Unavailable, Unsupported, UsageError
 from gantline.manifest import EnvironmentRequest
 
 from . import from_sklearn
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".pkl", ".pickle", ".joblib")
 TIMEOUT_S = 600
-# modules that pickles of scikit-learn models refer to -> their distributions
-_KNOWN = {"sklearn": "scikit-learn", "numpy": "numpy", "scipy": "scipy", "joblib": "joblib", "pandas": "pandas"}
+# what pickles of scikit-learn models refer to; _loss is the name under which 1.4 and 1.5 pickle sklearn._loss
+_KNOWN = {"sklearn", "numpy", "scipy", "joblib", "pandas", "_loss"}
 _LATER = {
     "xgboost": "XGBoost",
     "lightgbm": "LightGBM",
@@ -124,11 +124,18 @@ def _environment(source: Source, found: Scan, made_with: str) -> tuple[Environme
             raise BadArtefact(
                 f"{source.path}: needs {', '.join(foreign)} beside scikit-learn; give --env a requirements file with it"
             )
-        return prepare(EnvironmentRequest("requirements", "", _requirements((), found, made_with))), False
-    request = read_request(source.environment)
+        request = EnvironmentRequest("requirements")
+    else:
+        request = read_request(source.environment)
     _check_agrees(request.requirements, made_with, source)
-    lines = _requirements(request.requirements, found, made_with)
-    return prepare(replace(request, requirements=lines)), made_with == ours and not foreign
+    request = replace(request, requirements=_requirements(request.requirements, found, made_with))
+    try:
+        return prepare(request), made_with == ours and not foreign
+    except Unavailable as e:
+        raise Unavailable(
+            f"{source.path}: was made with scikit-learn {made_with}, and that cannot be installed here ({e.message}); "
+            f"where it runs, {_SAVE}"
+        ) from e
 
 
 def _foreign(found: Scan) -> list[str]:
@@ -206,10 +213,11 @@ def _resave(path: Path, saved: Path, environment: Environment) -> list[str]:
             cwd=saved.parent,
             check=False,
         )
-        found = json.loads(report.read_bytes())
     except subprocess.TimeoutExpired as e:
         raise BadArtefact(f"{path}: loading it took more than {TIMEOUT_S} s") from e
-    except (OSError, ValueError) as e:
+    try:
+        found = json.loads(report.read_bytes())
+    except (OSError, ValueError) as e:  # killed, or it ended itself: os._exit, a crash in a C extension
         words = done.stderr.decode("utf-8", "replace").strip().split("\n")[-1][:300]
         raise BadArtefact(f"{path}: the process that loaded it ended with code {done.returncode}: {words}") from e
     if "error" in found:
