@@ -18,6 +18,8 @@ from .exchange import Head, Responder
 # called once with the outputs, or with the error that kept them from being
 Deliver: TypeAlias = Callable[["Ticket", "list[Array] | None", "GantlineError | None"], None]
 
+LOOK_PAST = 64  # requests that do not fit, before the search for others that do is given up
+
 
 class Ticket:
     """One request's place in the queue, and how to answer it.
@@ -69,7 +71,7 @@ class Batcher:
     def add(self, ticket: Ticket) -> None:
         """Queue a ticket. Unavailable when the queue is full."""
         # a request larger than the whole queue is taken when nothing else waits: it could never go otherwise
-        if self.waiting_rows and self.waiting_rows + ticket.rows > self.max_queue_rows:
+        if self._queue and max(self.waiting_rows + ticket.rows, len(self._queue) + 1) > self.max_queue_rows:
             raise Unavailable(
                 f"model '{ticket.request.model}': {self.waiting_rows} rows are waiting already; try again later"
             )
@@ -80,7 +82,7 @@ class Batcher:
         """The next batch, empty when nothing waits.
 
         Three cases: the first request fills a batch by itself; others behind it fit (same key, rows to spare);
-        others do not fit and stay, in order.
+        others do not fit and stay, in order. Nobody starves: the first always goes.
         """
         queue = self._queue
         if not queue:
@@ -93,7 +95,7 @@ class Batcher:
         batch = [first]
         key = first.key
         passed: list[Ticket] = []
-        while queue and room > 0:
+        while queue and room > 0 and len(passed) < LOOK_PAST:
             ticket = queue.popleft()
             if ticket.key == key and ticket.rows <= room:
                 batch.append(ticket)

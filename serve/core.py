@@ -6,12 +6,15 @@ head, body -> codec -> Request -> Model (checks, batcher, dispatch, session, eng
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 import zlib
 from concurrent.futures import Executor
 from time import perf_counter_ns
 
-from gantline.errors import BadRequest, GantlineError, TooLarge, Unsupported
+from gantline.errors import BadRequest, EngineFailed, GantlineError, TooLarge, Unsupported
 from gantline.request import Reply, Request
+from gantline.signature import Signature
 from gantline.tensors import Array
 from gantline.wire.classification import classify
 from gantline.wire.v2 import decode_raw, decode_request, encode_reply
@@ -27,6 +30,10 @@ _OCTETS = (b"content-type", b"application/octet-stream")
 _PLAIN: Headers = [JSON]
 COMPRESS_FROM = 1024  # bytes; below it compression costs more than it saves
 _OFF_LOOP = 64 << 10  # bytes; larger answers are compressed on a thread
+_LARGE = 1 << 20  # bytes; larger bodies are decoded on a thread
+_LARGE_PACKED = 4 << 10  # the same for compressed ones, which can grow a thousandfold
+_ZERO = re.compile(rb"q=0(\.0*)?")
+_log = logging.getLogger("gantline.core")
 
 
 class Core:
@@ -54,22 +61,52 @@ class Core:
                 request.model, request.version = model.name, model.version
                 model.submit_like(like, request, head, responder, self._deliver)
                 return
-            request = self._decode(body, length, coding, model)
-            request.model, request.version = model.name, model.version
-            request.arrived, request.queued = arrived, perf_counter_ns()
-            ticket = model.submit(request, head, responder, self._deliver)
+            if len(body) > (_LARGE if coding is None else _LARGE_PACKED):
+                self._decode_apart(head, body, length, coding, model, responder, arrived)
+                return
+            request = self._decode(body, length, coding, model.signature, model.name)
+            ticket = self._submit(model, request, head, responder, arrived)
             if plain:
                 model.forms.remember(body, ticket)
         except GantlineError as e:
             model.statistics.failed(perf_counter_ns() - arrived)
             self._refuse(e, responder)
 
-    def _decode(self, body: bytes, length: int | None, coding: bytes | None, model: Model) -> Request:
+    def _submit(self, model: Model, request: Request, head: Head, responder: Responder, arrived: int) -> Ticket:
+        request.model, request.version = model.name, model.version
+        request.arrived, request.queued = arrived, perf_counter_ns()
+        return model.submit(request, head, responder, self._deliver)
+
+    def _decode(
+        self, body: bytes, length: int | None, coding: bytes | None, signature: Signature, model: str
+    ) -> Request:
         if coding is not None:
             body = decompress(body, coding, self.max_body)
         if length == 0:
-            return decode_raw(body, model.signature, model.name)
+            return decode_raw(body, signature, model)
         return decode_request(body, length)
+
+    def _decode_apart(
+        self, head: Head, body: bytes, length: int | None, coding: bytes | None, model: Model, responder: Responder,
+        arrived: int,
+    ) -> None:  # fmt: skip
+        """Decode on a thread, so that a large body holds up nobody else, and go on from there on the loop."""
+
+        def decoded(future: asyncio.Future[Request]) -> None:
+            try:
+                request = future.result()
+                if not responder.closed:
+                    # by now another version may be in its place
+                    self._submit(self.repository.resolve(head.path), request, head, responder, arrived)
+            except GantlineError as e:
+                model.statistics.failed(perf_counter_ns() - arrived)
+                self._refuse(e, responder)
+            except (Exception, asyncio.CancelledError):
+                self._broken("a body could not be decoded", responder)
+
+        loop = asyncio.get_running_loop()
+        work = loop.run_in_executor(self._pool, self._decode, body, length, coding, model.signature, model.name)
+        work.add_done_callback(decoded)
 
     def _deliver(self, ticket: Ticket, outputs: list[Array] | None, error: GantlineError | None) -> None:
         statistics: Statistics = ticket.context.statistics
@@ -79,6 +116,10 @@ class Core:
                 headers, body = self._encode(ticket, outputs)
             except GantlineError as e:
                 error = e
+            except Exception:
+                statistics.failed(perf_counter_ns() - ticket.request.arrived)
+                self._broken(f"model '{ticket.request.model}': its answer could not be written", ticket.responder)
+                return
         took = perf_counter_ns() - ticket.request.arrived
         if error is not None:
             statistics.failed(took)
@@ -109,6 +150,11 @@ class Core:
             return _PLAIN, body
         return [_OCTETS, (b"inference-header-content-length", b"%d" % length)], body
 
+    def _broken(self, what: str, responder: Responder) -> None:
+        """A fault of ours: the traceback goes to the log, and nobody is left to wait."""
+        _log.exception(what)
+        self._refuse(EngineFailed(f"{what}; see the server's log"), responder)
+
     def _refuse(self, error: GantlineError, responder: Responder) -> None:
         status, body = v2_error(error)
         extra: Headers = [(b"accept-encoding", b"gzip, deflate")] if isinstance(error, UnknownCoding) else []
@@ -119,8 +165,14 @@ class Core:
         if len(body) <= _OFF_LOOP:
             responder.send(200, headers, compress(body, coding))
             return
-        future = asyncio.get_running_loop().run_in_executor(self._pool, compress, body, coding)
-        future.add_done_callback(lambda f: responder.send(200, headers, f.result()))
+
+        def compressed(future: asyncio.Future[bytes]) -> None:
+            try:
+                responder.send(200, headers, future.result())
+            except (Exception, asyncio.CancelledError):
+                self._broken("an answer could not be compressed", responder)
+
+        asyncio.get_running_loop().run_in_executor(self._pool, compress, body, coding).add_done_callback(compressed)
 
 
 class UnknownCoding(Unsupported):
@@ -176,7 +228,7 @@ def _accepted(head: Head) -> bytes | None:
     if accepted is None:
         return None
     for part in accepted.lower().split(b","):
-        name, _, weight = part.strip().partition(b";")
-        if name.strip() in (b"gzip", b"deflate") and weight.replace(b" ", b"") not in (b"q=0", b"q=0.0", b"q=0.00"):
+        name, _, weight = part.partition(b";")
+        if name.strip() in (b"gzip", b"deflate") and not _ZERO.fullmatch(weight.replace(b" ", b"")):
             return name.strip()
     return None

@@ -10,17 +10,21 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from time import perf_counter_ns
+from typing import TypeAlias
 
 import numpy as np
 from gantline.accelerators.session import Session
 
-from gantline.errors import EngineFailed, GantlineError
+from gantline.errors import EngineFailed, GantlineError, Unavailable
 from gantline.tensors import Array
 
 from .batcher import Batcher, Ticket
 from .statistics import Statistics
 
 INLINE_NS = 300_000  # a batch expected to take longer leaves the loop
+# one for each ticket, and the nanoseconds of assembling, computing and splitting
+Results: TypeAlias = tuple[Sequence[list[Array] | GantlineError], tuple[int, int, int]]
+_STOPPING = Unavailable("the server is stopping; try again elsewhere")
 _log = logging.getLogger("gantline.dispatch")
 
 
@@ -70,8 +74,12 @@ class Dispatch:
             self._finish(batch, *self._run(batch))
             return
         self.thread_batches += 1
-        future = self._loop.run_in_executor(self._pool, self._run, batch)
-        future.add_done_callback(lambda f: self._finish(batch, *f.result()))
+        try:
+            future = self._loop.run_in_executor(self._pool, self._run, batch)
+        except RuntimeError:  # the pool has been shut down
+            self._finish(batch, [_STOPPING] * len(batch), (0, 0, 0))
+            return
+        future.add_done_callback(lambda f: self._finish(batch, *_results(f, len(batch))))
 
     def _rest(self) -> None:
         self._scheduled = False
@@ -86,7 +94,7 @@ class Dispatch:
                 break
         return batch
 
-    def _run(self, batch: list[Ticket]) -> tuple[list[list[Array] | GantlineError], tuple[int, int, int]]:
+    def _run(self, batch: list[Ticket]) -> Results:
         """Results, one for each ticket, and the times of assembling, computing and splitting. Never raises."""
         a = perf_counter_ns()
         try:
@@ -102,31 +110,37 @@ class Dispatch:
             found = self._engine(feed, batch[0].outputs, rows)
             c = perf_counter_ns()
             return self._split(batch, found, rows), (b - a, c - b, perf_counter_ns() - c)
-        except GantlineError as e:
+        except Exception as e:
             if len(batch) == 1:
-                return [e], (0, perf_counter_ns() - a, 0)
+                return [self._failure(e)], (0, perf_counter_ns() - a, 0)
             # somebody's input broke the batch: each alone, so that only the guilty pays
             return [self._run([t])[0][0] for t in batch], (0, perf_counter_ns() - a, 0)
-        except Exception as e:
-            _log.exception("model '%s': engine raised", self.session.package.name)
-            error = EngineFailed(f"model '{self.session.package.name}' failed: {type(e).__name__}")
-            return [error for _ in batch], (0, perf_counter_ns() - a, 0)
+
+    def _failure(self, error: Exception) -> GantlineError:
+        if isinstance(error, GantlineError):
+            return error
+        name = self.session.package.name
+        _log.error("model '%s': the engine raised", name, exc_info=error)
+        return EngineFailed(f"model '{name}' failed: {type(error).__name__}; see the server's log")
 
     def _engine(self, feed: dict[str, Array], outputs: tuple[str, ...], rows: int) -> list[Array]:
         limit = self.batcher.max_rows
         if not limit or rows <= limit:
             return self.session.run(feed, outputs)
         # more rows than the model takes at once: slices, joined again
-        parts = [
-            self.session.run({n: a[at : at + limit] for n, a in feed.items()}, outputs) for at in range(0, rows, limit)
-        ]
-        return [np.concatenate(columns) for columns in zip(*parts, strict=True)]
+        joined: list[list[Array]] = []
+        for at in range(0, rows, limit):
+            part = {n: a[at : at + limit] for n, a in feed.items()}
+            found = self.session.run(part, outputs)
+            if not _follow(found, min(limit, rows - at)):
+                self._stack_no_more()
+                return self.session.run(feed, outputs)
+            joined.append(found)
+        return [np.concatenate(columns) for columns in zip(*joined, strict=True)]
 
     def _split(self, batch: list[Ticket], found: list[Array], rows: int) -> list[list[Array] | GantlineError]:
-        if any(not array.shape or array.shape[0] != rows for array in found):
-            # outputs that are not one row for each row in: this model cannot be stacked after all
-            _log.warning("model '%s': outputs do not follow rows; batching is off", self.session.package.name)
-            self.batcher.max_rows = 0
+        if not _follow(found, rows):
+            self._stack_no_more()
             return [self._run([t])[0][0] for t in batch]
         results: list[list[Array] | GantlineError] = []
         at = 0
@@ -147,11 +161,35 @@ class Dispatch:
             queued += max(started - ticket.request.queued, 0)
         self.statistics.executed(len(batch), rows, queued, *times)
         for ticket, result in zip(batch, results, strict=True):
-            if isinstance(result, GantlineError):
-                ticket.deliver(ticket, None, result)
-            else:
-                ticket.deliver(ticket, result, None)
+            try:
+                if isinstance(result, GantlineError):
+                    ticket.deliver(ticket, None, result)
+                else:
+                    ticket.deliver(ticket, result, None)
+            except Exception:  # one answer that cannot be sent must not stop the model for all
+                _log.exception("model '%s': an answer could not be delivered", self.session.package.name)
         if len(self.batcher):
             self._loop.call_soon(self._step)
         else:
             self._rest()
+
+    def _stack_no_more(self) -> None:
+        # outputs that are not one row for each row in: this model cannot be stacked after all
+        _log.warning("model '%s': outputs do not follow rows; batching is off", self.session.package.name)
+        self.batcher.max_rows = 0
+
+
+def _follow(outputs: list[Array], rows: int) -> bool:
+    """Whether each output has one row for each row in."""
+    for array in outputs:  # noqa: SIM110  # all() with a generator takes three times as long
+        if not array.shape or array.shape[0] != rows:
+            return False
+    return True
+
+
+def _results(future: asyncio.Future[Results], requests: int) -> Results:
+    """What a thread found; Unavailable for all when it never ran, because the server stops."""
+    try:
+        return future.result()
+    except (Exception, asyncio.CancelledError):
+        return [_STOPPING] * requests, (0, 0, 0)

@@ -74,7 +74,8 @@ class Loader:
         slot.state = UNLOADING
         assert model is not None
         await self._let_go(model)
-        slot.state = UNAVAILABLE
+        if slot.state == UNLOADING:  # and not loaded again meanwhile
+            slot.state = UNAVAILABLE
 
     async def close(self) -> None:
         """Unload everything."""

@@ -65,7 +65,7 @@ class Model:
                         f"model '{self.name}': input '{name}' has {array.shape[0]} rows, another input has {rows}"
                     )
                 rows = array.shape[0]
-        return rows
+        return rows if rows >= 0 else 1  # no input at all: every one was optional
 
     def _wanted(self, request: Request) -> tuple[str, ...]:
         assert request.outputs is not None

@@ -27,6 +27,7 @@ TABLE: tuple[tuple[type[GantlineError], int], ...] = (
     (BadArtefact, 500),
 )
 JSON = (b"content-type", b"application/json")
+MAX_MESSAGE = 2000  # characters
 _log = logging.getLogger("gantline.serve")
 
 
@@ -38,6 +39,9 @@ def status_of(error: GantlineError) -> int:
 def v2_error(error: GantlineError) -> tuple[int, bytes]:
     """Status and body as the V2 face gives them."""
     status = status_of(error)
-    if status >= 500:
-        _log.warning("%s", error.message)
-    return status, dump_json({"error": error.message})
+    message = error.message
+    if len(message) > MAX_MESSAGE:  # it quotes what a client sent
+        message = message[:MAX_MESSAGE] + "..."
+    if status == 500:  # 501 and 503 are the client's to read; a full queue must not flood the log
+        _log.warning("%s", message)
+    return status, dump_json({"error": message})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from ..errors import BadRequest
@@ -11,12 +13,15 @@ from ..tensors import Array
 
 def classify(array: Array, spec: TensorSpec | None, k: int, batched: bool) -> Array:
     """BYTES of shape [rows, k] (or [k] when the model is not batched), best first; k is cut to what there is."""
+    if array.dtype.name == "bfloat16":
+        array = array.astype(np.float32)
     if array.dtype.kind not in "iufb" or array.ndim == 0:
         name = spec.name if spec else "?"
         raise BadRequest(f"output '{name}' cannot be classified: it holds no numbers to rank")
-    rows = array.reshape(array.shape[0], -1) if batched and array.ndim > 1 else array.reshape(1, -1)
+    width = prod(array.shape[1:]) if batched and array.ndim > 1 else array.size
+    rows = array.reshape(array.shape[0] if batched and array.ndim > 1 else 1, width)
     labels = spec.labels if spec else ()
-    k = min(k, rows.shape[1])
+    k = min(k, width)
     order = np.argsort(-rows.astype(np.float64), axis=1, kind="stable")[:, :k]
     out = np.empty((rows.shape[0], k), object)
     for i, row in enumerate(order.tolist()):

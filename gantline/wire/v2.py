@@ -171,7 +171,10 @@ def parse_json(data: bytes | memoryview) -> Any:
     text = bytes(data)
     if b"NaN" in text or b"Infinity" in text:
         try:
-            return json.loads(text)
+            tree = json.loads(text.decode())  # given bytes it would guess at UTF-16, and take half characters
+            if b"\\u" in text:
+                json.dumps(tree, ensure_ascii=False).encode()  # fails for an escaped half of a character
+            return tree
         except RecursionError as e:
             raise TooLarge("the JSON is nested too deeply") from e
         except ValueError as e:
@@ -211,7 +214,7 @@ def _input(item: Any, blobs: memoryview | None, at: int) -> tuple[str, Array, in
     for d in shape:
         if type(d) is not int or d < 0:
             raise BadRequest(f"input '{name}': shape {shape} has a size that is not a whole number from 0 up")
-    if prod(shape) > _MAX_ELEMENTS:
+    if prod(max(d, 1) for d in shape) > _MAX_ELEMENTS:  # zeros, too: numpy multiplies the others
         raise BadRequest(f"input '{name}': shape {shape} has more elements than any body can carry")
     parameters = item.get("parameters")
     size = parameters.get("binary_data_size") if type(parameters) is dict else None

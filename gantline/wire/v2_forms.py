@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import orjson
 
+from ..errors import BadRequest
 from ..request import Request
 from ..tensors import DATATYPES, Array, datatype_of
 from .v2_tensors import from_values
@@ -49,12 +50,16 @@ class RequestForm:
         try:
             text = body.decode("ascii")  # so that characters are bytes
             _, end = json.JSONDecoder().raw_decode(text, bracket)
-        except ValueError:
+            prefix, suffix = body[:bracket], body[end:]
+            orjson.loads(prefix + b"[]" + suffix)  # no NaN around the list: it would be read by another parser
+        except (ValueError, RecursionError):
             return None
-        return cls(body[:bracket], body[end:], name, datatype_of(array), list(array.shape))
+        if b"\\" in prefix or b"\\" in suffix:
+            return None  # a key could be spelled with escapes: then "data" may be another object's
+        return cls(prefix, suffix, name, datatype_of(array), list(array.shape))
 
     def read(self, body: bytes) -> Array | None:
-        """The tensor of a body of this form; None if it is not. BadRequest if the numbers do not fit."""
+        """The tensor of a body of this form; None if it is not, or does not fit: it is then read the long way."""
         if not (body.startswith(self.prefix) and body.endswith(self.suffix)):
             return None
         # what lies between must be a list by itself: then the whole is the remembered document with another list
@@ -64,19 +69,23 @@ class RequestForm:
             return None
         if type(values) is not list:
             return None
-        return from_values(self.name, self.datatype, self.shape, values)
+        try:
+            return from_values(self.name, self.datatype, self.shape, values)
+        except BadRequest:
+            return None  # the long way finds the same error, or one that comes before it
 
 
 class ReplyForm:
     """The bytes around the numbers of an answer whose outputs are JSON numbers of given shapes."""
 
-    __slots__ = ("_parts",)
+    __slots__ = ("_dtypes", "_parts")
 
     def __init__(self, model: str, version: str, names: Sequence[str], arrays: Sequence[Array]) -> None:
         entries = [
             orjson.dumps({"name": n, "datatype": datatype_of(a), "shape": list(a.shape)})[:-1] + b',"data":'
             for n, a in zip(names, arrays, strict=True)
         ]
+        self._dtypes = [a.dtype for a in arrays]
         head = orjson.dumps({"model_name": model, "model_version": version})[:-1] + b',"outputs":['
         self._parts = [head + entries[0], *(b"}," + e for e in entries[1:]), b"}]}"]
 
@@ -86,9 +95,11 @@ class ReplyForm:
         return bool(arrays) and all(datatype_of(a) in _NUMBERS for a in arrays)
 
     def write(self, arrays: Sequence[Array]) -> bytes | None:
-        """The answer's body; None when it holds NaN or infinities, which need the slower writer."""
+        """The answer's body; None when it holds NaN or infinities, which need the slower writer, or other datatypes."""
         out: list[bytes] = []
-        for part, array in zip(self._parts, arrays, strict=False):
+        for part, array, dtype in zip(self._parts, arrays, self._dtypes, strict=False):
+            if array.dtype is not dtype and array.dtype != dtype:
+                return None
             data = orjson.dumps(array.ravel(), option=orjson.OPT_SERIALIZE_NUMPY)
             if b"n" in data and b"null" in data:
                 return None

@@ -23,7 +23,8 @@ _INTS: dict[str, tuple[int, int]] = {
     for name, d in DATATYPES.items()
     if name.startswith(("INT", "UINT"))
 }
-_MAX: dict[str, float] = {"FP16": 65504.0, "BF16": 3.3895313892515355e38, "FP32": 3.4028234663852886e38}
+# the largest number that rounds to the datatype's own maximum: 3.4028235e38 is how FP32's is commonly written
+_MAX: dict[str, float] = {"FP16": 65519.99, "BF16": 3.396177e38, "FP32": 3.4028235677973362e38}
 _FP64_MAX = 1.7976931348623157e308
 _SMALL = 64  # elements up to which Python's min and max beat numpy's
 MAX_DIMENSIONS = 32

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
 from gantline.errors import TooLarge
+from gantline.wire.v2 import dump_json
 
 from ..exchange import Handler, Head, Headers
 from ..statuses import JSON, v2_error
+
+_log = logging.getLogger("gantline.http")
 
 
 class Endpoint:
@@ -42,7 +46,13 @@ class Endpoint:
         )
         watch = asyncio.ensure_future(_watch(receive, responder))
         try:
-            self.handler(head, body, responder)
+            try:
+                self.handler(head, body, responder)
+            except Exception:
+                # handlers must not raise; one that does must not leave its client waiting for ever
+                _log.exception("%s %s", scope["method"], scope["path"])
+                if not responder.closed:
+                    responder.send(500, [JSON], dump_json({"error": "internal error; see the server's log"}))
             await responder.deliver()
         finally:
             watch.cancel()

@@ -45,9 +45,9 @@ class V2Routes:
         self.draining = False
 
     def routes(self) -> list[Route]:
-        """The whole table; a version segment is digits, so that others fall through to 404 as Triton's do."""
+        """The whole table. Versions are digits, others are 404 as Triton's are: see _model."""
         get, post = self._get, self._post
-        model, version = "/v2/models/{name}", "/v2/models/{name}/versions/{version:int}"
+        model, version = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
         infer = Endpoint(self.core.infer, self.settings.max_body_bytes)
         table = [
             get("/v2", self.server_metadata),
@@ -144,6 +144,8 @@ class V2Routes:
     async def load(self, request: Request) -> Response:
         name = request.path_params["name"]
         parameters = (await self._document(request)).get("parameters") or {}
+        if not isinstance(parameters, dict):
+            raise BadRequest(f"load of '{name}': \"parameters\" must be an object")
         if parameters:
             raise Unsupported(f"load of '{name}': parameter {next(iter(parameters))!r} is not supported; send none")
         slots = list(self.repository.slots(name))
@@ -187,8 +189,10 @@ class V2Routes:
         return endpoint
 
     def _model(self, request: Request) -> Model:
-        version = request.path_params.get("version")
-        return self.repository.find(request.path_params["name"], "" if version is None else str(version))
+        version = request.path_params.get("version", "")
+        if version and not (version.isascii() and version.isdigit()):
+            raise NotFound("Not Found")
+        return self.repository.find(request.path_params["name"], version)
 
     async def _document(self, request: Request) -> dict[str, Any]:
         body = await read_body(request, self.settings.max_body_bytes)
