@@ -44,7 +44,7 @@ def publish_directory(target: Path, overwrite: bool = False, kind: str = "manife
             raise UsageError(f"{target} exists; choose another -o or pass --overwrite")
         ours = target.is_dir() and not target.is_symlink() and ((target / kind).is_file() or not any(target.iterdir()))
         if not ours:
-            raise UsageError(f"{target} exists and is not a directory with {kind}: it is not overwritten; remove it first")
+            raise UsageError(f"{target} exists and has no {kind}: it is not overwritten; remove it first")
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
     try:
