@@ -41,7 +41,7 @@ def read_golden(root: Path, golden: Golden) -> tuple[Request, Reply]:
 
 
 def replay(session: Session) -> list[Replayed]:
-    """Run every golden sample of tensors; VerificationFailed names the output, the error and the row that does not hold."""
+    """Run every golden sample of tensors; VerificationFailed names the output, error and row that does not hold."""
     return [replay_one(session, g) for g in session.package.manifest.golden if g.kind == "tensors"]
 
 

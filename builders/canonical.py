@@ -39,6 +39,7 @@ def read_model(path: Path) -> onnx.ModelProto:
     """A model with its external data loaded. BadArtefact names the file, what was expected and what was found."""
     import onnx
     from google.protobuf.message import DecodeError
+    from onnx.external_data_helper import load_external_data_for_model
 
     try:
         model = onnx.load(str(path), load_external_data=False)
@@ -49,7 +50,7 @@ def read_model(path: Path) -> onnx.ModelProto:
     if not model.HasField("graph") or not model.ir_version or not model.opset_import:
         raise BadArtefact(f"{path}: expected an ONNX model, found {found_in(path)}")
     try:
-        onnx.external_data_helper.load_external_data_for_model(model, str(path.parent))
+        load_external_data_for_model(model, str(path.parent))
     except Exception as e:  # onnx raises its checker's error, OSError or ValueError by version
         raise BadArtefact(f"{path}: its external data cannot be read: {' '.join(str(e).split())[:300]}") from e
     return model

@@ -1,4 +1,4 @@
-"""ONNX files: any opset that onnxruntime runs, with or without external data. Checked against themselves, canonicalised."""
+"""ONNX files: any opset that onnxruntime runs, with or without external data; made canonical and held to themselves."""
 
 from __future__ import annotations
 

@@ -200,7 +200,8 @@ def _answering(predict: Predict, where: str, kind: str) -> Predict:
 
     def run(inputs: Any) -> list[Array]:
         try:
-            return _quietly(lambda: predict(inputs))
+            found: list[Array] = _quietly(lambda: predict(inputs))
+            return found
         except Exception as e:
             text = " ".join(str(e).split())[:200]
             if kind == "given":

@@ -59,7 +59,8 @@ def _git() -> dict[str, Any]:
     commit = _ask("rev-parse", "HEAD")
     if not commit:
         return {}
-    out: dict[str, Any] = {"git_commit": commit, "git_dirty": bool(_ask("status", "--porcelain", "--untracked-files=no"))}
+    changed = _ask("status", "--porcelain", "--untracked-files=no")
+    out: dict[str, Any] = {"git_commit": commit, "git_dirty": bool(changed)}
     remote = _ask("config", "--get", "remote.origin.url")
     # a URL may carry a password or token
     return out | ({"git_remote": _public(remote)} if remote else {})

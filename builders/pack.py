@@ -23,6 +23,7 @@ from .lineage import Told, lineage_of
 from .parity import PROBES, Evidence, independent, judge, measure
 from .source import Conversion, Source, converter_for
 
+_NOTHING_TOLD = Told()
 MAX_BATCH = 64  # rows stacked at most, unless the user says otherwise
 PROBE_ROWS = 2048
 
@@ -33,7 +34,7 @@ class Choices:
 
     overwrite: bool = False
     max_batch_size: int | None = None
-    told: Told = Told()
+    told: Told = _NOTHING_TOLD
 
 
 def pack(source: Source, target: Path, choices: Choices | None = None) -> Package:

@@ -56,7 +56,7 @@ def measure(reference: Predict, packaged: Predict, outputs: Sequence[str], evide
     want, got = in_blocks(reference, evidence.inputs, size), in_blocks(packaged, evidence.inputs, size)
     if len(want) != len(outputs) or len(got) != len(outputs):
         raise VerificationFailed(
-            f"the source answers {len(want)} outputs and the packaged model {len(got)}; the signature names {list(outputs)}"
+            f"the source answers {len(want)} outputs, the packaged model {len(got)}; the signature has {list(outputs)}"
         )
     found = [compare(name, a, b) for name, a, b in zip(outputs, want, got, strict=True)]
     return Measured(evidence.kind, evidence.rows, tuple(found))

@@ -149,6 +149,7 @@ def _nodes(nodes: list[onnx.NodeProto], renamed: dict[str, str], names: _Names) 
         _clear(node, "metadata_props")
         for i, name in enumerate(node.input):
             node.input[i] = renamed.get(name, name)
+        _put(node.attribute, sorted(node.attribute, key=lambda a: a.name))
         for attribute in node.attribute:
             _strip_attribute(attribute)
             for graph in _graphs(attribute):
@@ -158,7 +159,6 @@ def _nodes(nodes: list[onnx.NodeProto], renamed: dict[str, str], names: _Names) 
                 if name not in renamed:
                     renamed[name] = names.fresh("t")
                 node.output[i] = renamed[name]
-        _put(node.attribute, sorted(node.attribute, key=lambda a: a.name))
 
 
 def _strip_attribute(attribute: onnx.AttributeProto) -> None:

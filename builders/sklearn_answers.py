@@ -6,7 +6,7 @@ clusterer: `label` and `scores`; regressor and transformer: `variable`. Class na
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from gantline.signature import TensorSpec
 from gantline.tensors import Array
 
 from .sklearn_layout import Layout
+from .source import Predict
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +51,15 @@ def answers_of(estimator: Any) -> tuple[Answer, ...]:
     if is_outlier_detector(estimator) and hasattr(estimator, "predict"):
         return (Answer("label", "predict"), Answer("scores", "decision_function"))
     if is_clusterer(estimator) and hasattr(estimator, "predict"):
-        return (Answer("label", "predict"), *((Answer("scores", "transform"),) if hasattr(estimator, "transform") else ()))
+        label = Answer("label", "predict")
+        return (label, Answer("scores", "transform")) if hasattr(estimator, "transform") else (label,)
     method = next((m for m in ("predict", "transform") if hasattr(estimator, m)), None)
     if method is None:
         raise BadArtefact(f"{type(estimator).__name__} can neither predict nor transform new rows: nothing to serve")
     return (Answer("variable", method),)
 
 
-def reference(estimator: Any, layout: Layout, answers: tuple[Answer, ...]) -> Callable[[Mapping[str, Array]], list[Array]]:
+def reference(estimator: Any, layout: Layout, answers: tuple[Answer, ...]) -> Predict:
     """The source model as a function of tensors: the reference of parity."""
 
     def predict(inputs: Mapping[str, Array]) -> list[Array]:

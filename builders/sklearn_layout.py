@@ -3,7 +3,8 @@
 - Numbers only: one input `X`, FP32 [-1, n_features].
 - Text only (a matrix of strings, or documents for a vectoriser): one input `X`, BYTES [-1, n] or [-1, 1].
 - Fitted on a data frame and either mixed or split by a ColumnTransformer: one input a column, named by it, [-1, 1]:
-  text is BYTES, integer categories are INT64, categories that are no float32 FP64, everything else FP32. Columns that are dropped are no inputs.
+  text is BYTES, integer categories are INT64, categories that float32 cannot hold are FP64, everything else FP32.
+  Columns that are dropped are no inputs.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ MATRIX = "X"
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The inputs, and what the estimator is given for them. `columns` are the data frame's, in order; empty: an array."""
+    """The inputs, and what the estimator is given for them. `columns`: the data frame's, in order; empty: an array."""
 
     inputs: tuple[TensorSpec, ...]
     columns: tuple[str, ...] = ()
@@ -47,7 +48,7 @@ class Layout:
         return values
 
     def chosen(self, sample: Mapping[str, Array]) -> dict[str, Array]:
-        """The sample's columns that are the estimator's, by name and in its order, when it has names and they are there.
+        """The sample's columns that are the estimator's, by name and in its order, when it has names.
 
         BadRequest lists the missing columns; a sample without names is passed on as it is.
         """
@@ -66,7 +67,7 @@ class Layout:
 
 
 def layout_of(estimator: Any, sample: Mapping[str, Array] | None) -> Layout:
-    """How the estimator's input is laid out, from what it knows of its fit, and from the sample where it knows nothing."""
+    """How the estimator's input is laid out: from what it knows of its fit, else from the sample."""
     names = tuple(str(n) for n in getattr(estimator, "feature_names_in_", ()))
     width = _width(estimator, names, sample)
     kinds = dict(enumerate("FP32" for _ in range(width)))
@@ -119,7 +120,8 @@ def kinds_of(estimator: Any, width: int) -> Iterator[tuple[int, str]]:
             return
         values = getattr(one, "categories_", None)
         if values is None and hasattr(one, "statistics_"):
-            values = [np.array([v]) for v in np.asarray(one.statistics_, object)] if _is_text(one.statistics_) else None
+            text = _is_text(one.statistics_)
+            values = [np.array([v]) for v in np.asarray(one.statistics_, object)] if text else None
         if isinstance(values, list | tuple):
             for at, known in enumerate(values):
                 kind = np.asarray(known).dtype.kind
@@ -150,7 +152,8 @@ def _first_seen(estimator: Any) -> Iterator[Any]:
     if inner is None and hasattr(estimator, "steps"):
         inner = next((s for _, s in estimator.steps if s is not None and s != "passthrough"), None)
     if inner is None:
-        inner = next((getattr(estimator, n) for n in ("estimator_", "regressor_", "classifier_") if hasattr(estimator, n)), None)
+        names = ("estimator_", "regressor_", "classifier_")
+        inner = next((getattr(estimator, n) for n in names if hasattr(estimator, n)), None)
     if inner is None:
         parts = getattr(estimator, "estimators_", None)
         if isinstance(parts, list) and parts and hasattr(parts[0], "steps"):
@@ -198,7 +201,8 @@ def _width(estimator: Any, names: tuple[str, ...], sample: Mapping[str, Array] |
 def _column(values: Array) -> Array:
     if values.dtype.kind == "O":
         text = np.empty(values.shape, object)
-        text.ravel()[:] = [v.decode("utf-8", "surrogateescape") if isinstance(v, bytes) else str(v) for v in values.flat]
+        flat = [v.decode("utf-8", "surrogateescape") if isinstance(v, bytes) else str(v) for v in values.flat]
+        text.ravel()[:] = flat
         return text
     return values.astype(np.float64) if values.dtype.kind == "f" else values
 

@@ -53,7 +53,7 @@ def ways(estimator: Any) -> tuple[Way, ...]:
 
 
 def to_onnx(estimator: Any, layout: Layout, way: Way, outputs: int, target: Path) -> None:
-    """Write the estimator as ONNX with its first `outputs` outputs. Unsupported says why skl2onnx could not, in one line.
+    """Write the estimator as ONNX with its first `outputs` outputs. Unsupported says why skl2onnx could not.
 
     (For some, such as a hard vote, skl2onnx makes outputs that the estimator itself does not have.)
     """
@@ -62,7 +62,7 @@ def to_onnx(estimator: Any, layout: Layout, way: Way, outputs: int, target: Path
     model = prepared(estimator, way)
     with _quiet():
         try:
-            made = convert_sklearn(
+            made: Any = convert_sklearn(
                 model,
                 initial_types=[(t.name, _type(t.datatype, t.shape, way.wide)) for t in layout.inputs],
                 options=_options(model),
@@ -117,7 +117,9 @@ def _ends_in_float32_trees(estimator: Any) -> bool:
         return False
     parts = getattr(last, "estimators_", None)
     first = np.ravel(np.asarray(parts, object))[0] if parts is not None and len(parts) else None
-    return isinstance(last, BaseDecisionTree) or (isinstance(last, BaseEnsemble) and isinstance(first, BaseDecisionTree))
+    if isinstance(last, BaseEnsemble):
+        return isinstance(first, BaseDecisionTree)
+    return isinstance(last, BaseDecisionTree)
 
 
 def _options(model: Any) -> dict[Any, dict[str, Any]]:
@@ -164,7 +166,7 @@ def _type(datatype: str, shape: tuple[int, ...], wide: bool) -> Any:
 
 
 def reshape_outputs(target: Path, tails: dict[str, tuple[int, ...]]) -> None:
-    """Give outputs of a written file the shape [-1, *tail]: some converters write [-1, 1] or [1, -1] for a flat label."""
+    """Give outputs of a file the shape [-1, *tail]: some converters write [-1, 1] or [1, -1] for a flat label."""
     import onnx
     from onnx import helper, numpy_helper
 

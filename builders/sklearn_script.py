@@ -41,7 +41,10 @@ def behind_script(
     source: Source,
     work: Path,
 ) -> Conversion:
-    """The conversion with the estimator behind a script. `seen`: its answers to some rows. BadArtefact if it cannot be saved."""
+    """The conversion with the estimator behind a script; BadArtefact if it cannot be saved.
+
+    `seen` are its answers to some rows, from which the signature takes datatypes and widths.
+    """
     saved = work / ESTIMATOR
     trusted = _saved(estimator, source, saved)
     signature = Signature(layout.inputs, specs_of(answers, seen, labels))
@@ -60,7 +63,7 @@ def behind_script(
 
 
 def script_text(layout: Layout, answers: tuple[Answer, ...], signature: Signature, trusted: Iterable[str]) -> str:
-    """The script: plain Python that needs scikit-learn, skops and numpy (and pandas for an estimator of named columns)."""
+    """The script: plain Python that needs scikit-learn, skops and numpy (and pandas where columns are named)."""
     facts = {
         "INPUTS": [t.name for t in layout.inputs],
         "COLUMNS": list(layout.columns),
@@ -88,7 +91,8 @@ def _saved(estimator: Any, source: Source, target: Path) -> list[str]:
         return save_skops(estimator, target)
     except Unsupported as e:
         raise BadArtefact(
-            f"{type(estimator).__name__} has no faithful ONNX, and {e.message}; package a scoring script that makes it: --script"
+            f"{type(estimator).__name__} has no faithful ONNX, and {e.message}; "
+            "package a scoring script that makes it: --script"
         ) from e
 
 
@@ -172,7 +176,7 @@ def frame(columns):
 def column(values):
     if values.dtype.kind == "O":
         text = np.empty(values.shape, object)
-        text.ravel()[:] = [v.decode("utf-8", "surrogateescape") if isinstance(v, bytes) else str(v) for v in values.flat]
+        text.ravel()[:] = [v.decode("utf-8", "surrogateescape") for v in values.flat]
         return text
     return values.astype(np.float64) if values.dtype.kind == "f" else values
 

@@ -22,8 +22,8 @@ from .canonical import found_in
 
 SCHEMA = "schema.json"
 TRIAL_S = 300.0  # seconds that the child may take
-# Parts of scikit-learn, numpy and scipy that skops leaves to the user's judgement. None runs code of the file's choosing;
-# those whose compiled code believes indices are checked by `soundness`.
+# Parts of scikit-learn, numpy and scipy that skops leaves to the user's judgement. None runs code that the file
+# chooses; those whose compiled code believes indices are checked by `soundness`.
 KNOWN = frozenset(
     (
         "collections.OrderedDict",
@@ -99,7 +99,8 @@ def load_skops(path: Path, trust: tuple[str, ...]) -> Any:
     unknown = told.get("untrusted")
     if unknown:
         flags = " ".join(f"--trust {t}" for t in unknown)
-        raise BadArtefact(f"{path}: holds types that are not known to be safe: {', '.join(unknown)}; to load them: {flags}")
+        listed = ", ".join(unknown)
+        raise BadArtefact(f"{path}: holds types that are not known to be safe: {listed}; to load them: {flags}")
     if "error" in told:
         raise BadArtefact(f"{path}: cannot be loaded by skops {skops.__version__}: {told['error']}")
     return skops.io.load(path, trusted=trusted_in(path, trust))
@@ -121,7 +122,9 @@ def _check_zip(path: Path) -> None:
     except IsADirectoryError as e:
         raise BadArtefact(f"{path}: expected a .skops file, found a directory") from e
     except (zipfile.BadZipFile, OSError, ValueError) as e:
-        raise BadArtefact(f"{path}: expected a .skops file, found {found_in(path)}") from e
+        found = found_in(path)
+        what = "a zip archive that is damaged or cut off" if "zip" in found else found
+        raise BadArtefact(f"{path}: expected a .skops file, found {what}") from e
     if SCHEMA not in names:
         raise BadArtefact(f"{path}: expected a .skops file, found a zip archive without {SCHEMA}")
 
@@ -129,16 +132,21 @@ def _check_zip(path: Path) -> None:
 def _trial(path: Path, trust: tuple[str, ...]) -> dict[str, Any]:
     """What a child process says that loads the file, checks it and asks it for one answer."""
     command = [sys.executable, "-W", "ignore", "-m", "gantline.builders.skops_trial", str(path.absolute()), *trust]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe) as child:
+        import skops.io  # noqa: F401  # takes seconds, in which the child works too
+
+        try:
+            out, err = child.communicate(timeout=TRIAL_S)
+        except subprocess.TimeoutExpired as e:
+            child.kill()
+            raise BadArtefact(f"{path}: loading it took more than {TRIAL_S:.0f} s in a trial process") from e
+    if child.returncode < 0:
+        raise BadArtefact(f"{path}: damaged: loading it crashed a trial process (signal {-child.returncode})")
     try:
-        done = subprocess.run(command, capture_output=True, timeout=TRIAL_S, check=False, stdin=subprocess.DEVNULL)
-    except subprocess.TimeoutExpired as e:
-        raise BadArtefact(f"{path}: loading it took more than {TRIAL_S:.0f} s in a trial process") from e
-    if done.returncode < 0:
-        raise BadArtefact(f"{path}: damaged: loading it crashed a trial process (signal {-done.returncode})")
-    try:
-        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        found: dict[str, Any] = json.loads(out.splitlines()[-1])
     except (ValueError, IndexError) as e:
-        last = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no message"])[-1]
+        last = (err.decode("utf-8", "replace").strip().splitlines() or ["no message"])[-1]
         raise BadArtefact(f"{path}: a trial process could not load it: {last[:200]}") from e
     return found
 
@@ -187,6 +195,8 @@ def _renumber(node: Any, ids: dict[int, int], names: dict[str, str]) -> None:
             old = node["file"]
             node["file"] = names.setdefault(old, f"{len(names)}{Path(old).suffix}")
         for key, one in node.items():
+            if key == "_stop_words_id" and isinstance(one, dict):
+                one["content"] = "0"  # an address that a text vectoriser keeps, to know what it has checked already
             if key not in ("__id__", "file"):
                 _renumber(one, ids, names)
 

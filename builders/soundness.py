@@ -1,4 +1,4 @@
-"""Soundness: whether the indices inside loaded trees stay within their arrays, which scikit-learn's compiled code trusts."""
+"""Soundness: whether indices inside loaded trees stay within their arrays, as scikit-learn's compiled code assumes."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from gantline.signature import Signature
 from gantline.tensors import Array
 
 Predict: TypeAlias = Callable[[Mapping[str, Array]], list[Array]]  # inputs -> outputs in signature order
+KINDS = "an .onnx, .skops, .pkl, .joblib, .pt, .pt2 or .safetensors file or a directory with a scoring script"
 Sampler: TypeAlias = Callable[[int], dict[str, Array]]  # rows -> inputs
 
 
@@ -99,5 +100,18 @@ def converter_for(source: Source) -> Converter:
         converter: Converter = import_module(module)  # modules satisfy the protocol
         if converter.recognises(source):
             return converter
-    what = source.path or source.reference or type(source.object).__name__
-    raise BadArtefact(f"{what}: not a source that can be packaged; known: {', '.join(SOURCES)}")
+    raise BadArtefact(_unknown(source))
+
+
+def _unknown(source: Source) -> str:
+    path = source.path
+    if path is None:
+        what = source.reference or f"{type(source.object).__module__}.{type(source.object).__qualname__}"
+        return f"{what}: expected a fitted scikit-learn estimator or a torch module"
+    if not path.exists():
+        return f"{path}: no such file or directory"
+    if path.is_dir():
+        return f"{path}: a directory without a score.py; name the script with --script, or give the model's file"
+    from .canonical import found_in
+
+    return f"{path}: expected {KINDS}, found {found_in(path)}"

@@ -17,6 +17,7 @@ def that_runs(session: Session, rows: int) -> tuple[dict[str, Array], tuple[str,
     """Rows that the model takes, found by trying sizes of its free dimensions; EngineFailed if it takes none."""
     batched = session.signature.batched
     free = any(d < 0 for t in session.signature.inputs for d in (t.shape[1:] if batched else t.shape))
+    last = EngineFailed("no size was tried")
     for size in FREE_SIZES if free else (1,):
         inputs = from_signature(session.signature, rows, size)
         try:

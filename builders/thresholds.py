@@ -96,7 +96,7 @@ def _through(steps: list[Any], features: Features) -> Features:
         return features
 
     def run(table: Any) -> Array:
-        found = table if features is np.asarray else features(table)
+        found: Any = table if features is np.asarray else features(table)
         for step in steps:
             found = step.transform(found)
         return np.asarray(found.toarray() if hasattr(found, "toarray") else found)

@@ -37,7 +37,7 @@ def package(
     run: str = "",
     dataset: str = "",
 ) -> Package:
-    """Make a package of a model in memory, a file, a directory with a script, or `pkg.mod:object`; `./NAME.pkg` by default.
+    """Make a package (`./NAME.pkg`) of a model in memory, a file, a directory with a script, or `pkg.mod:object`.
 
     `sample` is a path, an array, a table (pandas, polars), or a dict of columns or inputs: rows on which the package
     is compared with the model. A GantlineError says in one line what is wrong; nothing is left then.

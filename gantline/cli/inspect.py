@@ -45,7 +45,8 @@ def _rows(package: Package) -> list[tuple[str, str]]:
     if m.signature is not None:
         rows += [("inputs", tensor_line(t)) for t in m.signature.inputs]
         rows += [("outputs", tensor_line(t)) for t in m.signature.outputs]
-    rows.append(("batching", f"up to {m.batching.max_batch_size} rows" if m.batching.max_batch_size else "never stacked"))
+    most = m.batching.max_batch_size
+    rows.append(("batching", f"up to {most} rows" if most else "never stacked"))
     if m.script is not None:
         rows.append(("script", f"{m.script.code}/{m.script.entry} ({m.script.contract})"))
         rows += [("may unpickle", p) for p in m.script.pickles]
