@@ -95,8 +95,10 @@ def _from_v2(tree: Mapping[str, Any], where: str) -> dict[str, Array]:
 
 def _is_v2(tree: Mapping[str, Any]) -> bool:
     found = tree.get("inputs")
-    return isinstance(found, list) and bool(found) and all(
-        isinstance(i, dict) and {"name", "datatype", "shape"} <= i.keys() for i in found
+    return (
+        isinstance(found, list)
+        and bool(found)
+        and all(isinstance(i, dict) and {"name", "datatype", "shape"} <= i.keys() for i in found)
     )
 
 
@@ -115,7 +117,7 @@ def _from_rows(names: list[str] | None, data: Any, where: str) -> dict[str, Arra
     elif names is not None and len(names) == 1:
         return {names[0]: _array(data, where)}
     elif names is not None:
-        raise BadArtefact(f"{where}: \"data\" is not a list of rows")
+        raise BadArtefact(f'{where}: "data" is not a list of rows')
     return {UNNAMED: _array(data, where)}
 
 

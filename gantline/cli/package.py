@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import UsageError
 from ..exits import OK
 from ..packages import Package
+from . import rows
 from .show import parity_line, print_json, table, write
 
 
@@ -18,7 +19,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("source", nargs="?", metavar="SOURCE", help="a model file, or pkg.mod:object; left out with --script alone")
     add("--name", required=True, help="what the model is called in URLs and image tags")
-    add("--sample", type=Path, metavar="FILE", help="rows to compare on: .npz, .npy, .json, .csv or .parquet")
+    add("--sample", type=Path, metavar="FILE", help=f"rows to compare on: {rows.FORMATS}")
+    rows.arguments(parser)
     add("--script", type=Path, metavar="FILE", help="a scoring script with init() and run()")
     add("--code", type=Path, metavar="DIR", help="the folder of code that the script needs")
     add("--model-dir", type=Path, metavar="DIR", help="the folder that the script finds as AZUREML_MODEL_DIR")
@@ -45,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     made = package(
         args.source,
         name=args.name,
-        sample=args.sample,
+        sample=rows.read(args.sample, args) if args.sample else None,
         script=args.script,
         code=args.code,
         model_dir=args.model_dir,
@@ -85,13 +87,13 @@ def _init(text: str | None) -> dict[str, Any]:
 
 def _tell(made: Package, where: Path) -> None:
     m = made.manifest
-    rows = [("package", m.name), ("from", _source(made)), ("engine", m.engine)]
+    told = [("package", m.name), ("from", _source(made)), ("engine", m.engine)]
     if m.engine_reason:
-        rows.append(("why not ONNX", m.engine_reason))
-    rows += [("parity", parity_line(m))]
-    rows += [("note", note) for note in m.notes]
-    rows += [("digest", made.digest or ""), ("where", str(where))]
-    table(rows)
+        told.append(("why not ONNX", m.engine_reason))
+    told += [("parity", parity_line(m))]
+    told += [("note", note) for note in m.notes]
+    told += [("digest", made.digest or ""), ("where", str(where))]
+    table(told)
     write(f"\nnext:  gantline serve {where}\n")
 
 

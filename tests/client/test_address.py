@@ -34,7 +34,9 @@ def test_default_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Address.of("http://said:2").url == "http://said:2"
 
 
-@pytest.mark.parametrize("said", ["ftp://a", "http://", "http://a:port", "http://a:99999", "http://u:p@a", "http://a?q=1"])
+@pytest.mark.parametrize(
+    "said", ["ftp://a", "http://", "http://a:port", "http://a:99999", "http://u:p@a", "http://a?q=1"]
+)
 def test_what_is_no_url(said: str) -> None:
     with pytest.raises(UsageError, match="url "):
         Address.of(said)
