@@ -10,9 +10,11 @@ import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+from urllib.parse import quote
 
 from ..errors import BadArtefact
-from ..exits import OK
+from ..exits import FAILED, OK
 from ..settings import Resolved, ServeSettings, add_arguments, flags_of, resolve
 
 if TYPE_CHECKING:
@@ -44,7 +46,12 @@ def run(args: argparse.Namespace) -> int:
     announce = Announcement(resolved, port, bool(args.json), len(explicit))
     main = serve(lambda: build_stack(resolved, entries), listener, announce.progress, announce.ready)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(main)
+        clean = runner.run(main)
+    if not clean:
+        # a thread may be computing still, and would be waited for
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(FAILED)
     return OK
 
 
@@ -125,15 +132,22 @@ def _loop_factory() -> Any:
 
 
 def _curl(url: str, stack: Stack) -> str:
-    from gantline.accelerators.session import zeros
+    """A line that works when pasted: an infer of a known input, or what describes a script that takes anything."""
+    from gantline.accelerators.warming import example
     from gantline.wire.v2 import encode_request
 
     from ..request import Request
 
-    model = next(s.model for s in stack.repository.slots() if s.model is not None)
-    request = Request({t.name: zeros(t, 1) for t in model.signature.inputs if not t.optional})
-    body, _ = encode_request(request, binary=False)
-    if len(body) > 400:
-        return f"curl -s {url}/v2/models/{model.name}"
-    quoted = body.decode().replace("'", "'\\''")
-    return f"curl -s {url}/v2/models/{model.name}/infer -d '{quoted}'"
+    models = [s.model for s in stack.repository.slots() if s.model is not None]
+    for model in models:
+        script = model.session.package.manifest.script
+        if script is not None and script.contract == "azure":
+            continue
+        body, _ = encode_request(Request(example(model.session)), binary=False)
+        if len(body) <= 600:
+            quoted = body.decode().replace("'", "'\\''")
+            return f"curl -s {url}/v2/models/{quote(model.name)}/infer -d '{quoted}'"
+    script = models[0].session.package.manifest.script
+    if script is not None and script.contract == "azure":
+        return f"curl -s {url}/models/{quote(models[0].name)}/swagger.json"
+    return f"curl -s {url}/v2/models/{quote(models[0].name)}"

@@ -9,6 +9,7 @@ import gc
 import logging
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -45,18 +46,27 @@ class Server(uvicorn.Server):
             log_config=None,
             access_log=settings.access_log,
             server_header=False,
-            timeout_graceful_shutdown=int(settings.shutdown_s) or None,
+            timeout_graceful_shutdown=settings.shutdown_s,  # type: ignore[arg-type]  # seconds for asyncio.wait_for
             backlog=2048,
             **tls,
         )
         super().__init__(config)
+        try:
+            config.load()
+        except (OSError, ValueError) as e:  # ssl.SSLError is an OSError
+            raise UsageError(
+                f"tls_certificate {settings.tls_certificate} with tls_key {settings.tls_key} cannot be used: {e}"
+            ) from e
         self.stack = stack
-        self._ticks = 0
+        self.unanswered = 0  # connections with an accepted request, when there was no more time for it
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """uvicorn would raise the signal again after a clean stop, and so exit with 143."""
         loop = asyncio.get_running_loop()
+        if threading.current_thread() is not threading.main_thread():
+            yield  # embedded in somebody's program: the signals are that program's
+            return
         for one in (signal.SIGTERM, signal.SIGINT):
             try:
                 loop.add_signal_handler(one, self.stop)
@@ -67,6 +77,7 @@ class Server(uvicorn.Server):
     def stop(self) -> None:
         """Begin to stop; called again, stop at once."""
         if self.stack.front.draining:
+            _log.warning("told to stop again: stopping at once")
             self.should_exit = self.force_exit = True
             return
         _log.info("stopping: finishing what was accepted")
@@ -78,10 +89,32 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         if counter % 10 == 0:
-            now = asyncio.get_running_loop().time()
-            for connection in list(self.server_state.connections):
-                connection.check(now)  # type: ignore[union-attr]  # all connections are Http1
+            self._check_connections()
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, answer what was accepted, and close every connection."""
+        self.stack.drain()
+        timers = asyncio.ensure_future(self._keep_time())  # on_tick is not called any more
+        try:
+            await super().shutdown(sockets)
+        finally:
+            timers.cancel()
+            for connection in list(self.server_state.connections):
+                self.unanswered += connection.busy()  # type: ignore[union-attr]  # all connections are Http1
+                connection.transport.abort()
+        if self.unanswered:
+            _log.error("%d accepted requests were not answered in time", self.unanswered)
+
+    async def _keep_time(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            self._check_connections()
+
+    def _check_connections(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for connection in list(self.server_state.connections):
+            connection.check(now)  # type: ignore[union-attr]  # all connections are Http1
 
 
 def settle_memory() -> None:
@@ -110,14 +143,32 @@ def bind(settings: ServeSettings) -> socket.socket:
     return listener
 
 
+def allow_connections(settings: ServeSettings) -> None:
+    """Raise the process's own limit of open files to what the settings need, as far as the system lets us."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = (settings.max_connections or 65536) + 512  # models, logs and script hosts have files open, too
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 async def run(
     build: Callable[[], Stack],
     listener: socket.socket,
     progress: Callable[[int, int, Slot], None] | None,
     ready: Callable[[Stack, list[Slot]], None],
-) -> None:
-    """Serve until told to stop. `ready` is called when every model has been tried and warmed up."""
+) -> bool:
+    """Serve until told to stop; whether every accepted request was answered and every model let go.
+
+    `ready` is called when every model has been tried and warmed up.
+    """
     stack = build()
+    allow_connections(stack.settings)
     server = Server(stack)
     try:
         # health answers from the start; readiness comes with the models
@@ -136,5 +187,16 @@ async def run(
             loading.cancel()
         await serving
     finally:
-        await stack.loader.close()
+        gone = await _let_go(stack, 0.0 if server.force_exit else max(stack.settings.shutdown_s, 1.0))
+    return gone and not server.unanswered
+
+
+async def _let_go(stack: Stack, seconds: float) -> bool:
+    """Close every model, within a time: one whose client has left may still be computing."""
+    try:
+        await asyncio.wait_for(stack.loader.close(), seconds)
+    except TimeoutError:
+        return False
+    finally:
         stack.pool.shutdown(wait=False, cancel_futures=True)
+    return True
