@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -14,8 +13,6 @@ from gantline.tensors import Array, numpy_dtype
 
 from .engine import Engine, EngineOptions, load_engine
 
-WARM_ROWS = (1, 8)
-
 
 class Session:
     """A package with its engine loaded: transforms, engine and golden samples behind one `run`."""
@@ -25,7 +22,7 @@ class Session:
         self.engine = engine
         self.signature: Signature = package.manifest.signature or engine.signature
         self.output_names: tuple[str, ...] = tuple(t.name for t in self.signature.outputs)
-        self.run_ns = 0  # of one row, learned by warm_up()
+        self.run_ns = 0  # of one row, learned by warming.warm_up()
         # a script answers from another process, whenever it likes: never to be waited for on an event loop
         self.inline = package.manifest.engine != "script"
 
@@ -37,20 +34,6 @@ class Session:
     def run(self, inputs: Mapping[str, Array], outputs: Sequence[str] | None = None) -> list[Array]:
         """Outputs for inputs that fit the signature, in the order asked for (default: the signature's)."""
         return self.engine.run(inputs, self.output_names if outputs is None else outputs)
-
-    def warm_up(self) -> None:
-        """Run the golden samples, or zeros, until the program's first-call work is done; learns `run_ns`."""
-        script = self.package.manifest.script
-        if not self.signature.inputs or (script is not None and script.contract == "azure"):
-            return  # what an Azure script makes of an empty body is its own affair
-        for rows in WARM_ROWS if self.signature.batched else (1,):
-            feed = {t.name: zeros(t, rows) for t in self.signature.inputs if not t.optional}
-            for _ in range(3):
-                started = time.perf_counter_ns()
-                self.run(feed)
-                took = time.perf_counter_ns() - started
-            if rows == 1:
-                self.run_ns = took
 
     def close(self) -> None:
         """Unload the program."""

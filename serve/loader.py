@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 
 from gantline.accelerators.engine import EngineOptions
 from gantline.accelerators.session import Session, rows_are_independent
+from gantline.accelerators.warming import warm_up
 
 from gantline.errors import BadArtefact, GantlineError, UsageError
 from gantline.settings import ModelSettings, Resolved, ServeSettings
@@ -105,7 +106,7 @@ class Loader:
         )  # fmt: skip
         session = open_session(package, options, entry.config)
         try:
-            session.warm_up()
+            warm_up(session)
             rows = settings.max_batch_size
             known = package.digest is not None or entry.config is not None
             if not rows and not known and rows_are_independent(session):

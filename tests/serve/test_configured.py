@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from gantline.accelerators.engine import EngineOptions
 from gantline.accelerators.session import Session
+from gantline.accelerators.warming import warm_up
 from gantline.serve.configured import open_session, reshaped
 from gantline.serve.model_config import ModelConfig
 
@@ -46,7 +47,7 @@ def test_reshape_order_labels_and_subset(tmp_path: Path) -> None:
     session = _open(tmp_path, text + 'output { name: "y" dims: [4] label_filename: "l.txt" }')
     assert [(t.name, t.shape) for t in session.signature.inputs] == [("s", (-1, 1)), ("x", (-1, 4))]
     assert session.signature.outputs[1].labels == ("a", "b", "c", "d")
-    session.warm_up()
+    warm_up(session)
     feed = {"x": np.zeros((2, 4), np.float32), "s": np.array([[1], [2]], np.float32)}
     t, y = session.run(feed)
     assert t.tolist() == [[2], [4]] and y.tolist() == [[1] * 4] * 2

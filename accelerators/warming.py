@@ -1,0 +1,57 @@
+"""Warming: run a session on inputs that it takes, until first-call work is done, and learn how long a run lasts."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import numpy as np
+
+from gantline.errors import EngineFailed, VerificationFailed
+from gantline.tensors import Array
+
+from .replay import read_golden
+from .session import Session, zeros
+
+ROWS = (1, 8)
+_log = logging.getLogger("gantline.session")
+
+
+def warm_up(session: Session) -> None:
+    """Sets `session.run_ns`, the time of one row (of a whole request when the batch is fixed).
+
+    A model file without golden samples is tried on zeros; that it refuses them (an unknown category, say) is logged
+    and no reason not to serve it. A golden sample that fails is: EngineFailed.
+    """
+    script = session.package.manifest.script
+    if not session.signature.inputs or (script is not None and script.contract == "azure"):
+        return  # what an Azure script makes of an empty body is its own affair
+    known = bool(session.package.manifest.golden)
+    try:
+        for rows in ROWS if session.signature.batched else (1,):
+            feed = example(session, rows)
+            for _ in range(3):
+                started = time.perf_counter_ns()
+                session.run(feed)
+                took = time.perf_counter_ns() - started
+            if rows == 1:
+                session.run_ns = took
+    except EngineFailed as e:
+        if known:
+            raise
+        _log.warning("model '%s': not warmed up: it does not take zeros: %s", session.package.name, e)
+
+
+def example(session: Session, rows: int = 1) -> dict[str, Array]:
+    """Inputs that the model takes: the first rows of its first golden sample (repeated as needed), else zeros."""
+    golden = next((g for g in session.package.manifest.golden if g.kind == "tensors"), None)
+    if golden is not None:
+        try:
+            inputs = read_golden(session.package.path, golden)[0].inputs
+        except VerificationFailed as e:
+            _log.warning("model '%s': %s", session.package.name, e)
+        else:
+            if not session.signature.batched:
+                return inputs
+            return {name: np.resize(a, (rows, *a.shape[1:])) for name, a in inputs.items()}
+    return {t.name: zeros(t, rows) for t in session.signature.inputs if not t.optional}
