@@ -74,6 +74,7 @@ class Isolated:
             sample=sample if found["sampled"] else None,
             reason=found["reason"],
             notes=tuple(found["notes"]),
+            elsewhere=True,
             manifest={name: getattr(manifest, name) for name in found["fields"]},
         )
 

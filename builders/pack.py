@@ -77,8 +77,9 @@ def examine(manifest: Manifest, conversion: Conversion, source: Source, root: Pa
     """
     if manifest.script is not None and manifest.script.contract != "tensors":
         return manifest
-    # what is packaged was made with this interpreter's versions: it can be run here whatever it asks for later
-    session = Session.open(Package(root, replace(manifest, environment=EnvironmentRequest()), None))
+    # what was made with this interpreter's versions can be run here, whatever it asks for later
+    environment = manifest.environment if conversion.elsewhere else EnvironmentRequest()
+    session = Session.open(Package(root, replace(manifest, environment=environment), None))
     try:
         manifest = replace(manifest, signature=_labelled(session.signature, conversion))
         evidence, notes = evidence_for(source, conversion, session)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
 
 from gantline.errors import BadArtefact
 from gantline.signature import Signature
@@ -69,6 +69,7 @@ class Conversion:
     sample: dict[str, Array] | None = None  # the user's rows as this model's inputs, where names had to be sorted out
     reason: str = ""  # why not ONNX
     notes: tuple[str, ...] = ()
+    elsewhere: bool = False  # made by another environment's versions: it is run in the environment that it asks for
     manifest: dict[str, Any] = field(default_factory=dict)  # further Manifest fields: script, environment, batching
 
 
@@ -97,7 +98,7 @@ SOURCES: dict[str, str] = {
 def converter_for(source: Source) -> Converter:
     """The first converter that recognises the source. BadArtefact lists what can be packaged if none does."""
     for module in SOURCES.values():
-        converter: Converter = import_module(module)  # modules satisfy the protocol
+        converter = cast(Converter, import_module(module))
         if converter.recognises(source):
             return converter
     raise BadArtefact(_unknown(source))
