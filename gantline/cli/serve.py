@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
-from urllib.parse import quote
 
 from ..errors import BadArtefact
 from ..exits import FAILED, OK
