@@ -7,6 +7,7 @@ from pathlib import Path
 from gantline.accelerators.onnx import open_model
 
 from .canonical import read_model
+from .onnx_ranges import draw
 from .source import Conversion, Source
 
 MODEL = "model.onnx"
@@ -24,6 +25,7 @@ def convert(source: Source, work: Path) -> Conversion:
     model = read_model(path)
     original = open_model(path)
     names = [t.name for t in original.signature.outputs]
+    known = draw(model, original.signature, 1) is not None
     opsets = {(o.domain or "ai.onnx"): str(o.version) for o in model.opset_import}
     return Conversion(
         engine="onnx",
@@ -32,6 +34,7 @@ def convert(source: Source, work: Path) -> Conversion:
         files={MODEL: path},
         model=MODEL,
         versions={**_versions(), **{f"opset {d}": v for d, v in sorted(opsets.items())}},
+        synthetic=(lambda rows: draw(model, original.signature, rows) or {}) if known else None,
         predict=lambda inputs: original.run(inputs, names),
     )
 

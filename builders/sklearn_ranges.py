@@ -8,32 +8,14 @@ PCA and vocabularies. Where nothing is known a column is standard normal, and th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from gantline.tensors import Array, numpy_dtype, to_bytes_array
+from gantline.tensors import Array
 
+from .ranges import SEED, Range, Ranges, cast, column, joined
 from .sklearn_layout import Layout, places_of
-
-SEED = 20240229
-MARGIN = 0.05  # of a range, added at both ends
-WORDS = 8  # in a document made up of a vocabulary
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """One column: numbers from `low` to `high`, or one of `values`. `missing`: NaN occurs too."""
-
-    low: float = 0.0
-    high: float = 0.0
-    values: tuple[Any, ...] = ()
-    missing: bool = False
-    words: tuple[str, ...] = ()
-
-
-Ranges = list[Range | None]
 
 
 def sampler(estimator: Any, layout: Layout) -> tuple[Callable[[int], dict[str, Array]], bool]:
@@ -43,11 +25,11 @@ def sampler(estimator: Any, layout: Layout) -> tuple[Callable[[int], dict[str, A
 
     def draw(rows: int) -> dict[str, Array]:
         random = np.random.default_rng(SEED)
-        columns = [_column(r, rows, random, at) for at, r in enumerate(found)]
+        columns = [column(r, rows, random, at) for at, r in enumerate(found)]
         if not layout.matrix:
-            return {t.name: _cast(c, t.datatype).reshape(rows, 1) for t, c in zip(layout.inputs, columns, strict=True)}
+            return {t.name: cast(c, t.datatype).reshape(rows, 1) for t, c in zip(layout.inputs, columns, strict=True)}
         spec = layout.inputs[0]
-        return {spec.name: np.stack([_cast(c, spec.datatype) for c in columns], axis=1)}
+        return {spec.name: np.stack([cast(c, spec.datatype) for c in columns], axis=1)}
 
     return draw, all(r is not None for r in found)
 
@@ -83,7 +65,7 @@ def ranges_of(estimator: Any, width: int) -> Ranges:
     for at, part in enumerate(parts):
         places = range(width) if subsets is None else [int(p) for p in subsets[at]]
         for place, one in zip(places, ranges_of(part, len(places)), strict=False):
-            out[place] = _joined(out[place], one)
+            out[place] = joined(out[place], one)
     return out
 
 
@@ -108,7 +90,7 @@ def _of_columns(transformer: Any, width: int) -> Ranges:
     for _, part, columns in transformer.transformers_:
         places = places_of(columns, transformer)
         for place, one in zip(places, ranges_of(part, len(places)), strict=True):
-            out[place] = _joined(out[place], one)
+            out[place] = joined(out[place], one)
     return out
 
 
@@ -180,30 +162,3 @@ def _spread(one: Any) -> tuple[Array, Array] | None:
 
 def _between(low: Array, high: Array) -> Ranges:
     return [Range(float(a), float(b)) for a, b in zip(low, high, strict=True)]
-
-
-def _joined(a: Range | None, b: Range | None) -> Range | None:
-    if a is None or b is None:
-        return a or b
-    if a.values or b.values or a.words or b.words:
-        return a if a.values or a.words else b
-    return Range(min(a.low, b.low), max(a.high, b.high), (), a.missing or b.missing)
-
-
-def _column(known: Range | None, rows: int, random: np.random.Generator, at: int) -> Array:
-    if known is None:
-        return random.standard_normal(rows)
-    if known.words:
-        picks = random.integers(0, len(known.words), (rows, WORDS))
-        return np.array([" ".join(known.words[i] for i in row) for row in picks], object)
-    if known.values:
-        return np.array([known.values[i] for i in random.integers(0, len(known.values), rows)], object)
-    wide = (known.high - known.low) or abs(known.low) or 1.0
-    out = random.uniform(known.low - MARGIN * wide, known.high + MARGIN * wide, rows)
-    if known.missing:
-        out[(np.arange(rows) + at) % 7 == 3] = np.nan
-    return out
-
-
-def _cast(column: Array, datatype: str) -> Array:
-    return to_bytes_array(column) if datatype == "BYTES" else column.astype(numpy_dtype(datatype))
