@@ -59,6 +59,7 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry]) -> Stac
     azure = AzureRoutes(repository, settings.max_body_bytes)
     routes: list[BaseRoute] = [*v2.routes(), *azure.routes()]
     app = Starlette(routes=routes, exception_handlers={HTTPException: partial(_unmatched, azure)})
+    app.router.redirect_slashes = False  # `/score/` is another path, and not found
     front = Front(settings, core.infer, repository.routes, azure.handlers)
     return Stack(settings, repository, loader, core, v2, front, app, pool)
 

@@ -32,6 +32,8 @@ class AMLRequest(_Request):
 class AMLResponse(_Response):
     """An answer with its own status and headers; a header's value is split at commas into repeated headers."""
 
+    default_mimetype = "text/html"  # Flask's
+
     def __init__(
         self, message: Any, status_code: int, response_headers: Mapping[str, str] | None = None,
         json_str: bool = False, run_function_failed: bool = False,

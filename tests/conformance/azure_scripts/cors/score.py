@@ -1,0 +1,9 @@
+"""A script with CORS origins in its environment."""
+
+
+def init():
+    pass
+
+
+def run(data):
+    return data

@@ -1,0 +1,9 @@
+"""A script with documents of its own beside it."""
+
+
+def init():
+    pass
+
+
+def run(data):
+    return data
