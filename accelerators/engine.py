@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol
 
-from gantline.errors import BadArtefact, UsageError
+from gantline.errors import BadArtefact, Unsupported, UsageError
 from gantline.packages import Package
 from gantline.signature import Signature
 from gantline.tensors import Array
@@ -56,6 +56,9 @@ ENGINES: dict[str, str] = {
 def load_engine(package: Package, options: EngineOptions) -> Engine:
     """Load the package's program on the engine that its manifest names."""
     name = package.manifest.engine
+    if package.manifest.transforms_before or package.manifest.transforms_after:
+        # the format has a place for them; answering without them would be answering wrong
+        raise Unsupported(f"package '{package.name}' declares transforms, which this version of Gantline does not run")
     try:
         module, attribute = ENGINES[name].split(":")
     except KeyError as e:
