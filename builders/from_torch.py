@@ -19,6 +19,7 @@ from gantline.tensors import Array, datatype_of
 
 from .from_torch_example import example_of, more_like, resized, rows_of, runs
 from .from_torch_load import STATE_SUFFIXES, Loaded, from_object, is_module, is_program, load, resolve
+from .from_torch_pickle import needs_unpickling, program_of
 from .from_torch_programs import Job, ways
 from .source import Conversion, Limits, Source, converter_for
 
@@ -47,6 +48,8 @@ def recognises(source: Source) -> bool:
 
 def convert(source: Source, work: Path) -> Conversion:
     """To ONNX where that agrees with the module at several batch sizes, else a torch program, saying why."""
+    if needs_unpickling(source):
+        return _unpickled(source, work)
     if source.reference and source.path is None:
         found = resolve(source.reference, source.init)
         if not is_module(found) and not is_program(found):  # an estimator, say: another row's
@@ -56,16 +59,30 @@ def convert(source: Source, work: Path) -> Conversion:
     else:
         loaded = load(source)
     example = runs(loaded, example_of(loaded, source.sample))
-    names = _outputs(loaded, example)
-    cases, fixed = _cases(loaded, example)
-    made = _first_that_agrees(loaded, cases, fixed, names, source.limits, work)
+    names = outputs_of(loaded, example)
+    cases, fixed = cases_of(loaded, example)
+    made = first_that_agrees(loaded, cases, fixed, names, source.limits, work)
     conversion = _conversion(loaded, made, cases, names, example)
     conversion.sample = None if source.sample is None else example
     return conversion
 
 
+def _unpickled(source: Source, work: Path) -> Conversion:
+    """A pickled module that the user trusts: a child loads it and writes a program, which is then the source."""
+    made = program_of(source, work)
+    inner = replace(source, path=made.path, trust_pickle=False, sample=source.sample or made.example)
+    conversion = convert(inner, work)
+    note = "unpickled in a process of its own, because --trust-pickle was given; checked against the program made there"
+    conversion.type, conversion.notes = made.type, (*conversion.notes, note)
+    if source.sample is None:  # the example is the module's own, not the user's rows
+        conversion.sample = None
+    return conversion
+
+
 @dataclass(frozen=True, slots=True)
-class _Made:
+class Made:
+    """A program that agrees with its source. `fixed`: at the example's own number of rows only."""
+
     engine: str
     path: Path
     reason: str = ""
@@ -81,7 +98,7 @@ def _answers(loaded: Loaded, inputs: Mapping[str, Array]) -> list[Array]:
         return [from_tensor(t) for _, t in leaves(found)]
 
 
-def _outputs(loaded: Loaded, example: Mapping[str, Array]) -> tuple[str, ...]:
+def outputs_of(loaded: Loaded, example: Mapping[str, Array]) -> tuple[str, ...]:
     import torch
 
     with torch.no_grad():
@@ -96,7 +113,7 @@ def _outputs(loaded: Loaded, example: Mapping[str, Array]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _cases(loaded: Loaded, example: dict[str, Array]) -> tuple[list[Case], bool]:
+def cases_of(loaded: Loaded, example: dict[str, Array]) -> tuple[list[Case], bool]:
     """The example at several numbers of rows, as far as the model takes them. With whether it takes only one number.
 
     BadArtefact for a model that answers differently to the same input: there is nothing to compare with.
@@ -118,21 +135,27 @@ def _cases(loaded: Loaded, example: dict[str, Array]) -> tuple[list[Case], bool]
     return cases, len(cases) == 1
 
 
-def _first_that_agrees(
-    loaded: Loaded, cases: list[Case], fixed: bool, names: tuple[str, ...], limits: Limits, work: Path
-) -> _Made:
+def first_that_agrees(
+    loaded: Loaded,
+    cases: list[Case],
+    fixed: bool,
+    names: tuple[str, ...],
+    limits: Limits,
+    work: Path,
+    engines: tuple[str, ...] = ("onnx", "torch"),
+) -> Made:
     """The best way of writing that answers as the source does, at all batch sizes; else at the example's own."""
     refused: dict[str, str] = {}
     for keep in (False, True)[fixed:]:
         job, checked = _job(loaded, cases, names, keep, work), cases[:1] if keep else cases
-        for engine, name, write in ways(loaded):
+        for engine, name, write in (w for w in ways(loaded) if w[0] in engines):
             try:
                 path = write(job)
                 problem = _disagreement(_opened(engine, path, job), checked, names, limits)
             except Exception as e:  # exporters raise whatever they meet
                 problem = one_line(e) or type(e).__name__
             if not problem:
-                return _Made(engine, path, _reason(refused) if engine != "onnx" else "", keep)
+                return Made(engine, path, _reason(refused) if engine != "onnx" else "", keep)
             if engine == "onnx" or not keep:
                 refused.setdefault(name, problem)
     raise BadArtefact(
@@ -192,7 +215,7 @@ def _reason(refused: Mapping[str, str]) -> str:
 
 
 def _conversion(
-    loaded: Loaded, made: _Made, cases: list[Case], names: tuple[str, ...], example: dict[str, Array]
+    loaded: Loaded, made: Made, cases: list[Case], names: tuple[str, ...], example: dict[str, Array]
 ) -> Conversion:
     import torch
 

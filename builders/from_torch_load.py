@@ -107,7 +107,7 @@ def _from_file(source: Source, path: Path) -> Loaded:
     if kind == SCRIPTED:
         return replace(_scripted(load_scripted(path), str(path)), path=path)
     if kind in (PICKLED, LEGACY):
-        return _from_state(source, path, _read_state(source, path))
+        return _from_state(source, path, read_state(source, path))
     raise BadArtefact(
         f"{path}: expected a torch exported program, TorchScript or a state dict; found "
         f"{_first_bytes(path)}: it is damaged, or something else"
@@ -131,7 +131,8 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
         raise BadArtefact(f"{path}: not a whole safetensors file: {one_line(e)}") from e
 
 
-def _read_state(source: Source, path: Path) -> Mapping[str, Any]:
+def read_state(source: Source, path: Path) -> Mapping[str, Any]:
+    """The weights in a file of torch.save. BadArtefact for anything that weights_only=True does not read."""
     import torch
 
     try:
@@ -156,7 +157,7 @@ def _not_weights(source: Source, path: Path, error: Exception) -> BadArtefact:
     return BadArtefact(
         f"{path}: holds a whole pickled object, not only weights, and loading it would run its code; save weights by "
         f"torch.save(model.state_dict(), 'state.pt') and type: gantline package state.pt --module {name} "
-        f"--name {source.name}, or save a program by torch.export.save"
+        f"--name {source.name}; or save a program by torch.export.save; or pass --trust-pickle if you trust the file"
     )
 
 
