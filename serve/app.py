@@ -19,7 +19,7 @@ from gantline.wire.v2 import dump_json
 from .core import Core
 from .entry import Entry
 from .fronts.hot import Front
-from .loader import Loader
+from .loader import Find, Loader
 from .repository import Repository
 from .routes.azure import UNMATCHED_HEADERS, AzureRoutes
 from .routes.v2 import V2Routes
@@ -43,7 +43,7 @@ class Stack:
         self.v2.draining = self.front.draining = True
 
 
-def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry]) -> Stack:
+def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], find: Find | None = None) -> Stack:
     """Everything between a socket and a model.
 
     Hot:  Http1 -> Front -> Core -> wire.v2 -> Model -> Batcher, Dispatch -> Session -> Engine, and back.
@@ -53,7 +53,7 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry]) -> Stac
     # engines release the GIL: one thread a core computes, one more loads
     pool = ThreadPoolExecutor((os.cpu_count() or 1) + 1, thread_name_prefix="gantline")
     repository = Repository(entries, settings.default)
-    loader = Loader(repository, resolved, pool)
+    loader = Loader(repository, resolved, pool, find)
     core = Core(repository, settings.max_body_bytes, pool)
     v2 = V2Routes(repository, loader, core, settings)
     azure = AzureRoutes(repository, settings.max_body_bytes)

@@ -6,12 +6,13 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
+from typing import TypeAlias
 
 from gantline.accelerators.engine import EngineOptions
 from gantline.accelerators.session import Session, rows_are_independent
 from gantline.accelerators.warming import warm_up
 
-from gantline.errors import BadArtefact, GantlineError, UsageError
+from gantline.errors import BadArtefact, GantlineError, NotFound, UsageError
 from gantline.settings import ModelSettings, Resolved, ServeSettings
 
 from .configured import open_session
@@ -23,11 +24,18 @@ DEFAULT_MAX_ROWS = 64  # for a model file that says nothing and whose rows turn 
 _log = logging.getLogger("gantline.loader")
 
 
+# model name, configuration as JSON or "" -> what lies there now
+Find: TypeAlias = Callable[[str, str], list[Entry]]
+
+
 class Loader:
     """Loads and unloads the models of one repository."""
 
-    def __init__(self, repository: Repository, resolved: Resolved[ServeSettings], pool: Executor) -> None:
+    def __init__(
+        self, repository: Repository, resolved: Resolved[ServeSettings], pool: Executor, find: Find | None = None
+    ) -> None:
         self.repository = repository
+        self._find = find
         self.resolved = resolved
         self._pool = pool
 
@@ -66,6 +74,25 @@ class Loader:
         if old is not None:
             await self._let_go(old)
         return model
+
+    async def reload(self, name: str, config: str = "") -> None:
+        """Look again where the model lies and load what is there; versions that are gone go out of service last.
+
+        NotFound if it is not there; what served goes on serving when anything fails.
+        """
+        loop = asyncio.get_running_loop()
+        known = [s.entry for s in self.repository.slots(name)]
+        there = known if self._find is None else await loop.run_in_executor(self._pool, self._find, name, config)
+        if not there:
+            raise NotFound(f"failed to load '{name}', it is not in the repository")
+        if all(e.package is None for e in there):
+            raise BadArtefact(there[0].problem)
+        for entry in there:
+            await self.load(self.repository.add(entry))
+        for slot in list(self.repository.slots(name)):
+            if slot.entry.version not in {e.version for e in there}:
+                await self.unload(slot)
+                self.repository.forget(slot)
 
     async def unload(self, slot: Slot) -> None:
         """Take a version out of service; what it has accepted is answered first."""

@@ -72,6 +72,22 @@ class ModelConfig:
             raise BadArtefact(f"{path}: byte {e.start} is not UTF-8; expected a config.pbtxt") from e
         except OSError as e:
             raise BadArtefact(f"{path}: cannot be read: {e.strerror}") from e
+        return cls._of(found, path)
+
+    @classmethod
+    def from_json(cls, text: str, path: Path) -> ModelConfig:
+        """The same from JSON, as a load request carries it. `path`: the config.pbtxt in whose place it is."""
+        from google.protobuf import json_format
+
+        found = message("inference.ModelConfig")()
+        try:
+            json_format.Parse(text, found)
+        except json_format.ParseError as e:
+            raise BadArtefact(f"the configuration given for {path}: {' '.join(str(e).split())}") from e
+        return cls._of(found, path)
+
+    @classmethod
+    def _of(cls, found: Any, path: Path) -> ModelConfig:
         _refuse(found, path)
         return cls(
             path,

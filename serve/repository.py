@@ -40,14 +40,18 @@ class Repository:
             self.add(entry)
 
     def add(self, entry: Entry) -> Slot:
-        """Make a model known (unloaded), in place of what had its name and version."""
+        """Make a model known; one that serves under its name and version goes on until the new one is loaded."""
         versions = self._slots.setdefault(entry.name, {})
         slot = versions.get(entry.version)
-        if slot is None or slot.model is None:
+        if slot is None:
             slot = versions[entry.version] = Slot(entry, reason=entry.problem or "")
         else:
             slot.entry = entry
         return slot
+
+    def forget(self, slot: Slot) -> None:
+        """A version that is unloaded and no longer there."""
+        self._slots[slot.entry.name].pop(slot.entry.version, None)
 
     def slots(self, name: str | None = None) -> Iterator[Slot]:
         """Known versions, of one model or of all, in order of name and version."""

@@ -25,12 +25,17 @@ _log = logging.getLogger("gantline.repository")
 _EXPECTED = f"expected a package ({MANIFEST}), an .onnx file, or NAME/VERSION/{ONNX_FILE}"
 
 
-def find_entries(refs: Sequence[str]) -> list[Entry]:
-    """Every model version that the REFs hold, in their order. UsageError names both places of a duplicate name."""
+def find_entries(refs: Sequence[str], only: str = "", config: str = "") -> list[Entry]:
+    """Every model version that the REFs hold, in their order. UsageError names both places of a duplicate name.
+
+    `only`: the model of that name alone; `config`: a configuration as JSON in place of its config.pbtxt.
+    """
     found: list[Entry] = []
     places: dict[str, Path] = {}
     for ref in refs:
-        for place, entries in _models(ref):
+        for place, entries in _models(ref, only, config):
+            if only and (not entries or entries[0].name != only):
+                continue
             for name in {e.name: None for e in entries}:
                 if name in places:
                     raise UsageError(f"model '{name}' is in {places[name]} and in {place}; serve one of them")
@@ -39,17 +44,19 @@ def find_entries(refs: Sequence[str]) -> list[Entry]:
     return found
 
 
-def _models(ref: str) -> Iterator[tuple[Path, list[Entry]]]:
+def _models(ref: str, only: str, config: str) -> Iterator[tuple[Path, list[Entry]]]:
     scheme, colon, _ = ref.partition("://")
     if colon:
         raise Unsupported(f"{ref}: REFs of {scheme}:// are not served yet; give a path")
     path = Path(ref)
+    if only and not path.exists():
+        return  # gone since the start: its models are not found, the others still are
     if not path.exists():
         raise BadArtefact(f"{path}: no such file or directory; {_EXPECTED}")
-    found = _model(path)
+    found = _model(path, only, config)
     if found is not None:
         for entry in found:
-            if entry.problem:
+            if entry.problem and only in ("", entry.name):
                 raise BadArtefact(entry.problem)
         yield path, found
         return
@@ -57,14 +64,14 @@ def _models(ref: str) -> Iterator[tuple[Path, list[Entry]]]:
         raise BadArtefact(f"{path}: not a model; {_EXPECTED}")
     empty = True
     for place in _children(path):
-        found = _model(place)
+        found = _model(place, only, config)
         if found is None:
             if place.is_dir():
                 _log.info("%s holds no model: left out", place)
             continue
         empty = False
         yield place, found
-    if empty:
+    if empty and not only:
         raise BadArtefact(f"{path}: holds no models; {_EXPECTED}")
 
 
@@ -76,9 +83,15 @@ def _children(path: Path) -> list[Path]:
         raise BadArtefact(f"{path}: cannot be read: {e.strerror}") from e
 
 
-def _model(path: Path) -> list[Entry] | None:
-    """The versions of the model at a path, a single Entry with its problem if it is broken, or None for no model."""
+def _model(path: Path, only: str, config: str) -> list[Entry] | None:
+    """The versions of the model at a path, a single Entry with its problem if it is broken, or None for no model.
+
+    Empty for a model that is seen not to be the one wanted, without reading more of it.
+    """
     if path.suffix.lower() == ".onnx" and path.is_file():
+        if config and path.stem == only:
+            problem = f"model '{only}' is a file without a configuration, and takes none"
+            return [Entry(only, "1", None, problem=problem)]
         return [Entry(path.stem, "1", Package.bare(path, path.stem))]
     try:
         names = {e.name: e.is_dir() for e in os.scandir(path)}
@@ -87,9 +100,12 @@ def _model(path: Path) -> list[Entry] | None:
     try:
         if MANIFEST in names:
             package = Package.open(path)
+            if config and package.name == only:
+                problem = f"model '{only}' is a package, which is immutable: it takes no other configuration"
+                return [Entry(only, "1", None, problem=problem)]
             return [Entry(package.name, package.version, package)]
         if CONFIG in names or _is_triton(path, names):
-            return _versions(path, names)
+            return [] if only not in ("", path.resolve().name) else _versions(path, names, config)
     except GantlineError as e:
         return [Entry(path.name.removesuffix(".pkg"), "1", None, problem=e.message)]
     return None
@@ -103,9 +119,11 @@ def _is_triton(path: Path, names: dict[str, bool]) -> bool:
     return ONNX_FILE in names  # a version directory was forgotten: said by _versions
 
 
-def _versions(path: Path, names: dict[str, bool]) -> list[Entry]:
+def _versions(path: Path, names: dict[str, bool], override: str) -> list[Entry]:
     name = path.resolve().name
-    config = ModelConfig.read(path / CONFIG) if CONFIG in names else None
+    config = ModelConfig.read(path / CONFIG) if CONFIG in names and not override else None
+    if override:
+        config = ModelConfig.from_json(override, path / CONFIG)
     if config is not None and config.name not in ("", name):
         raise BadArtefact(f"{config.path}: name is '{config.name}', the directory is '{name}': they must be the same")
     numbered = _numbers(names)

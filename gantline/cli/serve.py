@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -43,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
     listener = bind(resolved.settings)
     port = listener.getsockname()[1]
     announce = Announcement(resolved, port, bool(args.json), len(explicit))
-    main = serve(lambda: build_stack(resolved, entries), listener, announce.progress, announce.ready)
+    find = partial(find_entries, args.refs)  # again, when a model is to be loaded anew
+    main = serve(lambda: build_stack(resolved, entries, find), listener, announce.progress, announce.ready)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         clean = runner.run(main)
     if not clean:

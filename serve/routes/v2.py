@@ -146,16 +146,17 @@ class V2Routes:
         parameters = (await self._document(request)).get("parameters") or {}
         if not isinstance(parameters, dict):
             raise BadRequest(f"load of '{name}': \"parameters\" must be an object")
+        config = parameters.pop("config", "")
+        if not isinstance(config, str):
+            raise BadRequest(f"load of '{name}': parameter 'config' must be a string of JSON")
         if parameters:
-            raise Unsupported(f"load of '{name}': parameter {next(iter(parameters))!r} is not supported; send none")
-        slots = list(self.repository.slots(name))
-        if not slots:
-            raise NotFound(f"failed to load '{name}', it is not in the repository")
-        for slot in slots:
-            try:
-                await self.loader.load(slot)
-            except GantlineError as e:
-                return _json({"error": f"failed to load '{name}', {e.message}"}, 500)
+            raise Unsupported(f"load of '{name}': parameter {next(iter(parameters))!r} is not supported")
+        try:
+            await self.loader.reload(name, config)
+        except NotFound:
+            raise
+        except GantlineError as e:
+            return _json({"error": f"failed to load '{name}', {e.message}"}, 500)
         return Response(status_code=200)
 
     async def unload(self, request: Request) -> Response:

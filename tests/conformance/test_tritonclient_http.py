@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -200,6 +202,36 @@ def test_index_load_and_unload(own_client: Any) -> None:
     assert own_client.infer("versioned", [tensor("x", X)]).as_numpy("y").tolist() == (X + 10).tolist()
     with pytest.raises(triton.InferenceServerException, match="nope"):
         own_client.load_model("nope")
+
+
+def test_load_sees_what_changed_on_disk(serving: Any, triton_repository: Any, tmp_path: Path) -> None:
+    root = tmp_path / "repository"
+    shutil.copytree(triton_repository / "versioned", root / "versioned")
+    with serving(root) as url, triton.InferenceServerClient(url.removeprefix("http://")) as client:
+
+        def versions() -> list[str]:
+            return list(client.get_model_metadata("versioned")["versions"])
+
+        (root / "versioned/10").rename(root / "versioned/11")
+        assert versions() == ["1", "2", "10"]
+        client.load_model("versioned")
+        assert versions() == ["1", "2", "11"]
+        assert client.infer("versioned", [tensor("x", X)]).as_numpy("y").tolist() == (X + 10).tolist()
+        client.load_model("versioned", config='{"version_policy": {"specific": {"versions": [2]}}}')
+        assert versions() == ["2"]
+        assert client.infer("versioned", [tensor("x", X)]).as_numpy("y").tolist() == (X + 2).tolist()
+        (root / "versioned/config.pbtxt").write_text('input { name: "nope" }')
+        with pytest.raises(triton.InferenceServerException, match="input 'nope' is not the model's") as raised:
+            client.load_model("versioned")
+        assert raised.value.status() == "500" and versions() == ["2"], "what served goes on"
+        shutil.copytree(triton_repository / "fixed", root / "fixed")
+        assert not client.is_model_ready("fixed")
+        client.load_model("fixed")
+        assert client.is_model_ready("fixed")
+        shutil.rmtree(root / "fixed")
+        with pytest.raises(triton.InferenceServerException, match="not in the repository"):
+            client.load_model("fixed")
+        assert client.is_model_ready("fixed")
 
 
 def wrong(name: str) -> tuple[str, list[Any], dict[str, Any]]:

@@ -138,6 +138,35 @@ def test_duplicate_names_name_both_places(tmp_path: Path) -> None:
         find_entries([str(tmp_path)])
 
 
+def test_one_model_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a load request asks for: that model as it lies there now, whatever became of the others."""
+    _file(tmp_path / "repo/a/1/model.onnx")
+    _file(tmp_path / "repo/b/config.pbtxt", "not a config")
+    package, bare = _package(tmp_path / "p.pkg", "iris"), _file(tmp_path / "bare.onnx")
+    refs = [str(tmp_path / "repo"), str(package), str(bare), str(tmp_path / "gone")]
+    for name in ("a", "iris", "bare"):
+        assert _shown(find_entries(refs, name)) == [(name, "1", True)]
+    assert find_entries(refs, "nope") == []
+    assert "config.pbtxt:1" in find_entries(refs, "b")[0].problem
+    _file(tmp_path / "repo/a/2/model.onnx")
+    assert _shown(find_entries(refs, "a")) == [("a", "2", True)]
+
+
+def test_another_configuration(tmp_path: Path) -> None:
+    for version in "12":
+        _file(tmp_path / f"repo/a/{version}/model.onnx")
+    _file(tmp_path / "repo/a/config.pbtxt", "max_batch_size: 4")
+    package, bare = _package(tmp_path / "p.pkg", "iris"), _file(tmp_path / "bare.onnx")
+    refs = [str(tmp_path / "repo"), str(package), str(bare)]
+    found = find_entries(refs, "a", '{"max_batch_size": 7, "version_policy": {"all": {}}}')
+    assert [(e.version, e.config.max_batch_size) for e in found] == [("1", 7), ("2", 7)]
+    (broken,) = find_entries(refs, "a", '{"max_batch": 7}')
+    assert "the configuration given for" in broken.problem and "max_batch" in broken.problem
+    for name, message in (("iris", "is a package, which is immutable"), ("bare", "takes none")):
+        with pytest.raises(BadArtefact, match=message):
+            find_entries(refs, name, "{}")
+
+
 def test_a_thousand_models_are_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for i in range(1000):
         _file(tmp_path / f"m{i}/1/model.onnx")
