@@ -206,12 +206,13 @@ class Channel:
                 self.cancelled.add(id)
                 self._seen += 1
             elif kind == _CREDIT:
-                self.credit[id] = self.credit.get(id, 0) + value
+                if id in self.credit:  # else the stream is over
+                    self.credit[id] += value
                 self._seen += 1
 
     def told(self) -> None:
         """Read what the parent has told since the last look (in the child); costs nothing when there is nothing."""
-        while self._words[_CONTROL] != self._seen:
+        while self._seen < self._words[_CONTROL]:  # the record is sent before it is counted
             self.read_records()
 
     def wait_for_room(self) -> None:

@@ -49,6 +49,11 @@ _CULPRITS = (
 _logger = logging.getLogger("gantline.environment")
 
 
+def tell(line: str) -> None:
+    """The default log: what takes the user's time is a warning, so that it is seen unasked; pip's lines are info."""
+    _logger.log(logging.WARNING if line.startswith("environment: ") else logging.INFO, "%s", line)
+
+
 @dataclass(frozen=True, slots=True)
 class Environment:
     """An interpreter, and where Gantline's own source is for it (None: the interpreter has it already)."""
@@ -69,7 +74,7 @@ class Environment:
 
 
 def prepare(
-    request: EnvironmentRequest, log: Log = _logger.info, home: Path | None = None, hosting: bool = True
+    request: EnvironmentRequest, log: Log = tell, home: Path | None = None, hosting: bool = True
 ) -> Environment:
     """The environment that a package asks for; made when it is not there yet, which takes pip's time.
 
@@ -150,7 +155,7 @@ def _read_marker(target: Path) -> dict[str, str] | None:
 def _build(target: Path, python: Path, lines: list[str], log: Log) -> dict[str, str]:
     """Make it where it will stay, since scripts that pip writes hold the path; only the marker makes it valid."""
     shutil.rmtree(target, ignore_errors=True)  # left by a process that was killed
-    log(f"making an environment of {len(lines)} requirements: {_few(lines)}")
+    log(f"environment: making one of {len(lines)} requirements: {_few(lines)}")
     done = False
     try:
         _check_call([str(python), "-I", "-m", "venv", "--without-pip", str(target)], "venv")
@@ -230,7 +235,7 @@ def _only_one(path: Path, log: Log) -> Iterator[None]:
     """One process at a time; the operating system frees the lock of one that dies."""
     with path.open("a+b") as f:
         if not _lock(f.fileno(), wait=False):
-            log("waiting for another process that makes the same environment")
+            log("environment: waiting for another process that makes the same environment")
             _lock(f.fileno(), wait=True)
         yield
         # closing frees it; the file stays, or a third process could lock another inode of the same name

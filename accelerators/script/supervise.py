@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import socket
+import subprocess
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
@@ -149,6 +150,8 @@ class Supervisor:
                     return failed_to_load(name, facts, self._launch)
             if self._closed:
                 return ScriptFailed(f"model '{name}': unloaded while it was loading")
+            if link.dead:
+                _let_end(link)
             if link.process.poll() is not None:
                 how = ended(link.process.returncode)
                 return ScriptFailed(f"model '{name}': its process ended while loading ({how}); the log has its output")
@@ -166,6 +169,7 @@ class Supervisor:
             if link.process.poll() is not None:
                 return ch.RUN_FAILED
             if link.broken or link.dead:
+                _let_end(link)
                 if link.broken:
                     _log.error("model '%s': the link is damaged: %s", self._host.name, link.broken)
                 return ch.RUN_FAILED
@@ -222,6 +226,12 @@ def ended(code: int | None) -> str:
         return f"signal {signal.Signals(-code).name}"
     except ValueError:
         return f"signal {-code}"
+
+
+def _let_end(link: Link) -> None:
+    """A socket closes a moment before its process ends: wait for that, so that the log says how it ended."""
+    with suppress(subprocess.TimeoutExpired):
+        link.process.wait(0.5)
 
 
 def _drain(sock: socket.socket) -> None:
