@@ -61,7 +61,8 @@ def resolve(reference: str, init: Mapping[str, Any]) -> Any:
     found = attribute(reference)
     if isinstance(found, type) or inspect.isroutine(found):
         try:
-            return found(**init)
+            made = found(**init)
+            return made.eval() if is_module(made) else made  # just made, so in training mode: nothing to tell
         except Exception as e:  # the user's own code
             raise UsageError(f"{reference}: calling it fails: {type(e).__name__}: {one_line(e)}; see --init") from e
     return found

@@ -54,7 +54,8 @@ def program_of(source: Source, work: Path) -> Program:
     }
     with asked.open("wb") as f:
         write_frame(f, header, source.sample)
-    command = [sys.executable, "-m", "gantline.builders.from_torch_pickle", str(asked), str(answered)]
+    # not by -m, which would make this module __main__, where pickles look for classes of the script that saved them
+    command = [sys.executable, "-c", f"from {__name__} import child; child()", str(asked), str(answered)]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as e:
@@ -66,16 +67,18 @@ def program_of(source: Source, work: Path) -> Program:
         words = done.stderr.decode("utf-8", "replace").strip().split("\n")[-1][:300]
         raise BadArtefact(f"{source.path}: the process that loaded it ended with {done.returncode}: {words}") from e
     if "error" in found:
-        raise BadArtefact(f"{source.path}: cannot be unpickled and written as a program: {found['error']}")
+        hint = "; save its state_dict(), and give its class with --module" if "__main__" in found["error"] else ""
+        raise BadArtefact(f"{source.path}: cannot be unpickled and written as a program: {found['error']}{hint}")
     return Program(Path(found["path"]), found["type"], example)
 
 
-def _child(asked: Path, answered: Path) -> None:
-    """Runs in the child only: nothing of this is imported by the parent."""
+def child() -> None:
+    """What the child runs; its arguments are the two files."""
     from gantline.accelerators.torch import one_line
 
     from gantline.errors import GantlineError
 
+    asked, answered = map(Path, sys.argv[1:3])
     with asked.open("rb") as f:
         header, sample = read_frame(f)
     found: dict[str, str]
@@ -108,7 +111,3 @@ def _written(header: dict[str, object], sample: dict[str, Array] | None) -> tupl
     work.mkdir()
     made = from_torch.first_that_agrees(loaded, cases, fixed, names, Limits(*limits), work, ("torch",))
     return {"path": str(made.path), "type": loaded.type}, {n: np.asarray(a) for n, a in example.items()}
-
-
-if __name__ == "__main__":
-    _child(Path(sys.argv[1]), Path(sys.argv[2]))
