@@ -28,10 +28,10 @@ class Onnx:
     """One onnxruntime session. Strings, BF16, sequences and maps become what V2 can carry."""
 
     def __init__(self, session: ort.InferenceSession, where: Path) -> None:
-        self._session = session
+        self._session: Any = session  # None once closed
         # InferenceSession.run checks names and devices again, in Python: 3 us of the 9 that a small model takes.
         # The caller has checked them; tests/accelerators/test_onnx.py holds this to onnxruntime's public run().
-        self._run = session._sess.run
+        self._run: Any = self._session._sess.run
         self.where = where
         # an input with a default value (an initializer that the graph also lists as an input) may be left out
         defaults = (replace(_spec(i, where), optional=True) for i in session.get_overridable_initializers())
