@@ -191,7 +191,8 @@ def _requirements(lines: tuple[str, ...], found: Scan, made_with: str) -> tuple[
     }
     if any(n.module.split(".")[0] == "pandas" for n in found.names):
         wanted["pandas"] = "pandas"
-    named = {r.name for r in _named(lines) if r.name != "scikit-learn" or r.specifier}
+    # a looser constraint of the user's stays beside the pin: pip takes both
+    named = {r.name for r in _named(lines) if r.name != "scikit-learn" or str(r.specifier) == f"=={made_with}"}
     kept = [x for x in lines if x.strip().lower() != "scikit-learn"]
     # a source build of these takes half an hour and a compiler, and then fails
     binary = "--only-binary scikit-learn,numpy,scipy"

@@ -103,7 +103,7 @@ def prepare(
 
 def _normalised(requirements: tuple[str, ...]) -> list[str]:
     """Sorted, without repeats, and with numpy, which the script host needs (not among hashes: pip refuses)."""
-    lines = sorted({" ".join(r.split()) for r in requirements if r.strip()})
+    lines = sorted({" ".join(r.split()) for r in requirements if r.strip()}, key=lambda x: (x.startswith("-"), x))
     if not any(re.match(r"numpy(?![\w.-])", x, re.IGNORECASE) for x in lines) and not any("--hash" in x for x in lines):
         lines.append("numpy")
     return lines

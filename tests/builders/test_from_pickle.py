@@ -169,6 +169,8 @@ def test_an_environment_of_its_time() -> None:
     assert "numpy>=2" in from_pickle._requirements((), new, "1.5.2")
     lines = from_pickle._requirements(("numpy==2.1", "scikit-learn"), new, "1.5.2")
     assert [x for x in lines if x.startswith(("numpy", "scikit-learn"))] == ["numpy==2.1", "scikit-learn==1.5.2"]
+    loose = from_pickle._requirements(("scikit-learn>=1.5",), new, "1.5.2")
+    assert {"scikit-learn>=1.5", "scikit-learn==1.5.2"} <= set(loose), "or pip would take the newest"
     frames = Scan(None, frozenset({Name("pandas", "Index")}), ())
     assert "pandas" in from_pickle._requirements((), frames, "1.5.2")
 
