@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from ..exits import OK
-from ..packages import Package
+from ..packages import MANIFEST, Package
 from .show import parity_line, print_json, size, table, tensor_line
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The grammar of `gantline inspect`."""
-    parser.add_argument("ref", metavar="REF", type=Path, help="a package directory or an .onnx file")
+    parser.add_argument("ref", metavar="REF", type=Path, help="a package, an .onnx file, or a directory of models")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -21,16 +21,45 @@ def run(args: argparse.Namespace) -> int:
     """Print it."""
     if args.ref.suffix.lower() == ".onnx" and not args.ref.is_dir():
         return _onnx(args.ref, args.json)
+    if args.ref.is_dir() and not (args.ref / MANIFEST).exists():
+        return _repository(args.ref, args.json)
     package = Package.open(args.ref)
     if args.json:
-        print_json({
-            "path": str(args.ref),
-            "digest": package.digest,
-            "manifest": package.manifest.to_json(),
-            "lineage": package.lineage(),
-        })
+        print_json(
+            {
+                "path": str(args.ref),
+                "digest": package.digest,
+                "manifest": package.manifest.to_json(),
+                "lineage": package.lineage(),
+            }
+        )
     else:
         table(_rows(package))
+    return OK
+
+
+def _repository(ref: Path, as_json: bool) -> int:
+    """A directory of packages, or a Triton model repository, as `gantline serve` would find it."""
+    from gantline.serve.repository_layout import find_entries
+
+    models = [
+        {
+            "name": e.name,
+            "version": e.version,
+            "path": str(e.package.path) if e.package else "",
+            "problem": e.problem,
+            "not_acted_on": list(e.config.ignored) if e.config else [],
+        }
+        for e in find_entries([str(ref)])
+    ]
+    if as_json:
+        print_json({"path": str(ref), "models": models})
+        return OK
+    rows: list[tuple[str, str]] = []
+    for m in models:
+        rows.append((f"{m['name']}:{m['version']}", str(m["problem"] or m["path"])))
+        rows += [("  not acted on", key) for key in m["not_acted_on"]]
+    table(rows)
     return OK
 
 
