@@ -218,8 +218,10 @@ class Http1(Connection):
 
     def _slow(self, expect: bool) -> None:
         self.expect_100_continue = expect
-        if self.url[:1] not in b"/*" and b"/" not in self.url.partition(b"://")[2]:
-            self.url += b"/"  # http://host: the parent knows no address without a path
+        if self.url[:1] not in b"/*":
+            address, mark, query = self.url.partition(b"?")
+            if b"/" not in address.partition(b"://")[2]:
+                self.url = address + b"/" + mark + query  # http://host: the parent knows no address without a path
         self.scope = {
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
