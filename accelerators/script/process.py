@@ -90,6 +90,12 @@ class ScriptHost:
         if link is not None:
             self._watch(link)
 
+    def detach(self) -> None:
+        """Forget the loop, before it is closed while the host lives on. Called on it."""
+        if self._loop is not None and self.link is not None and not self.link.dead:
+            self._loop.remove_reader(self.link.sock)
+        self._loop = None
+
     def submit(self, call: Call) -> None:
         """Take a call; its `deliver` is called later, on the attached loop. Unavailable when full or down."""
         with self._lock:

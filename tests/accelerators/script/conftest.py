@@ -78,7 +78,7 @@ class Talk:
 
     async def rest(self) -> list[Message]:
         """All messages from here to the final one; chunks are paid for."""
-        out = []
+        out: list[Message] = []
         while not out or out[-1].kind not in FINAL:
             out.append(await self.next())
         return out

@@ -126,7 +126,8 @@ def test_values_beyond_json(start: Start) -> None:
         def init():
             pass
         def run(data):
-            return {"array": np.arange(4.0).reshape(2, 2), "scalar": np.int64(3), "point": Point(1.5, datetime.date(2024, 1, 2))}
+            point = Point(1.5, datetime.date(2024, 1, 2))
+            return {"array": np.arange(4.0).reshape(2, 2), "scalar": np.int64(3), "point": point}
         """
     )
     (m,) = ask(engine, b"")
@@ -168,7 +169,7 @@ def test_a_sync_run_that_answers_an_awaitable_is_awaited(start: Start) -> None:
 
 def test_a_script_may_write_to_descriptor_one(start: Start, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     caplog.set_level("INFO", "gantline.script")
-    engine = start("import os\ndef init(): pass\ndef run(data): os.write(1, b'raw\\n'); os.write(2, b'two\\n'); return 1")
-    assert ask(engine, b"")[0].body == b"1"
+    engine = start("import os\ndef init(): pass\ndef run(data): os.write(1, b'raw\\n'); return os.write(2, b'two\\n')")
+    assert ask(engine, b"")[0].body == b"4"
     engine.close()
     assert "[scripted] raw" in caplog.text and "[scripted] two" in caplog.text
