@@ -122,6 +122,7 @@ def call_exported(program: torch.export.ExportedProgram, device: str = "cpu") ->
 
         program = move_to_device_pass(program, device)
     module, structure = program.module(), program.call_spec.in_spec
+    assert structure is not None  # torch.export always records it
 
     def call(tensors: list[Any]) -> Any:
         args, kwargs = tree_unflatten(tensors, structure)

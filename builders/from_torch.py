@@ -20,7 +20,7 @@ from gantline.tensors import Array, datatype_of
 from .from_torch_example import example_of, more_like, resized, rows_of, runs
 from .from_torch_load import STATE_SUFFIXES, Loaded, from_object, is_module, is_program, load, resolve
 from .from_torch_pickle import needs_unpickling, program_of
-from .from_torch_programs import Job, ways
+from .from_torch_programs import Job, Write, ways
 from .source import Conversion, Limits, Source, converter_for
 
 SIZES = (1, 2, 3, 5)  # numbers of rows that are tried beside the sample's own
@@ -149,18 +149,24 @@ def first_that_agrees(
     for keep in (False, True)[fixed:]:
         job, checked = _job(loaded, cases, names, keep, work), cases[:1] if keep else cases
         for engine, name, write in (w for w in ways(loaded) if w[0] in engines):
-            try:
-                path = write(job)
-                problem = _disagreement(_opened(engine, path, job), checked, names, limits)
-            except Exception as e:  # exporters raise whatever they meet
-                problem = one_line(e) or type(e).__name__
-            if not problem:
+            path, problem = _tried(engine, write, job, checked, limits)
+            if path is not None:
                 return Made(engine, path, _reason(refused) if engine != "onnx" else "", keep)
             if engine == "onnx" or not keep:
                 refused.setdefault(name, problem)
     raise BadArtefact(
         f"{loaded.where}: no program can be made of it ({_reason(refused)}); package it behind a script (--script)"
     )
+
+
+def _tried(engine: str, write: Write, job: Job, cases: Sequence[Case], limits: Limits) -> tuple[Path | None, str]:
+    """What one way of writing made, or why it is not good enough."""
+    try:
+        path = write(job)
+        problem = _disagreement(_opened(engine, path, job), cases, job.outputs, limits)
+    except Exception as e:  # exporters raise whatever they meet
+        return None, one_line(e) or type(e).__name__
+    return (None, problem) if problem else (path, "")
 
 
 def _job(loaded: Loaded, cases: list[Case], names: tuple[str, ...], fixed: bool, work: Path) -> Job:

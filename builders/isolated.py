@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import weakref
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
@@ -97,12 +98,15 @@ class Isolated:
             write_frame(self._child.stdin, header, arrays)
             answer, found = read_frame(self._child.stdout)
         except (EOFError, OSError, ValueError) as e:
-            raise BadArtefact(f"{self.where}: its environment cannot convert it: {self._last_words()}") from e
+            words = self._last_words()
+            raise BadArtefact(f"{self.where}: its environment cannot convert it: {words}") from e
         if "error" in answer:
             raise _error(answer["kind"])(f"{self.where}: {answer['error']}" if not answer["kind"] else answer["error"])
         return answer, found
 
     def _last_words(self) -> str:
+        if not self._end.alive:
+            return "its process was closed"
         self._child.wait()
         self._log.seek(0)
         lines = self._log.read()[-4000:].decode("utf-8", "replace").strip().split("\n")
@@ -119,7 +123,8 @@ def _error(kind: str) -> type[GantlineError]:
 def _end(child: subprocess.Popen[bytes], log: IO[bytes]) -> None:
     for pipe in (child.stdin, child.stdout):
         if pipe is not None:
-            pipe.close()
+            with suppress(BrokenPipeError):  # unsent bytes to a child that has gone
+                pipe.close()
     try:
         child.wait(5)
     except subprocess.TimeoutExpired:
