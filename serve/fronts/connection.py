@@ -1,8 +1,8 @@
 """Connection: one request answered after another, in order, and how a connection ends. Reading is http1's.
 
 A connection that cannot go on (damage, a limit, a client that has closed its side) first answers what it has read
-whole. A subclass of uvicorn's HttpToolsProtocol: tests/serve/fronts/test_connection.py holds the contract that we
-keep with it, which is why uvicorn is pinned.
+whole. A subclass of uvicorn's HttpToolsProtocol: tests/serve/fronts/test_connection_contract.py holds the contract
+that we keep with it, which is why uvicorn is pinned.
 """
 
 from __future__ import annotations
