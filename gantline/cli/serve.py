@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     announce = Announcement(resolved, port, bool(args.json), len(explicit))
     find = partial(find_entries, args.refs)  # again, when a model is to be loaded anew
     main = serve(lambda: build_stack(resolved, entries, find), listener, announce.progress, announce.ready)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         clean = runner.run(main)
     if not clean:
         # a thread may be computing still, and would be waited for

@@ -62,6 +62,7 @@ class Running:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(self._serve())
         except BaseException as e:
+            self.listener.close()
             self._failed = e
             self._ready.set()
 
@@ -108,6 +109,9 @@ class Running:
     def close(self) -> None:
         if self._thread.is_alive():
             self.stop()
+            self._thread.join(5)
+        if self._thread.is_alive():
+            self.stop()  # a test that failed has left a request without an answer
             self.wait()
 
     # -- a client
@@ -143,7 +147,8 @@ class Running:
             out += piece
         return bytes(out)
 
-    def read_answer(self, s: socket.socket) -> Answer:
+    @staticmethod
+    def read_answer(s: socket.socket) -> Answer:
         """One answer from a connection that stays open."""
         out = bytearray()
         while True:

@@ -14,7 +14,7 @@ import pytest
 
 import gantline
 
-SCRIPT = '''
+SCRIPT = """
 import ctypes, json, os, time
 
 def init():
@@ -38,7 +38,7 @@ def pieces(n):
             yield {"i": i, "pad": "x" * 1000}
     finally:
         open(os.path.join(os.environ["MARKS"], f"closed-{n}"), "w").close()
-'''
+"""
 
 
 @pytest.fixture(scope="module")
