@@ -77,7 +77,8 @@ def _beyond(value: Any) -> Any:
         if isinstance(value, pandas.DataFrame):
             return json.loads(value.to_json(orient="records", date_format="iso", double_precision=15))
         if isinstance(value, pandas.Series | pandas.Index):
-            return json.loads(value.to_series().to_json(orient="values", date_format="iso", double_precision=15))
+            series = value if isinstance(value, pandas.Series) else value.to_series()
+            return json.loads(series.to_json(orient="values", date_format="iso", double_precision=15))
         if value is pandas.NaT or value is pandas.NA:
             return None
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -47,12 +47,7 @@ class ScriptEngine:
         self.host = host
         self.settings = settings
         self.contract = script.contract
-        if package.manifest.signature is not None:
-            self.signature = package.manifest.signature
-        elif script.contract == "azure":
-            self.signature = SCORE
-        else:
-            raise BadArtefact(f"{package.path}: a script with contract 'tensors' needs a signature in the manifest")
+        self.signature = package.manifest.signature or SCORE
 
     def __repr__(self) -> str:
         return f"<ScriptEngine {self.host!r}>"
@@ -147,6 +142,8 @@ def load(package: Package, options: EngineOptions) -> ScriptEngine:
             f"package '{package.name}' may unpickle {', '.join(script.pickles)}, which can run any code; "
             "serve it without --no-pickle if you trust where it came from"
         )
+    if script.contract != "azure" and package.manifest.signature is None:
+        raise BadArtefact(f"{package.path}: contract '{script.contract}' needs a signature in the manifest")
     code = (package.path / script.code).resolve()
     entry = code / script.entry
     if not entry.is_file():

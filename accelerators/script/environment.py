@@ -38,6 +38,7 @@ _VERSIONS = (
     "import json;from importlib.metadata import distributions as d;"
     "print(json.dumps({x.metadata['Name'].lower():x.version for x in d() if x.metadata['Name']}))"
 )
+_IS_NUMPY = re.compile(r"numpy(?![\w.-])", re.IGNORECASE)
 _CULPRITS = (
     r"No matching distribution found for (\S+)",
     r"satisfies the requirement (\S+)",
@@ -86,6 +87,8 @@ def prepare(
     python, facts = _find_python(request.python, hosting)
     home = home or Path(os.environ.get("GANTLINE_HOME") or Path.home() / ".gantline")
     lines = _normalised(request.requirements)
+    if hosting and not any(_IS_NUMPY.match(x) for x in lines):
+        raise UsageError("environment: a list with hashes must hold numpy too, which the script host needs")
     key = canonical_json({"format": 1, "python": facts, "requirements": lines})
     target = home / "environments" / hashlib.sha256(key).hexdigest()[:24]
     found = _read_marker(target)
@@ -95,8 +98,6 @@ def prepare(
             found = _read_marker(target)  # another process may have made it meanwhile
             if found is None:
                 found = _build(target, python, lines, log)
-    if hosting and "numpy" not in found:
-        raise UsageError("environment: a list with hashes must hold numpy too, which the script host needs")
     source = _source_view(home) if hosting else home / "imports" / "none"
     return Environment(_executable(target), source, found)
 
@@ -104,7 +105,7 @@ def prepare(
 def _normalised(requirements: tuple[str, ...]) -> list[str]:
     """Sorted, without repeats, and with numpy, which the script host needs (not among hashes: pip refuses)."""
     lines = sorted({" ".join(r.split()) for r in requirements if r.strip()}, key=lambda x: (x.startswith("-"), x))
-    if not any(re.match(r"numpy(?![\w.-])", x, re.IGNORECASE) for x in lines) and not any("--hash" in x for x in lines):
+    if not any(_IS_NUMPY.match(x) for x in lines) and not any("--hash" in x for x in lines):
         lines.append("numpy")
     return lines
 

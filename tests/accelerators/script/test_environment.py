@@ -57,31 +57,16 @@ def test_made_once(tmp_path: Path, wheels: Path) -> None:
         [first.python, "-c", "import tinything; print(tinything.ANSWER)"], env=first.variables(os.environ)
     )
     assert out.strip() == b"42"
-
-
-def test_our_own_packages_do_not_show(tmp_path: Path, wheels: Path) -> None:
-    found = prepare(request_for(wheels), lambda _: None, tmp_path / "home", hosting=False)
-    base = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(
-        [found.python, "-c", "import numpy"], env=found.variables(base), capture_output=True, check=False
-    )
-    assert done.returncode == 1
+    base = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}  # our own packages must not show
+    command = [first.python, "-c", "import numpy"]
+    done = subprocess.run(command, env=first.variables(base), capture_output=True, check=False)
     assert b"No module named 'numpy'" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("line", "culprit"),
-    [
-        ("not-there-at-all==9.9 --hash=sha256:" + "0" * 64, "not-there-at-all==9.9"),
-        ("tinything==2.0 --hash=sha256:00", "tinything"),
-    ],
-)
-def test_a_failure_names_the_requirement_and_leaves_nothing(
-    tmp_path: Path, wheels: Path, line: str, culprit: str
-) -> None:
-    with pytest.raises(Unavailable, match=culprit) as e:
+def test_a_failure_names_the_requirement_and_leaves_nothing(tmp_path: Path, wheels: Path) -> None:
+    line = "not-there-at-all==9.9 --hash=sha256:" + "0" * 64
+    with pytest.raises(Unavailable, match=r"cannot install not-there-at-all==9\.9: pip says:") as e:
         prepare(request_for(wheels, line), lambda _: None, tmp_path / "home", hosting=False)
-    assert "pip says:" in e.value.message
     assert "\n" not in e.value.message
     assert [p for p in (tmp_path / "home/environments").iterdir() if p.is_dir()] == []
 

@@ -1,0 +1,57 @@
+"""One link: what was taken, what was not, and what is left when it is closed."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from gantline.accelerators.script import channel as ch
+from gantline.accelerators.script.link import Call, Link
+
+
+@pytest.fixture
+def link(tmp_path: Path) -> Link:
+    script = tmp_path / "score.py"
+    script.write_text("import time\ndef init(): pass\ndef run(d): return time.sleep(60) if d == 'slow' else d\n")
+    config = {"entry": str(script), "code": str(tmp_path), "contract": "azure", "timeout_s": 60.0, "memory_limit": 0}
+    return Link([sys.executable], json.dumps({**config, "parent": os.getpid()}), dict(os.environ), str(tmp_path))
+
+
+def receive(link: Link, kind: int) -> bytes:
+    for _ in range(100):
+        for message in link.receive():
+            if message.kind == kind:
+                return message.body
+        link.wait(0.2)
+    raise AssertionError("nothing came")
+
+
+def test_a_life(link: Link) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    assert json.loads(receive(link, ch.READY))["mode"] == "string"
+    calls = [Call(ch.SCORE, b, lambda m: None) for b in (b"first", b"slow", b"after")]
+    for i, call in enumerate(calls, 1):
+        call.id = i
+        assert link.send(call)
+    assert receive(link, ch.REPLY) == b'"first"'
+    for _ in range(1000):
+        if link.taken(calls[1]):
+            break
+        link.wait(0.01)
+    assert [link.taken(c) for c in calls] == [True, True, False]
+    assert not link.stalled()
+    calls[1].waiting = True
+    assert link.stalled()
+    link.close()
+    assert link.process.returncode == -9 and link.dead
+    assert len(os.listdir("/proc/self/fd")) == before - 3  # socket, output, mapping
+
+
+def test_an_interpreter_that_is_not_there_leaves_nothing(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(OSError, match="nothing-here"):
+        Link([str(tmp_path / "nothing-here")], "{}", {}, str(tmp_path))
+    assert len(os.listdir("/proc/self/fd")) == before
