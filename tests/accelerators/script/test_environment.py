@@ -58,7 +58,7 @@ def test_made_once(tmp_path: Path, wheels: Path) -> None:
     )
     assert out.strip() == b"42"
     base = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}  # our own packages must not show
-    command = [first.python, "-c", "import numpy"]
+    command = [str(first.python), "-c", "import numpy"]
     done = subprocess.run(command, env=first.variables(base), capture_output=True, check=False)
     assert b"No module named 'numpy'" in done.stderr
 
