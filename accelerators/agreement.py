@@ -6,8 +6,9 @@ the column usually has, so that a value that happens to be near zero is not held
 
 - rows that are distributions (two or more columns, none negative, summing to 1): s = 0.01, so that probabilities
   under one per cent are compared absolutely, to rtol * 0.01;
-- other matrices: s_j is the root mean square of the reference's column j (at least 1e-6 of the whole matrix's);
-- any other rank: s is the root mean square of the whole reference.
+- other matrices: s_j is the root mean square of the reference's column j, but at least NOISE of the whole matrix's,
+  below which even float64 arithmetic leaves nothing but rounding;
+- any other rank: s is the root mean square of the whole reference. Where all of it is zero, s is 1.
 
 NaN and infinities must be in the same places with the same sign; otherwise both errors are infinite.
 """
@@ -21,6 +22,7 @@ import numpy as np
 from gantline.tensors import Array, to_bytes_array
 
 SMALL_PROBABILITY = 0.01
+NOISE = 1e-12
 _FLOATS = "fcV"  # numpy kinds; bfloat16 of ml_dtypes is V
 
 
@@ -71,13 +73,13 @@ def is_float(array: Array) -> bool:
 def scale(want: Array) -> Array:
     """The usual size s of each column of a reference (see the module), to be broadcast over its rows; never zero."""
     wide = np.where(np.isfinite(want), want, 0.0)
-    whole = float(np.sqrt(np.mean(np.square(wide)))) or 1.0
-    if want.ndim != 2:
-        return np.asarray(whole)
+    whole = float(np.sqrt(np.mean(np.square(wide))))
+    if want.ndim != 2 or not whole:
+        return np.asarray(whole or 1.0)
     if _distribution(want):
         return np.asarray(SMALL_PROBABILITY)
     columns = np.sqrt(np.mean(np.square(wide), axis=0))
-    return np.asarray(np.maximum(columns, 1e-6 * whole))
+    return np.asarray(np.maximum(columns, NOISE * whole))
 
 
 def _distribution(want: Array) -> bool:

@@ -22,6 +22,7 @@ from .sklearn_layout import Layout, layout_of
 from .sklearn_onnx import Way, reshape_outputs, to_onnx, ways
 from .sklearn_ranges import sampler
 from .sklearn_script import behind_script
+from .soundness import parts_of
 from .source import Conversion, Predict, Sampler, Source
 from .thresholds import probes
 
@@ -65,7 +66,7 @@ def convert_estimator(estimator: Any, source: Source, work: Path) -> Conversion:
     for way in ways(estimator):
         made, problem = _try(way, study, source, work)
         if made is not None:
-            notes = (*study.notes, *(_why_wide(way, reasons)))
+            notes = (*study.notes, *_why_wide(way, reasons), *_on_text(estimator))
             return replace(_conversion(study, source, made), notes=notes)
         reasons.append((way.name, problem))
     base = replace(_conversion(study, source, None), reason=_why_not(reasons))
@@ -169,6 +170,15 @@ def _conversion(study: Study, source: Source, made: Path | None) -> Conversion:
 
 def _why_wide(way: Way, reasons: list[tuple[str, str]]) -> tuple[str, ...]:
     return (f"computed in {way.name}, because in {reasons[0][0]}: {reasons[0][1]}",) if reasons else ()
+
+
+def _on_text(estimator: Any) -> tuple[str, ...]:
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    if not any(isinstance(one, CountVectorizer) for one in parts_of(estimator)):
+        return ()
+    # RE2 takes ASCII letters alone for words; a model whose vocabulary has other letters has failed parity before
+    return ("onnxruntime ends words at letters outside ASCII: text with such letters may be answered differently",)
 
 
 def _why_not(reasons: list[tuple[str, str]]) -> str:

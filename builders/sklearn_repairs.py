@@ -36,7 +36,9 @@ def _imputer(scope: Any, operator: Any, container: Any) -> None:
     model = operator.raw_operator
     doubles = all(isinstance(i.type, DoubleTensorType) for i in operator.inputs)
     values = np.asarray(model.statistics_)
-    plain = values.dtype.kind == "f" and np.isfinite(values).all() and not model.add_indicator
+    if values.dtype.kind == "O" and not any(isinstance(v, str) for v in values):
+        values = values.astype(np.float64)  # a constant
+    plain = values.dtype.kind in "iuf" and np.isfinite(values).all() and not model.add_indicator
     if not (doubles and plain and isinstance(model.missing_values, float) and np.isnan(model.missing_values)):
         get_converter("SklearnSimpleImputer")(scope, operator, container)
         return

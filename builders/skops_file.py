@@ -163,7 +163,11 @@ def save_skops(estimator: Any, target: Path) -> list[str]:
     except Exception as e:  # skops raises its own and whatever the object's methods raise
         raise Unsupported(f"skops cannot save it: {' '.join(str(e).split())[:200]}") from e
     target.write_bytes(_canonical(data))
-    return sorted(skops.io.get_untrusted_types(file=target))
+    types = sorted(skops.io.get_untrusted_types(file=target))
+    nameless = [t for t in types if "<" in t]
+    if nameless:
+        raise Unsupported(f"skops cannot save it: {nameless[0]} cannot be found again by its name")
+    return types
 
 
 def _canonical(data: bytes) -> bytes:

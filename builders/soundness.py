@@ -12,7 +12,7 @@ from gantline.tensors import Array
 
 def unsound(loaded: Any) -> str:
     """What is wrong with the first tree that points outside its arrays; empty when all are sound."""
-    for one in _parts(loaded):
+    for one in parts_of(loaded):
         kind = type(one).__name__
         if kind == "Tree" and hasattr(one, "children_left"):
             problem = _tree(one)
@@ -27,7 +27,7 @@ def unsound(loaded: Any) -> str:
     return ""
 
 
-def _parts(root: Any) -> Iterator[Any]:
+def parts_of(root: Any) -> Iterator[Any]:
     """Every object that can be reached from this one by attributes, containers and object arrays."""
     seen: set[int] = set()
     stack = [root]

@@ -1,0 +1,140 @@
+"""ONNX files: old and new, with external data, of fixed batch; and what is no ONNX file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from gantline.accelerators.replay import replay
+from gantline.accelerators.session import Session
+from onnx import helper, numpy_helper
+
+from gantline.errors import BadArtefact, BadRequest, VerificationFailed
+from gantline.packages import Package
+from gantline.tensors import Array
+
+Packager = Callable[..., Package]
+shape = helper.make_tensor_value_info
+LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
+
+
+def linear(path: Path, batch: int | None = None, opset: int = 17, wide: int = 4) -> Path:
+    weight = numpy_helper.from_array(np.arange(wide * 2, dtype=np.float32).reshape(wide, 2), "weight")
+    node = helper.make_node("MatMul", ["X", "weight"], ["Y"], name="node", doc_string="/home/me/train.py")
+    graph = helper.make_graph([node], "g", [shape("X", 1, [batch, wide])], [shape("Y", 1, [batch, 2])], [weight])
+    model = helper.make_model(graph, producer_name="tool", opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize("opset", [7, 9, 13, 17, 21])
+def test_any_opset_from_seven_up(packaged: Packager, tmp_path: Path, opset: int) -> None:
+    package = packaged(linear(tmp_path / "m.onnx", opset=opset))
+    manifest = package.manifest
+    assert manifest.source is not None and manifest.source.versions["opset ai.onnx"] == str(opset)
+    assert manifest.source.type == "tool" and manifest.parity is not None and manifest.parity.max_abs_error == 0
+    assert manifest.batching.max_batch_size == 64 and manifest.parity.sample == "synthetic"
+    assert b"home" not in package.model_path.read_bytes()
+    assert len(replay(Session.open(package))) == 1
+
+
+@pytest.mark.parametrize("name", ["light_squeezenet", "light_shufflenet"])
+def test_old_exports_of_caffe2_and_mxnet_days(packaged: Packager, name: str) -> None:
+    """ir_version 3 with weights listed as inputs; the batch is fixed at one."""
+    package = packaged(LIGHT / f"{name}.onnx")
+    signature = package.manifest.signature
+    assert signature is not None and len(signature.inputs) == 1 and signature.inputs[0].shape[0] == 1
+    assert "the batch size is fixed: requests are never stacked" in package.manifest.notes
+    assert package.manifest.batching.max_batch_size == 0
+
+
+def test_the_same_program_is_the_same_package(packaged: Packager, tmp_path: Path) -> None:
+    one = linear(tmp_path / "one.onnx")
+    model = onnx.load(one)
+    model.producer_name, model.graph.node[0].name, model.graph.initializer[0].name = "tool", "other", "kernel"
+    model.graph.node[0].input[1] = "kernel"
+    model.graph.node[0].doc_string = "elsewhere"
+    onnx.save(model, tmp_path / "two.onnx")
+    first = packaged(one, "m")
+    assert first.lineage()["source"] == "one.onnx"
+    second = packaged(tmp_path / "two.onnx", "m", overwrite=True)
+    assert first.digest == second.digest
+    assert second.lineage()["source"] == "two.onnx"
+
+
+def test_external_data_is_brought_in(packaged: Packager, tmp_path: Path) -> None:
+    path = linear(tmp_path / "m.onnx", wide=64)
+    onnx.save(onnx.load(path), path, save_as_external_data=True, location="m.bin", size_threshold=0)
+    package = packaged(path, "big")
+    assert [f.path for f in package.manifest.files] == ["golden/reply.bin", "golden/request.bin", "model.onnx"]
+
+
+def test_a_broken_canonicalisation_is_caught(packaged: Packager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gantline.builders import pack
+
+    real = pack.canonicalise
+
+    def broken(source: Path, target: Path) -> list[Path]:
+        files = real(source, target)
+        model = onnx.load(target)
+        weights = numpy_helper.to_array(model.graph.initializer[0]).copy()
+        weights[0, 0] += 0.01
+        model.graph.initializer[0].CopyFrom(numpy_helper.from_array(weights, model.graph.initializer[0].name))
+        onnx.save(model, target)
+        return files
+
+    monkeypatch.setattr(pack, "canonicalise", broken)
+    path = linear(tmp_path / "m.onnx")
+    with pytest.raises(VerificationFailed, match=r"output 'Y': relative error .* row \d+"):
+        packaged(path)
+    assert not (tmp_path / "model.pkg").exists()
+
+
+def test_rows_that_depend_on_each_other_are_not_stacked(packaged: Packager, tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("ReduceMean", ["X"], ["mean"], axes=[0], keepdims=1),
+        helper.make_node("Sub", ["X", "mean"], ["Y"]),
+    ]
+    graph = helper.make_graph(nodes, "g", [shape("X", 1, [None, 3])], [shape("Y", 1, [None, 3])])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, tmp_path / "m.onnx")
+    package = packaged(tmp_path / "m.onnx")
+    assert package.manifest.batching.max_batch_size == 0
+    assert "rows depend on each other: requests are never stacked" in package.manifest.notes
+
+
+def test_a_given_sample_and_a_wrong_one(packaged: Packager, tmp_path: Path) -> None:
+    path = linear(tmp_path / "m.onnx")
+    sample: dict[str, Array] = {"a": np.ones(5), "b": np.zeros(5), "c": np.ones(5), "d": np.ones(5)}
+    package = packaged(path, sample=sample)
+    assert package.manifest.parity is not None and package.manifest.parity.rows == 5
+    with pytest.raises(BadRequest, match="5 columns.*takes 4"):
+        packaged(path, "other", sample={**sample, "e": np.ones(5)})
+    assert not (tmp_path / "other.pkg").exists()
+
+
+def test_a_model_that_no_synthetic_row_fits_is_packaged_unchecked(packaged: Packager, tmp_path: Path) -> None:
+    """It wants two inputs of one free size that divides seven: nobody guesses that."""
+    node = helper.make_node("Reshape", ["X", "S"], ["Y"])
+    graph = helper.make_graph(
+        [node], "g", [shape("X", 1, [7])], [shape("Y", 1, None)], [numpy_helper.from_array(np.array([2, 3]), "S")]
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), tmp_path / "m.onnx")
+    package = packaged(tmp_path / "m.onnx")
+    assert package.manifest.parity is None and package.manifest.golden == ()
+    assert any("does not run on synthetic data" in n and "--sample" in n for n in package.manifest.notes)
+
+
+def test_what_onnxruntime_cannot_run_is_refused(packaged: Packager, tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Invented", ["X"], ["Y"], domain="nobody")], "g", [shape("X", 1, [1])], [shape("Y", 1, [1])]
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("nobody", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "m.onnx")
+    with pytest.raises(BadArtefact, match=r"m\.onnx: onnxruntime .* cannot load it: .*Invented") as caught:
+        packaged(tmp_path / "m.onnx")
+    assert "\n" not in caught.value.message
+    assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
