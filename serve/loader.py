@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from typing import TypeAlias
 
 from gantline.accelerators.engine import EngineOptions
+from gantline.accelerators.script.engine import ScriptEngine
 from gantline.accelerators.session import Session, rows_are_independent
 from gantline.accelerators.warming import warm_up
 
@@ -112,6 +113,8 @@ class Loader:
 
     async def _let_go(self, model: Model) -> None:
         await model.dispatch.drain()
+        if isinstance(model.session.engine, ScriptEngine):
+            await model.session.engine.host.drain()  # /score does not go through the dispatch
         await asyncio.get_running_loop().run_in_executor(self._pool, model.session.close)
 
     def _open(self, entry: Entry) -> tuple[Session, int, ModelSettings]:

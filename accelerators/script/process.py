@@ -78,6 +78,11 @@ class ScriptHost:
         if loop is None or threading.get_ident() == self._loop_thread or loop.is_closed():
             self._sweep()
 
+    async def drain(self) -> None:
+        """Wait until every call has had its answer (each has its time limit, so this ends)."""
+        while self.in_flight:
+            await asyncio.sleep(0.01)
+
     # calls from an event loop
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:

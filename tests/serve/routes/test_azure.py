@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -24,6 +25,11 @@ def run(data, request_headers):
     told = json.loads(data) if data else {}
     if "stream" in told:
         return pieces(told["stream"])
+    if "until" in told:
+        open(told["until"] + ".begun", "w").close()
+        while not os.path.exists(told["until"]):
+            time.sleep(0.01)
+        return "went"
     if "die" in told:
         ctypes.string_at(0)
     if "size" in told:
@@ -113,6 +119,28 @@ def test_a_death_is_a_500_of_the_script_and_nothing_else(url: str) -> None:
     assert post(url, {}, "/models/two.words/score")[0] == 200
 
 
+def test_unloading_answers_what_was_accepted(url: str, marks: Path) -> None:
+    results: list[tuple[int, bytes]] = []
+
+    def slow() -> None:
+        status, _, body = post(url, {"until": str(marks / "go")}, "/models/two.words/score")
+        results.append((status, body))
+
+    client = threading.Thread(target=slow)
+    client.start()
+    wait_for(marks / "go.begun")
+    unloading = threading.Thread(target=post, args=(url, {}, "/v2/repository/models/two.words/unload"))
+    unloading.start()
+    while swagger(url, "two.words") != 404:  # until no new one is taken
+        time.sleep(0.01)
+    (marks / "go").touch()
+    for thread in (client, unloading):
+        thread.join(20)
+    assert results == [(200, b'"went"')]
+    assert post(url, {}, "/v2/repository/models/two.words/load")[0] == 200
+    assert post(url, {}, "/models/two.words/score")[0] == 200
+
+
 def test_large_answers_and_bodies(url: str) -> None:
     assert len(post(url, {"size": 20_000_000})[2]) == 20_000_002
     assert post(url, {"pad": "x" * 20_000_000})[0] == 200
@@ -144,6 +172,15 @@ def test_the_script_is_a_v2_model_too_and_counts(url: str) -> None:
     (stats,) = json.loads(connection.getresponse().read())["model_stats"]
     connection.close()
     assert stats["inference_stats"]["success"]["count"] > 3 and stats["inference_stats"]["fail"]["count"] > 0
+
+
+def swagger(url: str, name: str) -> int:
+    connection = connect(url)
+    try:
+        connection.request("GET", f"/models/{name}/swagger.json")
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 def v2(*data: str) -> dict[str, object]:
