@@ -51,7 +51,7 @@ def publish_directory(target: Path, overwrite: bool = False, kind: str = "manife
         yield work
         work.chmod(0o755)
         _sync_tree(work)
-        if target.exists():
+        if overwrite and target.exists():
             _swap(work, target)
         else:
             try:

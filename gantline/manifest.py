@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
@@ -146,8 +147,8 @@ class Manifest:
     def from_bytes(cls, data: bytes, where: str) -> Manifest:
         """BadArtefact (naming `where`) for anything but a manifest of this format."""
         try:
-            tree = json.loads(data)
-        except ValueError as e:
+            tree = json.loads(data, parse_constant=_number, parse_float=_number)
+        except (ValueError, RecursionError) as e:
             raise BadArtefact(f"{where}: not JSON ({e}); expected a Gantline package manifest") from e
         if not isinstance(tree, dict) or not str(tree.get("format", "")).startswith("gantline.package/"):
             raise BadArtefact(f'{where}: not a Gantline package manifest (no "format": "{FORMAT}")')
@@ -155,7 +156,11 @@ class Manifest:
             raise BadArtefact(f"{where}: format {tree['format']!r}; this Gantline reads {FORMAT!r}: use a newer one")
         manifest = _parse(cls, tree, where)
         if manifest.engine not in ENGINES:
-            raise BadArtefact(f"{where}: engine {manifest.engine!r}; known: {', '.join(ENGINES)}")
+            raise BadArtefact(f"{where}: engine {manifest.engine!r:.40}; known: {', '.join(ENGINES)}")
+        try:
+            manifest.to_bytes()
+        except ValueError as e:  # half of a surrogate pair
+            raise BadArtefact(f"{where}: holds text that is not Unicode ({e})") from e
         return manifest
 
 
@@ -197,10 +202,10 @@ def _parse(kind: type[T], tree: Mapping[str, Any], where: str) -> T:
     for key, item in tree.items():
         f = fields.get(key)
         if f is None:
-            raise BadArtefact(f"{where}: unknown key {key!r} in {kind.__name__.lower()}")
+            raise BadArtefact(f"{where}: unknown key {key!r:.40} in {kind.__name__.lower()}")
         nested = _NESTED.get(key) if kind is Manifest else None
         if key == "signature":
-            values[key] = Signature.from_json(item)
+            values[key] = _signature(item, where)
         elif isinstance(nested, tuple):
             values[key] = tuple(_parse(nested[0], one, where) for one in _list(item, key, where))
         elif nested is not None:
@@ -219,17 +224,46 @@ _SCALARS: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (int, float),
     "bool": (bool,),
+    "Any": (object,),
 }
 
 
 def _scalar(f: dataclasses.Field[Any], item: Any, where: str) -> Any:
-    text = str(f.type)
-    if text.startswith("tuple["):
-        return tuple(_list(item, f.name, where))
-    wanted: tuple[type, ...] = _SCALARS.get(text, (dict,) if text.startswith("dict[") else (object,))
-    if not isinstance(item, wanted) or (isinstance(item, bool) and text != "bool"):
-        raise BadArtefact(f"{where}: key {f.name!r} is {type(item).__name__}, expected {text}")
+    try:
+        return _read(str(f.type), item)
+    except (TypeError, OverflowError) as e:
+        raise BadArtefact(f"{where}: key {f.name!r} is {e}, expected {_called(str(f.type))}") from e
+
+
+def _read(text: str, item: Any) -> Any:
+    """The value for an annotation: a scalar, a tuple of one kind, or a dict by text. TypeError says what it is."""
+    outer, _, inner = text.partition("[")
+    if outer == "tuple" and isinstance(item, list):
+        return tuple(_read(inner.removesuffix(", ...]"), one) for one in item)
+    if outer == "dict" and isinstance(item, dict):
+        return {key: _read(inner.removeprefix("str, ").removesuffix("]"), one) for key, one in item.items()}
+    if not isinstance(item, _SCALARS.get(text, ())) or (isinstance(item, bool) and text not in ("bool", "Any")):
+        raise TypeError(type(item).__name__)
     return float(cast(float, item)) if text == "float" else item
+
+
+def _called(text: str) -> str:
+    return "a list of " + text[len("tuple[") :].removesuffix(", ...]") if text.startswith("tuple[") else text
+
+
+def _number(text: str) -> float:
+    """What JSON calls a number: NaN and what no float holds are not."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text:.20} is not a number")
+    return number
+
+
+def _signature(item: Any, where: str) -> Signature:
+    try:
+        return Signature.from_json(item)
+    except BadArtefact as e:
+        raise BadArtefact(f"{where}: {e}") from e
 
 
 def _list(item: Any, key: str, where: str) -> list[Any]:

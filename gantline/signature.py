@@ -31,17 +31,23 @@ class TensorSpec:
         return out
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> TensorSpec:
+    def from_json(cls, data: Any) -> TensorSpec:
+        """BadArtefact for anything but what `to_json` writes."""
+        if not isinstance(data, dict):
+            raise BadArtefact(f"signature: expected an object for a tensor, found {data!r:.80}")
         unknown = set(data) - {"name", "datatype", "shape", "optional", "labels"}
         if unknown:
             raise BadArtefact(f"signature: unknown key {sorted(unknown)[0]!r} in tensor {data.get('name')!r}")
-        try:
-            name, datatype, shape = str(data["name"]), str(data["datatype"]), tuple(int(d) for d in data["shape"])
-        except (KeyError, TypeError, ValueError) as e:
-            raise BadArtefact(f"signature: tensor {dict(data)!r} needs name, datatype and shape") from e
+        name, datatype = data.get("name"), data.get("datatype")
+        shape: Any = data.get("shape")
+        if not (isinstance(name, str) and isinstance(datatype, str) and _all(shape, int)):
+            raise BadArtefact(f"signature: tensor {data!r:.80} needs name, datatype and shape")
         if datatype not in DATATYPES:
             raise BadArtefact(f"signature: tensor {name!r} has datatype {datatype!r}; known: {', '.join(DATATYPES)}")
-        return cls(name, datatype, shape, bool(data.get("optional", False)), tuple(data.get("labels", ())))
+        labels = data.get("labels", [])
+        if not _all(labels, str):
+            raise BadArtefact(f"signature: labels of tensor {name!r} are not a list of text")
+        return cls(name, datatype, tuple(shape), bool(data.get("optional", False)), tuple(labels))
 
     def accepts(self, shape: tuple[int, ...]) -> bool:
         """Whether an array of this shape fits."""
@@ -65,12 +71,13 @@ class Signature:
         return {"inputs": [t.to_json() for t in self.inputs], "outputs": [t.to_json() for t in self.outputs]}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Signature:
-        try:
-            inputs, outputs = data["inputs"], data["outputs"]
-        except KeyError as e:
-            raise BadArtefact(f"signature: missing key {e.args[0]!r}") from e
-        return cls(tuple(map(TensorSpec.from_json, inputs)), tuple(map(TensorSpec.from_json, outputs)))
+    def from_json(cls, data: Any) -> Signature:
+        """BadArtefact for anything but what `to_json` writes."""
+        sides = [data.get(key) if isinstance(data, dict) else None for key in ("inputs", "outputs")]
+        if not all(isinstance(side, list) for side in sides):
+            raise BadArtefact(f"signature: expected an object with lists 'inputs' and 'outputs', found {data!r:.80}")
+        inputs, outputs = (tuple(map(TensorSpec.from_json, side or [])) for side in sides)
+        return cls(inputs, outputs)
 
     @property
     def batched(self) -> bool:
@@ -108,6 +115,10 @@ class Signature:
             known = {t.name for t in self.inputs}
             extra = next(n for n in inputs if n not in known)
             raise BadRequest(f"model '{model}': unexpected input '{extra}'; it takes {_names(self.inputs)}")
+
+
+def _all(values: Any, kind: type) -> bool:
+    return isinstance(values, list) and all(isinstance(v, kind) and not isinstance(v, bool) for v in values)
 
 
 def _names(tensors: Any) -> str:
