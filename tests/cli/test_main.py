@@ -26,6 +26,12 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"gantline {gantline.__version__}\n"
 
 
+def test_the_module_is_the_command() -> None:
+    words = [sys.executable, "-m", "gantline", "--version"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout == f"gantline {gantline.__version__}\n"
+
+
 def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         cli.main(["--help"])

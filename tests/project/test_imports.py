@@ -153,6 +153,18 @@ def test_the_vocabulary_costs_nothing(statement: str) -> None:
     assert loaded_by(statement) & (HEAVY | {"google", "asyncio", "ssl", "socket"}) == set()
 
 
+def test_every_public_name_is_there() -> None:
+    """In a fresh interpreter, and after the submodules of similar names were imported."""
+    code = (
+        "import gantline, gantline.packages, gantline.api, gantline.client\n"
+        "for name in gantline.__all__: assert getattr(gantline, name) is not None, name\n"
+        "assert callable(gantline.package) and set(gantline.__all__) <= set(dir(gantline))\n"
+        "try: gantline.absent\nexcept AttributeError as e: print(e)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "module 'gantline' has no attribute 'absent'\n"
+
+
 def test_a_client_loads_no_server() -> None:
     assert loaded_by("from gantline import AsyncClient, Client") & (HEAVY - {"numpy", "ml_dtypes", "orjson"}) == set()
 
