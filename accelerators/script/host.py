@@ -104,6 +104,7 @@ class Answerer:
         if isinstance(error, Refused):
             self.send(ch.REPLY, id, 0, error.status, body=error.message.encode())
         elif isinstance(error, OutOfTime):
+            report(error)  # where it was when its time ran out
             self.send(ch.REPLY, id, ch.RUN_FAILED | ch.TIMED_OUT, 500)
         else:
             report(error)
@@ -276,6 +277,8 @@ def _what_failed(error: BaseException, code: str) -> dict[str, Any]:
 def report(error: BaseException) -> None:
     """The traceback to standard error, which the server logs under the model's name."""
     traceback.print_exception(type(error), error, error.__traceback__)
+    if isinstance(error, ModuleNotFoundError):
+        sys.stderr.write(f"module {error.name!r} is not in the package's environment; add it to its requirements\n")
     sys.stderr.flush()
 
 

@@ -157,6 +157,15 @@ def test_a_script_finds_itself_its_models_and_its_folder(start: Start) -> None:
     assert sorted(json.loads(m.body)[4]) == ["neighbour.py", "score.py"]
 
 
+def test_a_module_missed_while_running_is_said_in_the_log(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "gantline.script")
+    engine = start("def init(): pass\ndef run(data): import no_such_module")
+    assert ask(engine, b"")[0].status == 500
+    engine.close()
+    assert "module 'no_such_module' is not in the package's environment" in caplog.text
+    assert "score.py\", line 2, in run" in caplog.text
+
+
 def test_init_may_be_async(start: Start) -> None:
     engine = start("async def init():\n    global x\n    x = 5\ndef run(data): return x")
     assert ask(engine, b"")[0].body == b"5"
