@@ -36,7 +36,7 @@ def test_no_path_of_the_machine_it_was_written_on(root: Path, texts: dict[Path, 
     if above.count("/") < 2:
         pytest.skip("checked out at the file system's root")
     documents = {p: t for p, t in texts.items() if p.suffix in (".md", ".json", ".svg", ".lock", ".toml")}
-    assert places(texts, re.compile(re.escape(above))) == []
+    assert places(texts, re.compile(r"(?<![\w.])" + re.escape(above))) == []
     assert places(documents, HOMES) == []
 
 
@@ -45,7 +45,7 @@ def test_nothing_is_left_to_be_done(texts: dict[Path, str]) -> None:
 
 
 def test_clean_text(root: Path, texts: dict[Path, str]) -> None:
-    assert [str(p) for p, t in texts.items() if t and not t.endswith("\n")] == []
+    assert [str(p) for p, t in texts.items() if t and not t.endswith("\n") and p.suffix != ".json"] == []
     assert places({p: t for p, t in texts.items() if p.suffix != ".md"}, re.compile(r"[ \t]+$")) == []
     assert [str(p) for p in texts if b"\r\n" in (root / p).read_bytes()] == []
 
