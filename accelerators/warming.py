@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from gantline.errors import EngineFailed, VerificationFailed
+from gantline.errors import EngineFailed, ScriptFailed, VerificationFailed
 from gantline.tensors import Array
 
 from .replay import read_golden
@@ -36,7 +36,7 @@ def warm_up(session: Session) -> None:
                 took = time.perf_counter_ns() - started
             if rows == 1:
                 session.run_ns = took
-    except EngineFailed as e:
+    except (EngineFailed, ScriptFailed) as e:
         if known:
             raise
         _log.warning("model '%s': not warmed up: it does not take zeros: %s", session.package.name, e)

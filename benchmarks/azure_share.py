@@ -14,6 +14,7 @@ import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from iris_model import ROW, make_package
 from measuring import ROOT, Load, Process, free_port, gantline_serve, show, write, wrk
@@ -40,7 +41,7 @@ def main() -> None:
         models = work / "models"
         models.mkdir()
         (models / "model.onnx").write_bytes(Package.open(make_package(work)).model_path.read_bytes())
-        script = {"script": "azure_score.py", "code": PEERS, "model_dir": models, "env": "current"}
+        script: dict[str, Any] = {"script": "azure_score.py", "code": PEERS, "model_dir": models, "env": "current"}
         package = gantline.package(None, name="iris-azure", output=work / "azure.pkg", **script)
         port = free_port()
         servers = {"gantline": (gantline_serve(package.path, port=port), port)}
@@ -56,7 +57,7 @@ def main() -> None:
                 load = wrk(f"http://127.0.0.1:{port}/score", BODY, CONNECTIONS, args.seconds, work)
                 loads.setdefault(name, []).append(load)
     ours = loads["gantline"]
-    rows = []
+    rows: list[dict[str, object]] = []
     for name, theirs in loads.items():
         share = statistics.median(a.per_second / b.per_second for a, b in zip(ours, theirs, strict=True))
         rows.append(

@@ -154,7 +154,7 @@ def _digits() -> Trained | None:
     )  # fmt: skip
     optimiser = torch.optim.Adam(net.parameters(), 2e-3)
     images_a, labels_a = torch.from_numpy(a), torch.from_numpy(ya)
-    for _ in range(12):
+    for _ in range(8):
         for batch in torch.randperm(len(a)).split(64):
             optimiser.zero_grad()
             nn.functional.cross_entropy(net(images_a[batch]), labels_a[batch]).backward()

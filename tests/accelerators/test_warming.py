@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gantline.accelerators.session import Session
+from gantline.accelerators.warming import example, warm_up
 from onnx import TensorProto, helper, save_model
 
 import gantline
-from gantline.accelerators.session import Session
-from gantline.accelerators.warming import example, warm_up
 from gantline.errors import EngineFailed
 from gantline.packages import Package
 
