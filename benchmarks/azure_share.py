@@ -48,7 +48,8 @@ def main() -> None:
         for workers in (1, 2):
             port = free_port()
             binary = rivals.ensure("azureml-server").parent / "azmlinfsrv"
-            command = [binary, "--entry_script", PEERS / "azure_score.py", "--model_dir", models, "--port", str(port)]
+            command: list[str | Path] = [binary, "--entry_script", PEERS / "azure_score.py", "--model_dir", models]
+            command += ["--port", str(port)]
             servers[f"azureml 1.5.1, {workers} worker"] = (Process(command, WORKER_COUNT=str(workers)), port)
         for server, port in servers.values():
             stack.enter_context(server).answers(f"http://127.0.0.1:{port}/score", BODY)
@@ -74,8 +75,8 @@ def main() -> None:
     show(
         f"An Azure script over /score at {CONNECTIONS} connections (medians)", columns, [list(r.values()) for r in rows]
     )
-    command = f"python benchmarks/azure_share.py --seconds {args.seconds:g} --rounds {args.rounds}"
-    write("azure_share", command, "azureml-inference-server-http 1.5.1", {"connections": CONNECTIONS, "rows": rows})
+    typed = f"python benchmarks/azure_share.py --seconds {args.seconds:g} --rounds {args.rounds}"
+    write("azure_share", typed, "azureml-inference-server-http 1.5.1", {"connections": CONNECTIONS, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -78,7 +78,8 @@ def _azure(model: Path, work: Path) -> Started:
     folder.mkdir(exist_ok=True)
     (folder / "model.onnx").write_bytes(model.read_bytes())
     server = rivals.ensure("azureml-server").parent / "azmlinfsrv"
-    command = [server, "--entry_script", PEERS / "azure_score.py", "--model_dir", folder, "--port", str(port)]
+    command: list[str | Path] = [server, "--entry_script", PEERS / "azure_score.py", "--model_dir", folder]
+    command += ["--port", str(port)]
     return Process(command), f"http://127.0.0.1:{port}/score", AZURE_BODY
 
 
