@@ -224,13 +224,11 @@ def stream(dice: random.Random, requests: list[bytes]) -> list[bytes]:
 def told_apart(pieces: list[bytes]) -> bool:
     """Whether a stream has what is known to be answered otherwise, and tried in test_http1.py."""
     raw = b"".join(pieces).lower()
-    patterns = (
-        rb"upgrade",
-        rb"expect(.|\s)*http/1\.0|http/1\.0(.|\s)*expect",
-        rb"content-length: *\d{8}",
-        rb"://[^/ ]*[ ?]",
-    )
-    return any(re.search(p, raw) for p in patterns)
+    if b"upgrade" in raw or (b"expect" in raw and b"http/1.0" in raw):
+        return True
+    if b"chunked" in raw and (b"inference-header" in raw or b"content-encoding" in raw):
+        return True  # it may be a trailer
+    return any(re.search(p, raw) for p in (rb"content-length: *\d{8}", rb"://[^/ ]*[ ?]"))
 
 
 def test_the_inputs_of_other_parsers_tests(compare: Callable[[list[list[bytes]]], None]) -> None:
