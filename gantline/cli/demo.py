@@ -10,9 +10,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from ..tensors import Array
 from . import demo_models
 from .demo_models import Trained, azure_body
 
+Call: TypeAlias = Callable[[dict[str, Array]], Array]  # held-out rows through one face: the answers
 MEASURE_S = 1.0  # how long latency and throughput are measured, each
 
 
@@ -94,11 +96,14 @@ class Served:
 
     def __exit__(self, *_: object) -> None:
         assert self._process is not None
+        assert self._process.stdout is not None
         self._process.terminate()
         try:
             self._process.wait(30)
         except subprocess.TimeoutExpired:
             self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
 
 
 def _package(model: Trained, packages: Path, tell: Callable[[str], None]) -> tuple[str, str]:
@@ -117,12 +122,12 @@ def _package(model: Trained, packages: Path, tell: Callable[[str], None]) -> tup
 
 def _score(url: str, model: Trained, engine: str, parity: str) -> Row:
     """Held-out rows through every face that the model has; right only if each gives the source model's answers."""
-    faces = _faces(url, model)
-    answers = {face: call(model.inputs) for face, call in faces.items()}
-    first = next(iter(answers.values()))
-    call = faces["binary"] if "binary" in faces else faces["/score"]
     one = {name: array[:1] for name, array in model.inputs.items()}
-    p50, p99 = _latency(call, one)
+    with ExitStack() as stack:
+        faces = _faces(url, model, stack)
+        answers = {face: call(model.inputs) for face, call in faces.items()}
+        p50, p99 = _latency(_fastest(faces), one)
+    first = next(iter(answers.values()))
     return Row(
         model.name,
         model.framework,
@@ -138,9 +143,9 @@ def _score(url: str, model: Trained, engine: str, parity: str) -> Row:
     )
 
 
-def _faces(url: str, model: Trained) -> dict[str, Callable[[dict[str, Array]], Array]]:
+def _faces(url: str, model: Trained, stack: ExitStack) -> dict[str, Call]:
     if model.names:
-        client = Client(url)
+        client = stack.enter_context(Client(url))
 
         def score(inputs: dict[str, Array]) -> Array:
             answer: Any = client.score(azure_body(inputs["data"]), path=f"/models/{model.name}/score")
@@ -148,13 +153,18 @@ def _faces(url: str, model: Trained) -> dict[str, Callable[[dict[str, Array]], A
 
         return {"/score": score}
 
-    def infer(client: Client) -> Callable[[dict[str, Array]], Array]:
+    def infer(client: Client) -> Call:
+        stack.enter_context(client)
         return lambda inputs: model.decide(client.infer(model.name, inputs)[model.output])
 
     return {"JSON": infer(Client(url, binary=False)), "binary": infer(Client(url))}
 
 
-def _latency(call: Callable[[dict[str, Array]], Array], one: dict[str, Array]) -> tuple[float, float]:
+def _fastest(faces: dict[str, Call]) -> Call:
+    return faces["binary"] if "binary" in faces else faces["/score"]
+
+
+def _latency(call: Call, one: dict[str, Array]) -> tuple[float, float]:
     times: list[float] = []
     end = time.perf_counter() + MEASURE_S
     while time.perf_counter() < end or len(times) < 20:
@@ -171,11 +181,11 @@ def _throughput(url: str, model: Trained, threads: int = 4) -> float:
     end = time.perf_counter() + MEASURE_S
 
     def work(i: int) -> None:
-        faces = _faces(url, model)
-        call = faces["binary"] if "binary" in faces else faces["/score"]
-        while time.perf_counter() < end:
-            call(model.inputs)
-            counts[i] += model.rows
+        with ExitStack() as stack:
+            call = _fastest(_faces(url, model, stack))
+            while time.perf_counter() < end:
+                call(model.inputs)
+                counts[i] += model.rows
 
     workers = [threading.Thread(target=work, args=(i,)) for i in range(threads)]
     started = time.perf_counter()
