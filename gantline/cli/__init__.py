@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, NoReturn
 
-from ..errors import GantlineError, UsageError
+from ..errors import GantlineError, Unsupported, UsageError
 from ..exits import FAILED, exit_code
 
 # verb -> (module with arguments(parser) and run(args) -> exit code, one line of help)
@@ -23,6 +23,15 @@ VERBS: dict[str, tuple[str, str]] = {
     "infer": ("gantline.cli.infer", "send one request to a server"),
     "config": ("gantline.cli.config", "show settings and where each value comes from"),
     "demo": ("gantline.cli.demo", "train, package, serve and score real models"),
+}
+
+
+# what to install -> the modules that it brings
+EXTRAS = {
+    "'gantline[build]'": ("joblib", "onnx", "packaging", "safetensors", "skl2onnx", "sklearn", "skops", "yaml"),
+    "'gantline[tables]'": ("pandas", "pyarrow"),
+    "'gantline[torch]'": ("onnxscript", "torch"),
+    "'gantline[azure]'": ("inference_schema", "werkzeug"),
 }
 
 
@@ -67,12 +76,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(import_module(VERBS[args.verb][0]).run(args))
     except GantlineError as e:
         return _fail(e, verb, "--json" in words)
+    except ModuleNotFoundError as e:
+        return _fail(_absent(e), verb, "--json" in words)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         # the reader (head, less) has left; Python would complain again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+
+
+def _absent(error: ModuleNotFoundError) -> GantlineError:
+    """What to install for a module that an extra brings; the error itself, if no extra does."""
+    module = (error.name or "").partition(".")[0]
+    extra = next((extra for extra, modules in EXTRAS.items() if module in modules), None)
+    if extra is None:
+        raise error
+    return Unsupported(f"needs {module!r}, which is not installed; type: pip install {extra}")
 
 
 def _fail(error: GantlineError, verb: str, as_json: bool) -> int:

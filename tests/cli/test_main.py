@@ -107,6 +107,44 @@ def test_what_a_verb_raises_becomes_an_exit_code(
         del sys.modules["failing_verb"]
 
 
+@pytest.mark.parametrize(
+    ("module", "told"),
+    [
+        (
+            "onnx.helper",
+            "gantline fail: error: needs 'onnx', which is not installed; type: pip install 'gantline[build]'",
+        ),
+        (
+            "pyarrow",
+            "gantline fail: error: needs 'pyarrow', which is not installed; type: pip install 'gantline[tables]'",
+        ),
+    ],
+)
+def test_an_extra_that_is_absent(
+    module: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(cli.VERBS, "fail", (module, "fail"))
+    for loaded in [m for m in sys.modules if m.partition(".")[0] == module.partition(".")[0]]:
+        monkeypatch.delitem(sys.modules, loaded)
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if "site-packages" not in p])
+    assert cli.main(["fail"]) == FAILED
+    assert capsys.readouterr().err == told + "\n"
+
+
+def test_a_module_that_no_extra_brings_is_our_own_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(cli.VERBS, "fail", ("gantline.absent", "fail"))
+    with pytest.raises(ModuleNotFoundError, match=r"gantline\.absent"):
+        cli.main(["fail"])
+
+
+def test_extras_are_pyprojects(pytestconfig: pytest.Config) -> None:
+    import tomllib
+
+    project = tomllib.loads((pytestconfig.rootpath / "pyproject.toml").read_text())["project"]
+    named = {extra.strip("'").removeprefix("gantline[").removesuffix("]") for extra in cli.EXTRAS}
+    assert named == set(project["optional-dependencies"]) - {"dev"}
+
+
 def test_a_reader_that_leaves_is_no_error() -> None:
     environ = {k: v for k, v in os.environ.items() if not k.startswith("GANTLINE_")}
     read, write = os.pipe()
