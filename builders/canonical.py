@@ -45,6 +45,10 @@ def read_model(path: Path) -> onnx.ModelProto:
         model = onnx.load(str(path), load_external_data=False)
     except (DecodeError, ValueError) as e:
         raise BadArtefact(f"{path}: expected an ONNX model, found {found_in(path)}") from e
+    except FileNotFoundError as e:
+        raise BadArtefact(f"{path}: no such file; expected an ONNX model") from e
+    except IsADirectoryError as e:
+        raise BadArtefact(f"{path}: expected an ONNX model, found a directory") from e
     except OSError as e:
         raise BadArtefact(f"{path}: cannot be read: {e.strerror or e}") from e
     if not model.HasField("graph") or not model.ir_version or not model.opset_import:

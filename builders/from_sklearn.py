@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from gantline.accelerators.onnx import Onnx, open_model
 
-from gantline.errors import BadArtefact, BadRequest, EngineFailed, Unsupported, VerificationFailed
+from gantline.errors import BadArtefact, BadRequest, EngineFailed, GantlineError, Unsupported, VerificationFailed
 from gantline.fitting import fit
 from gantline.signature import Signature
 from gantline.tensors import Array
@@ -61,7 +61,7 @@ def convert(source: Source, work: Path) -> Conversion:
 
 def convert_estimator(estimator: Any, source: Source, work: Path) -> Conversion:
     """The same for an estimator that is already in memory, wherever it came from."""
-    study = study_of(estimator, source)
+    study = _studied(estimator, source)
     reasons: list[tuple[str, str]] = []
     for way in ways(estimator):
         made, problem = _try(way, study, source, work)
@@ -73,6 +73,18 @@ def convert_estimator(estimator: Any, source: Source, work: Path) -> Conversion:
     some = study.predict({n: a[:2] for n, a in study.evidence[0].inputs.items()})
     labels = class_names(estimator)
     return behind_script(base, estimator, study.layout, study.answers, some, labels, source, work)
+
+
+def _studied(estimator: Any, source: Source) -> Study:
+    """`study_of`, with what a strange estimator raises while it is looked at told in one line."""
+    try:
+        return study_of(estimator, source)
+    except (GantlineError, ImportError):
+        raise
+    except Exception as e:
+        what = f"{type(e).__name__}: {' '.join(str(e).split())[:200]}"
+        where = source.path or type(estimator).__name__
+        raise BadArtefact(f"{where}: cannot be read as a fitted scikit-learn estimator ({what})") from e
 
 
 def study_of(estimator: Any, source: Source) -> Study:

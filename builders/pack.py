@@ -10,7 +10,7 @@ from pathlib import Path
 from gantline.accelerators.session import Session
 
 from gantline.blobs import publish_directory
-from gantline.errors import BadRequest, EngineFailed
+from gantline.errors import BadRequest, EngineFailed, UsageError
 from gantline.fitting import fit
 from gantline.manifest import Batching, EnvironmentRequest, Manifest, SourceInfo
 from gantline.packages import Package, check_name, seal
@@ -42,11 +42,20 @@ def pack(source: Source, target: Path, choices: Choices | None = None) -> Packag
     choices = choices or Choices()
     check_name(source.name)
     with publish_directory(target, choices.overwrite) as root, tempfile.TemporaryDirectory(prefix="gantline-") as work:
-        conversion = converter_for(source).convert(source, Path(work))
+        conversion = _converted(source, Path(work))
         manifest = lay_out(conversion, source.name, root)
         manifest = examine(manifest, conversion, source, root, choices)
         seal(root, manifest, lineage_of(source, choices.told))
     return Package.open(target)
+
+
+def _converted(source: Source, work: Path) -> Conversion:
+    try:
+        return converter_for(source).convert(source, work)
+    except ModuleNotFoundError as e:
+        if (e.name or "gantline").startswith("gantline"):
+            raise
+        raise UsageError(f"packaging this needs {e.name}: pip install 'gantline[build]'") from e
 
 
 def lay_out(conversion: Conversion, name: str, root: Path) -> Manifest:

@@ -15,7 +15,8 @@ from gantline.tensors import Array
 
 from .source import Limits, Predict
 
-BLOCK = 256  # rows run at once
+BLOCK_BYTES = 16 << 20  # of inputs that are run at once
+BLOCK_ROWS = 8192
 DEFAULT = Limits()
 PROBES = "near-threshold"
 
@@ -52,7 +53,7 @@ class Measured:
 
 def measure(reference: Predict, packaged: Predict, outputs: Sequence[str], evidence: Evidence, stack: bool) -> Measured:
     """Run both on the evidence and compare each output. `stack`: rows are independent and are run in blocks."""
-    size = BLOCK if stack else max(evidence.rows, 1)
+    size = block_of(evidence.inputs) if stack else max(evidence.rows, 1)
     want, got = in_blocks(reference, evidence.inputs, size), in_blocks(packaged, evidence.inputs, size)
     if len(want) != len(outputs) or len(got) != len(outputs):
         raise VerificationFailed(
@@ -60,6 +61,12 @@ def measure(reference: Predict, packaged: Predict, outputs: Sequence[str], evide
         )
     found = [compare(name, a, b) for name, a, b in zip(outputs, want, got, strict=True)]
     return Measured(evidence.kind, evidence.rows, tuple(found))
+
+
+def block_of(inputs: Mapping[str, Array]) -> int:
+    """How many rows of these inputs are run at once, so that neither many rows nor large ones fill the memory."""
+    width = sum(a.nbytes // max(len(a), 1) for a in inputs.values() if a.ndim)
+    return max(1, min(BLOCK_ROWS, BLOCK_BYTES // max(width, 1)))
 
 
 def in_blocks(run: Predict, inputs: Mapping[str, Array], size: int) -> list[Array]:

@@ -103,8 +103,8 @@ def _onnx(path: Path, as_json: bool) -> int:
     from gantline.accelerators.onnx import open_model
     from gantline.builders.canonical import read_model
 
-    signature = open_model(path).signature
     model = read_model(path)
+    signature = open_model(path).signature
     opsets = {(o.domain or "ai.onnx"): o.version for o in model.opset_import}
     about: dict[str, Any] = {
         "producer": f"{model.producer_name} {model.producer_version}".strip(),

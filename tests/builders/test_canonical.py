@@ -45,10 +45,11 @@ def same(a: Any, b: Any) -> bool:
     return all(np.array_equal(x, y, equal_nan=x.dtype.kind in "fc") for x, y in pairs)
 
 
-def canonical_bytes(data: bytes) -> bytes:
-    model = onnx.ModelProto.FromString(data)
+def canonical_bytes(given: bytes) -> bytes:
+    model = onnx.ModelProto.FromString(given)
     canonical_model(model)
-    return model.SerializeToString(deterministic=True)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
 
 
 def node_cases() -> list[Any]:
@@ -60,7 +61,7 @@ def node_cases() -> list[Any]:
 
 
 def test_the_node_cases_answer_the_same() -> None:
-    """A third of onnx's node cases, always the same ones: every operator family, If, Loop, Scan, functions, sequences."""
+    """A third of onnx's node cases, always the same: every operator family, If, Loop, Scan, functions, sequences."""
     cases = random.Random(7).sample(node_cases(), 600)
     ran, different, changed = 0, [], []
     for case in cases:

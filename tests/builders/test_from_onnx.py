@@ -10,6 +10,7 @@ import onnx
 import pytest
 from gantline.accelerators.replay import replay
 from gantline.accelerators.session import Session
+from gantline.builders.canonical import canonicalise
 from onnx import helper, numpy_helper
 
 from gantline.errors import BadArtefact, BadRequest, VerificationFailed
@@ -72,10 +73,8 @@ def test_external_data_is_brought_in(packaged: Packager, tmp_path: Path) -> None
     assert [f.path for f in package.manifest.files] == ["golden/reply.bin", "golden/request.bin", "model.onnx"]
 
 
-def test_a_broken_canonicalisation_is_caught(packaged: Packager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gantline.builders import pack
-
-    real = pack.canonicalise
+def test_a_broken_canonical_form_is_caught(packaged: Packager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = canonicalise
 
     def broken(source: Path, target: Path) -> list[Path]:
         files = real(source, target)
@@ -86,7 +85,7 @@ def test_a_broken_canonicalisation_is_caught(packaged: Packager, tmp_path: Path,
         onnx.save(model, target)
         return files
 
-    monkeypatch.setattr(pack, "canonicalise", broken)
+    monkeypatch.setattr("gantline.builders.pack.canonicalise", broken)
     path = linear(tmp_path / "m.onnx")
     with pytest.raises(VerificationFailed, match=r"output 'Y': relative error .* row \d+"):
         packaged(path)
@@ -111,7 +110,7 @@ def test_a_given_sample_and_a_wrong_one(packaged: Packager, tmp_path: Path) -> N
     sample: dict[str, Array] = {"a": np.ones(5), "b": np.zeros(5), "c": np.ones(5), "d": np.ones(5)}
     package = packaged(path, sample=sample)
     assert package.manifest.parity is not None and package.manifest.parity.rows == 5
-    with pytest.raises(BadRequest, match="5 columns.*takes 4"):
+    with pytest.raises(BadRequest, match=r"5 columns.*takes 4"):
         packaged(path, "other", sample={**sample, "e": np.ones(5)})
     assert not (tmp_path / "other.pkg").exists()
 

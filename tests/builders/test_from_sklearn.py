@@ -140,7 +140,8 @@ def test_a_scaler_before_a_tree_is_computed_as_scikit_learn_does(packaged: Packa
     parity = package.manifest.parity
     assert package.manifest.engine == "onnx" and parity is not None
     assert parity.near_threshold_probes >= 16 and parity.label_flips == 0
-    assert any(n.startswith("computed in float64, trees in float32, because in float32") for n in package.manifest.notes)
+    why = "computed in float64, trees in float32, because in float32"
+    assert any(n.startswith(why) for n in package.manifest.notes)
 
 
 def test_what_has_no_converter_goes_behind_a_script(packaged: Packager, iris: XY) -> None:
@@ -213,15 +214,19 @@ def test_a_broken_converter_is_caught(
 def test_the_same_estimators_give_the_same_digests(tmp_path: Path) -> None:
     """Two processes with different hash seeds, in different directories."""
     program = Path(__file__).with_name("digest_program.py")
-    printed = []
+    running = []
     for seed in ("1", "2"):
         folder = tmp_path / seed
         folder.mkdir()
         environment = {**os.environ, "PYTHONHASHSEED": seed}
         command = [sys.executable, "-W", "ignore", str(program)]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        printed.append(done.stdout.split())
+        pipe = subprocess.PIPE
+        running.append(subprocess.Popen(command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True))
+    printed = []
+    for child in running:
+        out, err = child.communicate()
+        assert child.returncode == 0, err
+        printed.append(out.split())
     assert printed[0] == printed[1]
     assert len(set(printed[0])) == 4 and all(d.startswith("sha256:") for d in printed[0])
 
@@ -240,13 +245,30 @@ def test_what_cannot_be_served_is_told(packaged: Packager, iris: XY, tmp_path: P
     from sklearn.neighbors import RadiusNeighborsClassifier
 
     model = {
-        "unfitted": lambda: LogisticRegression(),
+        "unfitted": LogisticRegression,
         "clusters": lambda: DBSCAN().fit(iris[0]),
         "neighbourhood": lambda: RadiusNeighborsClassifier(radius=1e-3).fit(*iris),
     }[make]()
     with pytest.raises(BadArtefact, match=told):
         packaged(model)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("other", [{"a": 1}, "text", [1, 2]])
+def test_what_a_skops_file_may_hold_besides(tmp_path: Path, other: object) -> None:
+    source = Source("m", path=tmp_path / "other.skops")
+    told = rf"other\.skops: expected a fitted scikit-learn estimator, found {type(other).__name__}"
+    with pytest.raises(BadArtefact, match=told):
+        from_sklearn.convert_estimator(other, source, tmp_path)
+
+
+def test_an_estimator_that_raises_when_it_is_looked_at(packaged: Packager, diabetes: XY) -> None:
+    from sklearn.linear_model import LinearRegression
+
+    model = LinearRegression().fit(*diabetes)
+    model.n_features_in_ = "ten"
+    with pytest.raises(BadArtefact, match=r"LinearRegression: cannot be read as a fitted .*\(ValueError"):
+        packaged(model)
 
 
 def test_wrong_columns_are_listed(packaged: Packager, tmp_path: Path) -> None:

@@ -24,8 +24,12 @@ class Scaled(Null):
         return [np.repeat(inputs["x"][:, :1].astype(np.float64) * 1000, 3, axis=1)]
 
 
+def scaled(root: Path) -> Session:
+    return Session(Package(root, Manifest(name="m", engine="null", signature=SIGNATURE), None), Scaled(SIGNATURE))
+
+
 def test_up_to_eight_rows_come_back_as_they_were(tmp_path: Path) -> None:
-    session = Session(Package(tmp_path, Manifest(name="m", engine="null", signature=SIGNATURE), None), Scaled(SIGNATURE))
+    session = scaled(tmp_path)
     x = np.arange(40, dtype=np.float32).reshape(20, 2)
     text = np.array([[f"é{i}".encode()] for i in range(20)], object)
     golden = record(session, {"x": x, "t": text}, tmp_path, 1e-3, whole=False)
@@ -38,7 +42,7 @@ def test_up_to_eight_rows_come_back_as_they_were(tmp_path: Path) -> None:
 
 
 def test_rows_that_may_not_be_cut_are_whole(tmp_path: Path) -> None:
-    session = Session(Package(tmp_path, Manifest(name="m", engine="null", signature=SIGNATURE), None), Scaled(SIGNATURE))
+    session = scaled(tmp_path)
     some = {"x": np.zeros((12, 2), np.float32), "t": np.full((12, 1), b"", object)}
     golden = record(session, some, tmp_path, 1e-4, whole=True)
     request, _ = read_golden(tmp_path, golden)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -56,9 +57,13 @@ def test_existing_targets_are_kept_unless_told(tmp_path: Path, diabetes: XY) -> 
     (tmp_path / "out" / "mine.txt").write_text("keep")
     with pytest.raises(UsageError, match="exists; choose another -o or pass --overwrite"):
         pack.pack(source, tmp_path / "out")
+    with pytest.raises(UsageError, match="not overwritten"):  # nor is what never was a package
+        pack.pack(source, tmp_path / "out", Choices(overwrite=True))
     assert (tmp_path / "out" / "mine.txt").read_text() == "keep"
-    pack.pack(source, tmp_path / "out", Choices(overwrite=True))
-    assert not (tmp_path / "out" / "mine.txt").exists() and Package.open(tmp_path / "out").name == "m"
+    (tmp_path / "out" / "mine.txt").unlink()
+    first = pack.pack(source, tmp_path / "out", Choices(overwrite=True))
+    second = pack.pack(replace(source, name="n"), tmp_path / "out", Choices(overwrite=True))
+    assert first.digest != second.digest and Package.open(tmp_path / "out").name == "n"
     with pytest.raises(UsageError, match="name 'a b'"):
         pack.pack(replace(source, name="a b"), tmp_path / "other")
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
@@ -96,6 +101,13 @@ def test_an_interruption_leaves_nothing(tmp_path: Path, diabetes: XY, monkeypatc
 
     monkeypatch.setattr(pack, "seal", interrupted)
     with pytest.raises(KeyboardInterrupt):
+        pack.pack(Source("m", object=LinearRegression().fit(*diabetes)), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_extra_is_named(tmp_path: Path, diabetes: XY, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "skl2onnx", None)
+    with pytest.raises(UsageError, match=r"needs skl2onnx: pip install 'gantline\[build\]'"):
         pack.pack(Source("m", object=LinearRegression().fit(*diabetes)), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 

@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 from gantline.accelerators.null import Null
 from gantline.accelerators.session import Session
-from gantline.builders.parity import BLOCK, PROBES, Evidence, in_blocks, independent, judge, loosened, measure, report
+from gantline.builders.parity import (
+    BLOCK_ROWS,
+    PROBES,
+    Evidence,
+    block_of,
+    in_blocks,
+    independent,
+    judge,
+    loosened,
+    measure,
+    report,
+)
 from gantline.builders.source import Limits
 
 from gantline.errors import VerificationFailed
@@ -86,9 +97,18 @@ def test_rows_are_run_in_blocks() -> None:
         sizes.append(len(inputs["X"]))
         return [inputs["X"] * 2]
 
-    data = rows(BLOCK * 2 + 5)
-    (out,) = in_blocks(run, data, BLOCK)
-    assert sizes == [BLOCK, BLOCK, 5] and np.array_equal(out, data["X"] * 2)
+    data = rows(21)
+    (out,) = in_blocks(run, data, 8)
+    assert sizes == [8, 8, 5] and np.array_equal(out, data["X"] * 2)
+    (whole,) = in_blocks(run, data, 21)
+    assert sizes[3:] == [21] and np.array_equal(whole, out)
+
+
+def test_blocks_are_bounded_by_memory() -> None:
+    assert block_of(rows(100_000)) == BLOCK_ROWS
+    images = {"X": np.zeros((4, 3, 512, 512), np.float32)}
+    assert block_of(images) == 5
+    assert block_of({"X": np.zeros((2, 1 << 26), np.uint8)}) == 1
 
 
 class Normalising(Null):

@@ -16,9 +16,8 @@ def with_if(tag: str) -> onnx.ModelProto:
     """`If` whose branches capture an outer tensor, an outer weight, and each other's names."""
     outer = numpy_helper.from_array(np.full(2, 10, np.float32), f"outer{tag}")
     inner = numpy_helper.from_array(np.full(2, 3, np.float32), f"inner{tag}")
-    then = helper.make_graph(
-        [helper.make_node("Add", [f"sum{tag}", f"outer{tag}"], [f"r{tag}"])], f"then{tag}", [], [shape(f"r{tag}", 1, [2])]
-    )
+    add = helper.make_node("Add", [f"sum{tag}", f"outer{tag}"], [f"r{tag}"])
+    then = helper.make_graph([add], f"then{tag}", [], [shape(f"r{tag}", 1, [2])])
     other = helper.make_graph(
         [helper.make_node("Mul", [f"sum{tag}", f"inner{tag}"], [f"r{tag}"])],
         f"else{tag}", [], [shape(f"r{tag}", 1, [2])], [inner],

@@ -18,7 +18,9 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEnc
 
 from gantline.errors import BadArtefact, BadRequest
 
-FRAME = pd.DataFrame({"n": [1.0, 2, 3, 4], "city": ["a", "b", "a", "b"], "grade": [1, 2, 3, 1], "spare": [0.0, 0, 1, 1]})
+FRAME = pd.DataFrame({
+    "n": [1.0, 2, 3, 4], "city": ["a", "b", "a", "b"], "grade": [1, 2, 3, 1], "spare": [0.0, 0, 1, 1],
+})  # fmt: skip
 TARGET = [0, 1, 0, 1]
 
 
@@ -44,7 +46,8 @@ def test_a_column_transformer_makes_an_input_a_column() -> None:
     model = split(("a", StandardScaler(), ["n"]), ("b", OneHotEncoder(), ["city", "grade"]))
     layout = layout_of(model, None)
     assert inputs(layout) == [("n", "FP32", (-1, 1)), ("city", "BYTES", (-1, 1)), ("grade", "INT64", (-1, 1))]
-    given = {"n": np.ones((2, 1), np.float32), "city": np.array([[b"a"], [b"b"]], object), "grade": np.ones((2, 1), int)}
+    city = np.array([[b"a"], [b"b"]], object)
+    given = {"n": np.ones((2, 1), np.float32), "city": city, "grade": np.ones((2, 1), int)}
     table = layout.table(given)
     assert list(table.columns) == ["n", "city", "grade"] and table.city.tolist() == ["a", "b"]
     assert model.predict(table).shape == (2,)

@@ -58,10 +58,14 @@ def text(values: list[str]) -> Array:
 
 CASES: dict[str, tuple[Any, dict[str, Array]]] = {
     "matrix": (make_pipeline(SplineTransformer(), LogisticRegression()).fit(X, Y), {"X": X.astype(np.float32)}),
-    "named": (make_pipeline(SplineTransformer(), Ridge()).fit(FRAME[["n"]], X[:, 1]), {"X": X[:, :1].astype(np.float32)}),
+    "named": (
+        make_pipeline(SplineTransformer(), Ridge()).fit(FRAME[["n"]], X[:, 1]),
+        {"X": X[:, :1].astype(np.float32)},
+    ),
     "columns": (
-        make_pipeline(ColumnTransformer([("n", SplineTransformer(), ["n"]), ("c", OneHotEncoder(), ["city"])]), LinearSVC())
-        .fit(FRAME, Y),
+        make_pipeline(
+            ColumnTransformer([("n", SplineTransformer(), ["n"]), ("c", OneHotEncoder(), ["city"])]), LinearSVC()
+        ).fit(FRAME, Y),
         {"n": X[:, :1].astype(np.float32), "city": text(FRAME.city.tolist())},
     ),
     "documents": (

@@ -22,7 +22,8 @@ Y = (X[:, 0] * X[:, 1] > 0).astype(int)
     [
         DecisionTreeClassifier(), GradientBoostingClassifier(n_estimators=3), IsolationForest(n_estimators=3),
         HistGradientBoostingClassifier(max_iter=3), KNeighborsClassifier(algorithm="kd_tree"),
-        KNeighborsClassifier(algorithm="ball_tree", leaf_size=5), make_pipeline(StandardScaler(), DecisionTreeClassifier()),
+        KNeighborsClassifier(algorithm="ball_tree", leaf_size=5),
+        make_pipeline(StandardScaler(), DecisionTreeClassifier()),
     ],
     ids=lambda m: type(m).__name__,
 )  # fmt: skip
@@ -73,7 +74,8 @@ def test_bad_neighbour_trees_are_told(part: int, told: str) -> None:
             state[1][0] = 10**6
         else:
             state[2]["idx_end"][0] = 10**6
-    fresh = type(model._tree).__new__(type(model._tree))
+    kind: Any = type(model._tree)
+    fresh = kind.__new__(kind)
     fresh.__setstate__(tuple(state))
     model._tree = fresh
     assert told in unsound(model)

@@ -21,7 +21,7 @@ ALL = ("BOOL", "UINT8", "INT8", "INT32", "INT64", "UINT64", "FP16", "BF16", "FP3
 
 
 def test_every_datatype_and_optional_inputs() -> None:
-    inputs = tuple(TensorSpec(d, d, (-1, 3)) for d in ALL) + (TensorSpec("maybe", "FP32", (-1,), True),)
+    inputs = (*(TensorSpec(d, d, (-1, 3)) for d in ALL), TensorSpec("maybe", "FP32", (-1,), True))
     rows = from_signature(Signature(inputs, ()), 5, 8)
     assert list(rows) == list(ALL)
     Signature(inputs, ()).check("m", rows)
