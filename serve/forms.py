@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from gantline.tensors import Array
 from gantline.wire.v2_forms import ReplyForm, RequestForm
@@ -35,7 +35,7 @@ class Forms:
         self.version = version
         self.like: Like | None = None
         self._misses = 0
-        self._replies: dict[tuple[tuple[int, ...], ...], ReplyForm | None] = {}
+        self._replies: dict[Hashable, ReplyForm | None] = {}
 
     def remember(self, body: bytes, ticket: Ticket) -> None:
         """A body was read the long way: keep its form, unless the one we have is still in use."""
@@ -50,7 +50,7 @@ class Forms:
 
     def reply(self, names: Sequence[str], arrays: Sequence[Array]) -> bytes | None:
         """The body of an answer to a plain JSON request; None when it must be written the long way."""
-        key = tuple([a.shape for a in arrays])
+        key = tuple([(a.shape, a.dtype) for a in arrays])  # a script may answer with other datatypes at another time
         try:
             form = self._replies[key]
         except KeyError:
