@@ -19,6 +19,7 @@ from .manifest import File, Manifest
 
 MANIFEST = "manifest.json"
 LINEAGE = "lineage.json"  # beside the content: not part of the digest
+SEALED = "package"  # its key for the digest that the package was sealed with
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
 _MEDIA = {
     ".onnx": "application/vnd.gantline.model.onnx",
@@ -81,6 +82,7 @@ class Package:
 
     def verify_files(self) -> int:
         """Hash every file against the manifest; the number of files. VerificationFailed names the first difference."""
+        self._verify_manifest()
         listed = {f.path for f in self.manifest.files}
         for f in self.manifest.files:
             path = self.path / f.path
@@ -95,6 +97,19 @@ class Package:
             if path_in not in listed and path_in not in (MANIFEST, LINEAGE):
                 raise VerificationFailed(f"{self.path / path_in}: not in the manifest; a package is immutable")
         return len(listed)
+
+
+    def _verify_manifest(self) -> None:
+        # the manifest cannot hold its own digest: the lineage does, so that a change by accident shows
+        path = self.path / MANIFEST
+        if path.read_bytes() != self.manifest.to_bytes():
+            raise VerificationFailed(f"{path}: not as it was written: it says the same in another spelling")
+        try:
+            sealed = self.lineage().get(SEALED, self.digest)
+        except BadArtefact as e:
+            raise VerificationFailed(e.message) from e
+        if sealed != self.digest:
+            raise VerificationFailed(f"{path}: digest {self.digest}; {LINEAGE} says it was sealed as {sealed}")
 
 
 def seal(root: Path, manifest: Manifest, lineage: dict[str, Any]) -> Package:
@@ -113,7 +128,7 @@ def seal(root: Path, manifest: Manifest, lineage: dict[str, Any]) -> Package:
         files.append(File(path, sha256_file(full), full.stat().st_size, media))
     manifest = replace(manifest, files=tuple(files))
     (root / MANIFEST).write_bytes(manifest.to_bytes())
-    (root / LINEAGE).write_bytes(canonical_json(lineage) + b"\n")
+    (root / LINEAGE).write_bytes(canonical_json({**lineage, SEALED: manifest.digest}) + b"\n")
     return Package(root, manifest, manifest.digest)
 
 

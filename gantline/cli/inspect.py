@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..exits import OK
-from ..packages import MANIFEST, Package
+from ..packages import MANIFEST, SEALED, Package
 from .show import parity_line, print_json, size, table, tensor_line
 
 
@@ -88,7 +88,7 @@ def _rows(package: Package) -> list[tuple[str, str]]:
     rows += [("note", note) for note in m.notes]
     rows += [("files", f"{f.path}  {size(f.size)}  {f.digest[:19]}...") for f in m.files]
     rows.append(("size", size(sum(f.size for f in m.files))))
-    rows += [("lineage", f"{k}: {v}") for k, v in sorted(package.lineage().items())]
+    rows += [("lineage", f"{k}: {v}") for k, v in sorted(package.lineage().items()) if k != SEALED]
     return rows
 
 

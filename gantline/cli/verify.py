@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..errors import BadArtefact, VerificationFailed
 from ..exits import OK
-from ..packages import Package
+from ..packages import MANIFEST, Package
 from .show import print_json, table
 
 
@@ -21,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     from gantline.accelerators.replay import replay
     from gantline.accelerators.session import Session
 
-    package = Package.open(args.ref)
+    package = _opened(args.ref)
     files = package.verify_files()
     found = []
     if package.manifest.golden:
@@ -42,3 +43,12 @@ def run(args: argparse.Namespace) -> int:
     held = f"{rows} rows replayed, max relative error {worst:.2g}" if found else "the package has none"
     table([*told, ("golden", held)])
     return OK
+
+
+def _opened(ref: Path) -> Package:
+    try:
+        return Package.open(ref)
+    except BadArtefact as e:
+        if (ref / MANIFEST).is_file():  # a package, and damaged: what this command is asked about
+            raise VerificationFailed(e.message) from e
+        raise

@@ -123,7 +123,7 @@ def test_archives_that_are_cut_or_others(tmp_path: Path) -> None:
 def test_the_same_content_has_the_same_bytes(tmp_path: Path) -> None:
     words = {"film", "the", "of", "a", "and"}
     models = [make_pipeline(CountVectorizer(stop_words=list(words)), KNeighborsClassifier(1)) for _ in range(2)]
-    written = []
+    written, trusted = [], [""]
     for at, model in enumerate(models):
         model.fit(["good film", "bad film"], [1, 0])
         trusted = save_skops(model, tmp_path / f"{at}.skops")

@@ -33,7 +33,7 @@ def test_sealing_lists_every_file(package: Package) -> None:
     }
     opened = Package.open(package.path)
     assert opened == package and opened.digest == opened.manifest.digest
-    assert opened.lineage() == {"run": "7"} and opened.model_path.read_bytes() == b"model"
+    assert opened.lineage() == {"run": "7", "package": package.digest} and opened.model_path.read_bytes() == b"model"
     assert opened.verify_files() == 3
     assert (package.path / "model.onnx").stat().st_mode & 0o777 == 0o644
 
@@ -46,6 +46,21 @@ def test_any_flipped_bit_is_found(package: Package, path: str) -> None:
     target.write_bytes(data)
     with pytest.raises(VerificationFailed, match=rf"{path}: digest sha256:\w+, the manifest says"):
         package.verify_files()
+
+
+def test_a_changed_manifest_is_found(package: Package) -> None:
+    path = package.path / MANIFEST
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b'"name":"m"', b'"name":"n"'))
+    with pytest.raises(VerificationFailed, match=r"manifest\.json: digest sha256:\w+; lineage\.json says it was sealed as"):
+        Package.open(package.path).verify_files()
+    path.write_bytes(whole.replace(b":", b": "))
+    with pytest.raises(VerificationFailed, match="in another spelling"):
+        Package.open(package.path).verify_files()
+    path.write_bytes(whole)
+    (package.path / LINEAGE).write_text("{")
+    with pytest.raises(VerificationFailed, match=r"lineage\.json: not JSON"):
+        Package.open(package.path).verify_files()
 
 
 def test_missing_shorter_and_added_files_are_found(package: Package) -> None:
