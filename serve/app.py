@@ -24,6 +24,8 @@ from .repository import Repository
 from .routes.azure import UNMATCHED_HEADERS, AzureRoutes
 from .routes.v2 import V2Routes
 
+MAX_WAITING = 64  # threads
+
 
 @dataclass(slots=True)
 class Stack:
@@ -36,11 +38,16 @@ class Stack:
     v2: V2Routes
     front: Front
     app: Starlette
-    pool: ThreadPoolExecutor
+    pools: tuple[ThreadPoolExecutor, ...]
 
     def drain(self) -> None:
         """Lame duck: readiness says no, and every answer asks its client to connect elsewhere."""
         self.v2.draining = self.front.draining = True
+
+    def close(self) -> None:
+        """Start no more threads' work; what runs is not waited for."""
+        for pool in self.pools:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], find: Find | None = None) -> Stack:
@@ -50,10 +57,12 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], find: F
     Slow: Http1 -> Starlette -> V2Routes, or asgi.Endpoint -> Core as above.
     """
     settings = resolved.settings
-    # engines release the GIL: one thread a core computes, one more loads
+    # engines release the GIL: one thread a core computes. Loads and calls of another process only wait: a script that
+    # takes its time must not keep other models from running
     pool = ThreadPoolExecutor((os.cpu_count() or 1) + 1, thread_name_prefix="gantline")
+    waiting = ThreadPoolExecutor(MAX_WAITING, thread_name_prefix="gantline-waiting")
     repository = Repository(entries, settings.default)
-    loader = Loader(repository, resolved, pool, find)
+    loader = Loader(repository, resolved, pool, waiting, find)
     core = Core(repository, settings.max_body_bytes, pool)
     v2 = V2Routes(repository, loader, core, settings)
     azure = AzureRoutes(repository, settings.max_body_bytes)
@@ -61,7 +70,7 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], find: F
     app = Starlette(routes=routes, exception_handlers={HTTPException: partial(_unmatched, azure)})
     app.router.redirect_slashes = False  # `/score/` is another path, and not found
     front = Front(settings, core.infer, repository.routes, azure.handlers)
-    return Stack(settings, repository, loader, core, v2, front, app, pool)
+    return Stack(settings, repository, loader, core, v2, front, app, (pool, waiting))
 
 
 async def _unmatched(azure: AzureRoutes, request: Request, error: Exception) -> Response:

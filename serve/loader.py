@@ -33,12 +33,15 @@ class Loader:
     """Loads and unloads the models of one repository."""
 
     def __init__(
-        self, repository: Repository, resolved: Resolved[ServeSettings], pool: Executor, find: Find | None = None
-    ) -> None:
+        self, repository: Repository, resolved: Resolved[ServeSettings], pool: Executor, waiting: Executor,
+        find: Find | None = None,
+    ) -> None:  # fmt: skip
+        """`pool` computes; `waiting` is for what takes long and computes little, or elsewhere."""
         self.repository = repository
         self._find = find
         self.resolved = resolved
         self._pool = pool
+        self._waiting = waiting
 
     async def load_all(self, progress: Callable[[int, int, Slot], None] | None = None) -> list[Slot]:
         """Load everything known, in order; those that failed are returned, with their reason, and the rest serves."""
@@ -62,7 +65,7 @@ class Loader:
         if slot.model is None:
             slot.state, slot.reason = LOADING, ""
         try:
-            session, rows, settings = await asyncio.get_running_loop().run_in_executor(self._pool, self._open, entry)
+            session, rows, settings = await asyncio.get_running_loop().run_in_executor(self._waiting, self._open, entry)
         except Exception as e:
             if slot.model is None:
                 slot.state, slot.reason = UNAVAILABLE, str(e)
@@ -70,7 +73,8 @@ class Loader:
                 raise
             _log.exception("model '%s': load failed", entry.name)
             raise BadArtefact(f"model '{entry.name}' cannot be loaded: {type(e).__name__}: {e}") from e
-        model = Model(session, entry.name, entry.version, rows, settings.max_queue_rows, self._pool)
+        pool = self._pool if session.inline else self._waiting
+        model = Model(session, entry.name, entry.version, rows, settings.max_queue_rows, pool)
         old = self.repository.publish(slot, model)
         if old is not None:
             await self._let_go(old)
@@ -83,7 +87,7 @@ class Loader:
         """
         loop = asyncio.get_running_loop()
         known = [s.entry for s in self.repository.slots(name)]
-        there = known if self._find is None else await loop.run_in_executor(self._pool, self._find, name, config)
+        there = known if self._find is None else await loop.run_in_executor(self._waiting, self._find, name, config)
         if not there:
             raise NotFound(f"failed to load '{name}', it is not in the repository")
         if all(e.package is None for e in there):
@@ -115,7 +119,7 @@ class Loader:
         await model.dispatch.drain()
         if isinstance(model.session.engine, ScriptEngine):
             await model.session.engine.host.drain()  # /score does not go through the dispatch
-        await asyncio.get_running_loop().run_in_executor(self._pool, model.session.close)
+        await asyncio.get_running_loop().run_in_executor(self._waiting, model.session.close)
 
     def _open(self, entry: Entry) -> tuple[Session, int, ModelSettings]:
         if entry.package is None:
@@ -141,7 +145,7 @@ class Loader:
             known = package.digest is not None or entry.config is not None
             if not rows and not known and rows_are_independent(session):
                 rows = DEFAULT_MAX_ROWS
-        except GantlineError:
+        except BaseException:
             session.close()
             raise
         return session, rows, settings

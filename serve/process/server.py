@@ -198,5 +198,5 @@ async def _let_go(stack: Stack, seconds: float) -> bool:
     except TimeoutError:
         return False
     finally:
-        stack.pool.shutdown(wait=False, cancel_futures=True)
+        stack.close()
     return True

@@ -75,7 +75,7 @@ class Running:
         self._ready.set()
         await serving
         await self.stack.loader.close()
-        self.stack.pool.shutdown()
+        self.stack.close()
 
     def on_loop(self, call: Callable[[], T]) -> T:
         """Run something where the server runs, and wait for it."""
