@@ -96,7 +96,7 @@ def report(found: Sequence[Measured], limits: Limits) -> Parity:
     sample = [m for m in found if m.kind != PROBES]
     outputs: dict[str, dict[str, float]] = {}
     for d in (d for m in found for d in m.differences):
-        one = outputs.setdefault(d.output, {"max_abs_error": 0.0, "max_rel_error": 0.0, "label_flips": 0})
+        one = outputs.setdefault(d.output, {"max_abs_error": 0.0, "max_rel_error": 0.0, "label_flips": 0.0})
         one["max_abs_error"] = max(one["max_abs_error"], d.max_abs)
         one["max_rel_error"] = max(one["max_rel_error"], d.max_rel)
         one["label_flips"] += d.flips

@@ -49,6 +49,8 @@ def test_a_faithful_model_passes() -> None:
     parity = judge([found], Limits(), "package 'm'")
     assert (parity.sample, parity.rows, parity.max_abs_error, parity.label_flips) == ("given", 1000, 0.0, 0)
     assert parity.outputs.keys() == {"label", "score"}
+    manifest = Manifest(name="m", engine="onnx", parity=parity)
+    assert Manifest.from_bytes(manifest.to_bytes(), "m").to_bytes() == manifest.to_bytes()
 
 
 def test_a_breach_names_output_error_and_row() -> None:
