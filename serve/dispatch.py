@@ -89,9 +89,9 @@ class Dispatch:
         # a client that has left costs nothing more; the others in the batch do not notice
         for ticket in batch:
             if ticket.responder.closed:
-                self.statistics.cancelled += 1
-                batch = [t for t in batch if not t.responder.closed]
-                break
+                live = [t for t in batch if not t.responder.closed]
+                self.statistics.cancelled += len(batch) - len(live)
+                return live
         return batch
 
     def _run(self, batch: list[Ticket]) -> Results:

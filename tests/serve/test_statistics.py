@@ -1,47 +1,41 @@
-"""Statistics: the counters that perf_analyzer reads, in Triton's meaning of each."""
+"""What perf_analyzer dereferences is there, and adds up."""
 
 from __future__ import annotations
+
+import json
 
 from gantline.serve.statistics import Statistics
 
 
-def test_a_new_model_has_every_field_at_zero() -> None:
-    found = Statistics().to_json("m", "2")
-    assert (found["name"], found["version"], found["last_inference"]) == ("m", "2", 0)
+def test_every_field_from_the_start() -> None:
+    found = Statistics().to_json("m", "1")
+    assert found == json.loads(json.dumps(found))
+    assert (found["name"], found["version"], found["last_inference"]) == ("m", "1", 0)
     assert set(found["inference_stats"]) == {
         "success", "fail", "queue", "compute_input", "compute_infer", "compute_output", "cache_hit", "cache_miss",
     }  # fmt: skip
     assert all(d == {"count": 0, "ns": 0} for d in found["inference_stats"].values())
-    assert found["batch_stats"] == found["memory_usage"] == []
+    assert found["batch_stats"] == [] and found["memory_usage"] == [] and found["response_stats"] == {}
 
 
-def test_each_request_of_a_batch_is_charged_the_whole_batch() -> None:
+def test_a_batch_is_charged_to_each_of_its_requests() -> None:
     statistics = Statistics()
-    statistics.executed(3, 6, 90, 10, 100, 20)
-    found = statistics.to_json("m", "1")
-    assert (found["inference_count"], found["execution_count"]) == (6, 1)
-    assert found["inference_stats"]["queue"] == {"count": 3, "ns": 90}
-    assert found["inference_stats"]["compute_input"] == {"count": 3, "ns": 30}
-    assert found["inference_stats"]["compute_infer"] == {"count": 3, "ns": 300}
-    assert found["inference_stats"]["compute_output"] == {"count": 3, "ns": 60}
-    assert found["last_inference"] > 0
-
-
-def test_batches_are_counted_by_their_rows() -> None:
-    statistics = Statistics()
-    statistics.executed(1, 8, 0, 1, 2, 3)
-    statistics.executed(2, 4, 0, 1, 2, 3)
-    statistics.executed(4, 4, 0, 1, 2, 3)
-    four, eight = statistics.to_json("m", "1")["batch_stats"]
-    assert (four["batch_size"], eight["batch_size"]) == (4, 8)
-    assert four["compute_infer"] == {"count": 2, "ns": 4}
-    assert eight["compute_output"] == {"count": 1, "ns": 3}
-
-
-def test_answers_and_refusals_are_told_apart() -> None:
-    statistics = Statistics()
-    statistics.succeeded(5)
-    statistics.succeeded(6)
+    statistics.executed(requests=2, rows=5, queue_ns=30, input_ns=1, infer_ns=10, output_ns=2)
+    statistics.executed(requests=1, rows=5, queue_ns=7, input_ns=0, infer_ns=20, output_ns=0)
+    statistics.executed(requests=1, rows=1, queue_ns=1, input_ns=0, infer_ns=3, output_ns=0)
+    statistics.succeeded(100)
+    statistics.succeeded(50)
     statistics.failed(7)
-    found = statistics.to_json("m", "1")["inference_stats"]
-    assert (found["success"], found["fail"]) == ({"count": 2, "ns": 11}, {"count": 1, "ns": 7})
+    found = statistics.to_json("m", "1")
+    assert (found["inference_count"], found["execution_count"]) == (11, 3)
+    assert found["last_inference"] > 1_600_000_000_000
+    stats = found["inference_stats"]
+    assert stats["success"] == {"count": 2, "ns": 150} and stats["fail"] == {"count": 1, "ns": 7}
+    assert stats["queue"] == {"count": 4, "ns": 38}
+    assert stats["compute_input"] == {"count": 4, "ns": 2}
+    assert stats["compute_infer"] == {"count": 4, "ns": 43}
+    assert stats["compute_output"] == {"count": 4, "ns": 4}
+    one, five = found["batch_stats"]
+    assert (one["batch_size"], one["compute_infer"]) == (1, {"count": 1, "ns": 3})
+    assert (five["batch_size"], five["compute_infer"]) == (5, {"count": 2, "ns": 30})
+    assert five["compute_input"] == {"count": 2, "ns": 1} and five["compute_output"] == {"count": 2, "ns": 2}
