@@ -127,6 +127,8 @@ def seal(root: Path, manifest: Manifest, lineage: dict[str, Any]) -> Package:
         media = _MEDIA.get(full.suffix.lower(), "application/octet-stream")
         files.append(File(path, sha256_file(full), full.stat().st_size, media))
     manifest = replace(manifest, files=tuple(files))
+    # as it will be read back (1 becomes 1.0 where a float belongs), so that the digest is the same then
+    manifest = Manifest.from_bytes(manifest.to_bytes(), str(root / MANIFEST))
     (root / MANIFEST).write_bytes(manifest.to_bytes())
     (root / LINEAGE).write_bytes(canonical_json({**lineage, SEALED: manifest.digest}) + b"\n")
     return Package(root, manifest, manifest.digest)

@@ -63,6 +63,12 @@ def test_a_changed_manifest_is_found(package: Package) -> None:
         Package.open(package.path).verify_files()
 
 
+def test_what_is_sealed_is_what_is_read_back(tmp_path: Path) -> None:
+    manifest = Manifest(name="m", engine="null", golden=(Golden("a", "b", rtol=1, atol=0),))
+    sealed = seal(tmp_path, manifest, {})
+    assert Package.open(tmp_path).digest == sealed.digest and sealed.verify_files() == 0
+
+
 def test_missing_shorter_and_added_files_are_found(package: Package) -> None:
     added = package.path / "code" / "new.py"
     added.write_text("")
