@@ -12,7 +12,7 @@ import zlib
 from concurrent.futures import Executor
 from time import perf_counter_ns
 
-from gantline.errors import BadRequest, EngineFailed, GantlineError, TooLarge, Unsupported
+from gantline.errors import BadRequest, EngineFailed, GantlineError, TooLarge, Unavailable, Unsupported
 from gantline.request import Reply, Request
 from gantline.signature import Signature
 from gantline.tensors import Array
@@ -105,7 +105,10 @@ class Core:
                 self._broken("a body could not be decoded", responder)
 
         loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._pool, self._decode, body, length, coding, model.signature, model.name)
+        try:
+            work = loop.run_in_executor(self._pool, self._decode, body, length, coding, model.signature, model.name)
+        except RuntimeError as e:  # the pool has been shut down
+            raise Unavailable("the server is stopping; try again elsewhere") from e
         work.add_done_callback(decoded)
 
     def _deliver(self, ticket: Ticket, outputs: list[Array] | None, error: GantlineError | None) -> None:
@@ -172,7 +175,12 @@ class Core:
             except (Exception, asyncio.CancelledError):
                 self._broken("an answer could not be compressed", responder)
 
-        asyncio.get_running_loop().run_in_executor(self._pool, compress, body, coding).add_done_callback(compressed)
+        try:
+            work = asyncio.get_running_loop().run_in_executor(self._pool, compress, body, coding)
+        except RuntimeError:  # the pool has been shut down: this is one of the last answers
+            responder.send(200, headers[:-2], body)
+            return
+        work.add_done_callback(compressed)
 
 
 class UnknownCoding(Unsupported):

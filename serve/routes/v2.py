@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -32,6 +33,7 @@ EXTENSIONS = (
     "statistics",
 )
 Answer = Callable[[Request], Awaitable[Response]]
+_log = logging.getLogger("gantline.http")
 
 
 class V2Routes:
@@ -186,6 +188,9 @@ class V2Routes:
                 return Response(body, status, media_type="application/json")
             except ClientDisconnect:
                 return Response(status_code=400)  # nobody reads it
+            except Exception:
+                _log.exception("%s %s", request.method, request.url.path)
+                return _json({"error": "internal error; see the server's log"}, 500)
 
         return endpoint
 
