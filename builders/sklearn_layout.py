@@ -225,4 +225,3 @@ def _frame(columns: Mapping[str, Array]) -> Any:
 def _listed(names: tuple[str, ...] | list[str]) -> str:
     shown = ", ".join(f"'{n}'" for n in names[:8])
     return shown + (", ..." if len(names) > 8 else "")
-

@@ -151,9 +151,7 @@ class _Table:
         self._features = features
         self._layout = layout
         self._narrow = narrow
-        self.places = [
-            (t.name, i) for t in layout.inputs if t.datatype == "FP32" for i in range(max(t.shape[1], 1))
-        ]
+        self.places = [(t.name, i) for t in layout.inputs if t.datatype == "FP32" for i in range(max(t.shape[1], 1))]
 
     def features(self, inputs: dict[str, Array]) -> Array:
         found = self._features(self._layout.table(inputs))

@@ -59,9 +59,7 @@ def package(
         code=_path(code),
         model_dir=_path(model_dir),
         environment=_path(env),
-        limits=Limits(
-            default.rtol if rtol is None else rtol, default.flips if allow_flips is None else allow_flips
-        ),
+        limits=Limits(default.rtol if rtol is None else rtol, default.flips if allow_flips is None else allow_flips),
     )
     _check(source)
     target = Path(output) if output is not None else Path(f"{name}.pkg")

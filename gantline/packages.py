@@ -98,7 +98,6 @@ class Package:
                 raise VerificationFailed(f"{self.path / path_in}: not in the manifest; a package is immutable")
         return len(listed)
 
-
     def _verify_manifest(self) -> None:
         # the manifest cannot hold its own digest: the lineage does, so that a change by accident shows
         path = self.path / MANIFEST

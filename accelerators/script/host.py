@@ -305,5 +305,3 @@ def wait_for(result: Any) -> Any:
         return await result
 
     return asyncio.run(awaited())
-
-

@@ -161,8 +161,6 @@ class Link:
         self.channel.close()
 
 
-
-
 def supported() -> bool:
     """Whether this platform can run script hosts: Linux and macOS can."""
     return sys.platform != "win32"

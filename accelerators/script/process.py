@@ -277,5 +277,3 @@ class _Countdown:
                     self.zero.set()
 
         return counted
-
-

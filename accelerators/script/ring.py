@@ -81,9 +81,7 @@ class Ring:
         """Let go of the memory."""
         self._memory.release()
 
-    def push(
-        self, kind: int, id: int, flags: int, status: int, aux: int, meta: bytes, body: bytes | memoryview
-    ) -> int:
+    def push(self, kind: int, id: int, flags: int, status: int, aux: int, meta: bytes, body: bytes | memoryview) -> int:
         """Write one message; the position after it, or 0 when there is no room now."""
         n_meta, n_body = len(meta), len(body)
         need = (HEAD + n_meta + n_body + 7) & ~7

@@ -146,9 +146,7 @@ class StandardPythonParameterType(AbstractParameterType):
         self.sample_data_type_map: dict[Any, AbstractParameterType] = {}
         self.sample_data_type_list: list[AbstractParameterType] = []
         if self.sample_data_type is dict:
-            self.sample_data_type_map = {
-                k: v for k, v in sample_input.items() if isinstance(v, AbstractParameterType)
-            }
+            self.sample_data_type_map = {k: v for k, v in sample_input.items() if isinstance(v, AbstractParameterType)}
         elif self.sample_data_type in (list, tuple):
             self.sample_data_type_list = [v for v in sample_input if isinstance(v, AbstractParameterType)]
 

@@ -238,5 +238,3 @@ def _drain(sock: socket.socket) -> None:
     with suppress(OSError):
         while sock.recv(4096):
             pass
-
-

@@ -34,10 +34,16 @@ def run(args: argparse.Namespace) -> int:
     rows = sum(r.rows for r in found)
     worst = max((r.max_rel for r in found), default=0.0)
     if args.json:
-        print_json({
-            "path": str(args.ref), "digest": package.digest, "files": files,
-            "golden_rows": rows, "max_rel_error": worst, "verified": True,
-        })
+        print_json(
+            {
+                "path": str(args.ref),
+                "digest": package.digest,
+                "files": files,
+                "golden_rows": rows,
+                "max_rel_error": worst,
+                "verified": True,
+            }
+        )
         return OK
     told = [("verified", package.name), ("digest", package.digest or ""), ("files", f"{files}, all as in the manifest")]
     held = f"{rows} rows replayed, max relative error {worst:.2g}" if found else "the package has none"

@@ -163,7 +163,7 @@ def test_a_module_missed_while_running_is_said_in_the_log(start: Start, caplog: 
     assert ask(engine, b"")[0].status == 500
     engine.close()
     assert "module 'no_such_module' is not in the package's environment" in caplog.text
-    assert "score.py\", line 2, in run" in caplog.text
+    assert 'score.py", line 2, in run' in caplog.text
 
 
 def test_init_may_be_async(start: Start) -> None:

@@ -25,7 +25,7 @@ def fail(told):
 
 DEEDS = {
     "none": lambda told: None,
-    "string": lambda told: "a \"string\" with \u00fc and \u20ac",
+    "string": lambda told: 'a "string" with \u00fc and \u20ac',
     "json string": lambda told: json.dumps([1, 2]),
     "list": lambda told: [1, 2.5, None, True, {"a": []}],
     "number": lambda told: 3,
