@@ -11,8 +11,9 @@ ELSEWHERE = {
     "gantline/__init__.py": "tests/project/test_imports.py",  # what is looked up when first used
     "gantline/__main__.py": "tests/cli/test_main.py",
     "gantline/request.py": "tests/gantline/wire/test_v2.py",  # two records without behaviour
-    "serve/entry.py": "tests/serve/test_repository_layout.py",  # a record
-    "serve/exchange.py": "tests/serve/fronts/test_hot.py",  # the words of fronts and handlers; a record and protocols
+    "builders/from_torch_example.py": "tests/builders/test_from_torch.py",  # steps of one converter, tried as a whole
+    "builders/from_torch_pickle.py": "tests/builders/test_from_torch_load.py",
+    "builders/from_torch_programs.py": "tests/builders/test_from_torch.py",
     "builders/isolated_child.py": "tests/builders/test_isolated.py",  # the other end of the same pipe
     "builders/unpickle_child.py": "tests/builders/test_from_pickle.py",  # run by what is tested there
 }
