@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .errors import UsageError
+from .errors import Unavailable, UsageError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)  # the disk, or this user's share of it
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -35,8 +38,9 @@ def canonical_json(data: Any) -> bytes:
 def publish_directory(target: Path, overwrite: bool = False, kind: str = "manifest.json") -> Iterator[Path]:
     """Yield an empty directory beside `target` that becomes it, by one rename, when the block ends well.
 
-    On an error nothing is left behind. UsageError if `target` exists and `overwrite` is false; overwriting takes the
-    place of an earlier directory of its `kind` (the file that marks it) or of an empty one, never of anything else.
+    On an error nothing is left behind. UsageError if `target` exists and `overwrite` is false, or where nothing can be
+    written, Unavailable when the disk is full; overwriting takes the place of an earlier directory of its `kind` (the
+    file that marks it) or of an empty one, never of anything else.
     """
     target = Path(os.path.abspath(target))
     if os.path.lexists(target):
@@ -45,22 +49,17 @@ def publish_directory(target: Path, overwrite: bool = False, kind: str = "manife
         ours = target.is_dir() and not target.is_symlink() and ((target / kind).is_file() or not any(target.iterdir()))
         if not ours:
             raise UsageError(f"{target} exists and has no {kind}: it is not overwritten; remove it first")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+    work = _beside(target, lambda prefix, parent: tempfile.mkdtemp(prefix=prefix, suffix=".tmp", dir=parent))
     try:
-        yield work
-        work.chmod(0o755)
-        _sync_tree(work)
-        if overwrite and target.exists():
-            _swap(work, target)
-        else:
-            try:
-                work.rename(target)
-            except OSError as e:
-                if target.exists():
-                    raise UsageError(f"{target} appeared while it was being written; pass --overwrite") from e
-                raise
-        _sync(target.parent)
+        with _room_for(target):
+            yield work
+            work.chmod(0o755)
+            _sync_tree(work)
+            if overwrite and target.exists():
+                _swap(work, target)
+            else:
+                _appear(work, target)
+            _sync(target.parent)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -74,18 +73,59 @@ def publish_file(target: Path, overwrite: bool = False) -> Iterator[Path]:
             raise UsageError(f"{target} exists; choose another -o or pass --overwrite")
         if not target.is_file() or target.is_symlink():  # a device, a directory, a link to somewhere else
             raise UsageError(f"{target} exists and is not a plain file: it is not overwritten; remove it first")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-    os.close(handle)
-    work = Path(name)
+    work = _beside(target, _made_file)
     try:
-        yield work
-        _sync(work)
-        work.chmod(0o644)
-        os.replace(work, target)
-        _sync(target.parent)
+        with _room_for(target):
+            yield work
+            _sync(work)
+            work.chmod(0o644)
+            os.replace(work, target)
+            _sync(target.parent)
     finally:
         work.unlink(missing_ok=True)
+
+
+def _beside(target: Path, make: Callable[[str, Path], str]) -> Path:
+    """A new file or directory in the target's own folder; UsageError where nothing can be made."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return Path(make(f".{target.name}.", target.parent))
+    except OSError as e:
+        if e.errno in _FULL:
+            raise _no_room(target) from e
+        raise UsageError(f"{target} cannot be written: {e.strerror}; choose another -o") from e
+
+
+def _made_file(prefix: str, parent: Path) -> str:
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=parent)
+    os.close(handle)
+    return name
+
+
+@contextmanager
+def _room_for(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as e:
+        if e.errno in _FULL:
+            raise _no_room(target) from e
+        raise
+
+
+def _no_room(target: Path) -> Unavailable:
+    return Unavailable(
+        f"{target} was not written: no space left on its disk, or in {tempfile.gettempdir()}; "
+        "free some, or choose another -o (or TMPDIR)"
+    )
+
+
+def _appear(work: Path, target: Path) -> None:
+    try:
+        work.rename(target)
+    except OSError as e:
+        if target.exists():
+            raise UsageError(f"{target} appeared while it was being written; pass --overwrite") from e
+        raise
 
 
 def _swap(work: Path, target: Path) -> None:

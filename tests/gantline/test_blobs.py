@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gantline.blobs import canonical_json, publish_directory, publish_file, sha256_bytes, sha256_file
-from gantline.errors import UsageError
+from gantline.errors import Unavailable, UsageError
 
 
 def left(folder: Path) -> list[str]:
@@ -145,3 +146,29 @@ def test_a_file_never_takes_the_place_of_a_device(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not a plain file"), publish_file(target, overwrite=True):
         pytest.fail("the block must not run")
     assert target.is_fifo()
+
+
+def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(Unavailable, match="no space left"), publish_directory(tmp_path / "one") as work:
+        (work / "f").write_text("x")
+        raise full
+    with pytest.raises(Unavailable, match="no space left"), publish_file(tmp_path / "two"):
+        raise full
+    assert left(tmp_path) == []
+
+
+def test_other_failures_of_the_block_stay_what_they_are(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError), publish_directory(tmp_path / "one") as work:
+        work.write_text("x")
+    assert left(tmp_path) == []
+
+
+def test_a_place_where_nothing_can_be_written(tmp_path: Path) -> None:
+    inside = tmp_path / "file" / "one"
+    inside.parent.write_text("x")
+    with pytest.raises(UsageError, match=r"cannot be written.*another -o"), publish_directory(inside):
+        pytest.fail("the block must not run")
+    with pytest.raises(UsageError, match=r"cannot be written.*another -o"), publish_file(inside):
+        pytest.fail("the block must not run")
+    assert inside.parent.read_text() == "x"
