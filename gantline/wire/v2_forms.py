@@ -78,14 +78,13 @@ class RequestForm:
 class ReplyForm:
     """The bytes around the numbers of an answer whose outputs are JSON numbers of given shapes."""
 
-    __slots__ = ("_dtypes", "_parts")
+    __slots__ = ("_parts",)
 
     def __init__(self, model: str, version: str, names: Sequence[str], arrays: Sequence[Array]) -> None:
         entries = [
             orjson.dumps({"name": n, "datatype": datatype_of(a), "shape": list(a.shape)})[:-1] + b',"data":'
             for n, a in zip(names, arrays, strict=True)
         ]
-        self._dtypes = [a.dtype for a in arrays]
         head = orjson.dumps({"model_name": model, "model_version": version})[:-1] + b',"outputs":['
         self._parts = [head + entries[0], *(b"}," + e for e in entries[1:]), b"}]}"]
 
@@ -95,11 +94,11 @@ class ReplyForm:
         return bool(arrays) and all(datatype_of(a) in _NUMBERS for a in arrays)
 
     def write(self, arrays: Sequence[Array]) -> bytes | None:
-        """The answer's body; None when it holds NaN or infinities, which need the slower writer, or other datatypes."""
+        """The answer's body, for arrays of the same shapes and datatypes; None when it holds NaN or infinities,
+        which need the slower writer.
+        """
         out: list[bytes] = []
-        for part, array, dtype in zip(self._parts, arrays, self._dtypes, strict=False):
-            if array.dtype is not dtype and array.dtype != dtype:
-                return None
+        for part, array in zip(self._parts, arrays, strict=False):
             data = orjson.dumps(array.ravel(), option=orjson.OPT_SERIALIZE_NUMPY)
             if b"n" in data and b"null" in data:
                 return None

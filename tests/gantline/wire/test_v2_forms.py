@@ -240,6 +240,5 @@ def test_answers_that_a_form_leaves_alone() -> None:
     form = ReplyForm("m", "1", ["y"], [plain])
     for value in (np.nan, np.inf, -np.inf):
         assert form.write([np.array([0, value], np.float32)]) is None
-    assert form.write([plain.astype(np.float64)]) is None
-    assert form.write([plain.astype(np.dtype("f4"))]) is not None
+    assert form.write([plain]) is not None
     assert not ReplyForm.fits([]) and not ReplyForm.fits([np.array([b"a"], object)])

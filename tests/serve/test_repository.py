@@ -1,0 +1,148 @@
+"""What is known, what is loaded, and which path means which model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from gantline.accelerators.session import Session
+from gantline.serve.entry import Entry
+from gantline.serve.model import Model
+from gantline.serve.repository import READY, UNAVAILABLE, Repository, Slot
+
+from gantline.errors import NotFound, Unavailable
+from gantline.packages import Package
+
+Publish = Callable[[Repository, Slot], Model]
+
+
+@pytest.fixture
+def at(zoo: Path) -> Callable[[Callable[[Publish], None]], None]:
+    """Run a test where models can be made: on a loop."""
+
+    def on(test: Callable[[Publish], None]) -> None:
+        async def run() -> None:
+            with ThreadPoolExecutor(1) as pool:
+
+                def publish(repository: Repository, slot: Slot) -> Model:
+                    session = Session.open(Package.bare(zoo / "double.onnx", slot.entry.name))
+                    model = Model(session, slot.entry.name, slot.entry.version, 0, 10, pool)
+                    repository.publish(slot, model)
+                    return model
+
+                test(publish)
+
+        asyncio.run(run())
+
+    return on
+
+
+At = Callable[[Callable[[Publish], None]], None]
+
+
+def entry(name: str, version: str = "1", problem: str = "") -> Entry:
+    return Entry(name, version, None, problem=problem)
+
+
+def test_order_of_names_and_versions() -> None:
+    repository = Repository([entry("b", "10"), entry("a"), entry("b", "9")])
+    assert [(s.entry.name, s.entry.version) for s in repository.slots()] == [("a", "1"), ("b", "9"), ("b", "10")]
+    assert repository.names() == ["a", "b"] and list(repository.slots("none")) == []
+
+
+def test_a_version_or_the_highest(at: At) -> None:
+    def test(publish: Publish) -> None:
+        repository = Repository([entry("m", v) for v in ("1", "2", "10")])
+        slots = list(repository.slots())
+        one, two = publish(repository, slots[0]), publish(repository, slots[1])
+        assert repository.find("m") is two and repository.find("m", "1") is one  # 10 is not loaded
+        ten = publish(repository, slots[2])
+        assert repository.find("m") is ten and repository.versions("m") == ["1", "2", "10"]
+        assert repository.routes[b"/v2/models/m/infer"] is ten
+        assert repository.routes[b"/v2/models/m/versions/2/infer"] is two
+        repository.publish(slots[2], None, "unloaded")
+        assert repository.routes[b"/v2/models/m/infer"] is two
+        assert b"/v2/models/m/versions/10/infer" not in repository.routes
+
+    at(test)
+
+
+def test_what_is_not_there() -> None:
+    repository = Repository([entry("m", problem="m: empty"), entry("n")])
+    with pytest.raises(NotFound, match="Request for unknown model: 'x' is not found"):
+        repository.find("x")
+    with pytest.raises(NotFound, match="unknown model: 'm' version 7 is not found"):
+        repository.find("m", "7")
+    with pytest.raises(Unavailable, match="model 'm' is not ready: m: empty"):
+        repository.find("m")
+    with pytest.raises(Unavailable, match="model 'n' is not ready"):
+        repository.find("n", "1")
+
+
+def test_paths_with_quoting(at: At) -> None:
+    def test(publish: Publish) -> None:
+        repository = Repository([entry("a b/\u00e9"), entry("m")])
+        odd, plain = (publish(repository, s) for s in repository.slots())
+        assert (
+            repository.routes[b"/v2/models/a%20b/%C3%A9/infer"] is odd
+        )  # as the paths of a name with a slash are quoted
+        assert repository.resolve(b"/v2/models/a%20b%2f%c3%a9/infer") is odd
+        assert repository.resolve(b"/v2/models/%6d/infer") is plain
+        assert repository.resolve(b"/v2/models/%6d/versions/1/infer") is plain
+        for wrong in (
+            b"/v2/models/%6d",
+            b"/v2/models/%6d/versions/1",
+            b"/v3/models/m/infer",
+            b"",
+            b"/\xff/\xff/\xff/\xff",
+        ):
+            with pytest.raises(NotFound):
+                repository.resolve(wrong)
+        with pytest.raises(NotFound, match="unknown model: '\ufffd'"):
+            repository.resolve(b"/v2/models/%ff/infer")
+
+    at(test)
+
+
+def test_states_and_what_is_replaced(at: At) -> None:
+    def test(publish: Publish) -> None:
+        heard: list[int] = []
+        repository = Repository([entry("m", problem="m: empty")])
+        repository.listeners.append(lambda: heard.append(len(repository.routes)))
+        (slot,) = repository.slots()
+        assert (slot.state, slot.reason) == (UNAVAILABLE, "m: empty")
+        first = publish(repository, slot)
+        assert (slot.state, slot.reason, slot.model) == (READY, "", first)
+        second = publish(repository, slot)
+        assert repository.publish(slot, None, "unloaded") is second
+        assert (slot.state, slot.reason) == (UNAVAILABLE, "unloaded") and repository.routes == {}
+        assert heard == [2, 2, 0]
+        assert repository.add(entry("m", problem="")) is slot and slot.model is None
+        publish(repository, slot)
+        assert repository.add(entry("m")) is slot and slot.model is not None  # it serves until its successor does
+        repository.publish(slot, None)
+        repository.forget(slot)
+        assert list(repository.slots()) == [] and repository.versions("m") == []
+
+    at(test)
+
+
+def test_the_default_model(at: At) -> None:
+    def test(publish: Publish) -> None:
+        one = Repository([entry("m")])
+        assert one.default_model() is None
+        model = publish(one, next(iter(one.slots())))
+        assert one.default_model() is model
+        two = Repository([entry("m"), entry("n")])
+        for slot in two.slots():
+            publish(two, slot)
+        assert two.default_model() is None
+        named = Repository([entry("m"), entry("n")], "n")
+        slots = {s.entry.name: publish(named, s) for s in named.slots()}
+        assert named.default_model() is slots["n"]
+        assert Repository([entry("m")], "none").default_model() is None
+
+    at(test)
