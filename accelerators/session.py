@@ -49,12 +49,14 @@ def zeros(spec: TensorSpec, rows: int) -> Array:
 def rows_are_independent(session: Session) -> bool:
     """Whether stacking two requests gives each the answer that it gets alone; tried on two rows of random numbers.
 
-    A free first dimension does not prove it: a model may normalise over the batch. False if the program fails.
+    A free first dimension does not prove it: a model may normalise over the batch. The second row is larger, so that
+    a program that looks for large values finds some in one of them. False if the program fails.
     """
     if not session.signature.batched:
         return False
     random = np.random.default_rng(0)
-    feeds = [{t.name: _random(t, random) for t in session.signature.inputs if not t.optional} for _ in range(2)]
+    given = [t for t in session.signature.inputs if not t.optional]
+    feeds = [{t.name: _random(t, random, size) for t in given} for size in (1.0, 8.0)]
     try:
         alone = [session.run(feed) for feed in feeds]
         together = session.run({name: np.concatenate([f[name] for f in feeds]) for name in feeds[0]})
@@ -72,8 +74,8 @@ def rows_are_independent(session: Session) -> bool:
     return True
 
 
-def _random(spec: TensorSpec, random: np.random.Generator) -> Array:
+def _random(spec: TensorSpec, random: np.random.Generator, size: float) -> Array:
     empty = zeros(spec, 1)
     if empty.dtype.kind in "fV":  # V: bfloat16 as numpy sees it
-        return random.standard_normal(empty.shape).astype(empty.dtype)
+        return (size * random.standard_normal(empty.shape)).astype(empty.dtype)
     return empty  # integers may be indices, strings categories: zeros fit both

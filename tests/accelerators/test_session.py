@@ -73,7 +73,15 @@ class Summed(Null):
         return [inputs["x"].sum(axis=0, keepdims=True), np.zeros(1, np.int64)]
 
 
-@pytest.mark.parametrize(("engine", "expected"), [(Null, True), (Mean, False), (Lone, False), (Summed, False)])
+class Rare(Null):
+    def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        x = inputs["x"]
+        return [x * 2 if np.abs(x).max() > 3 else x, np.zeros(len(x), np.int64)]
+
+
+@pytest.mark.parametrize(
+    ("engine", "expected"), [(Null, True), (Mean, False), (Lone, False), (Summed, False), (Rare, False)]
+)
 def test_whether_rows_are_independent(tmp_path: Path, engine: type[Null], expected: bool) -> None:
     assert rows_are_independent(session(tmp_path, engine(SIGNATURE))) is expected
 

@@ -23,7 +23,7 @@ from gantline.builders.parity import (
 )
 from gantline.builders.source import Limits
 
-from gantline.errors import VerificationFailed
+from gantline.errors import EngineFailed, VerificationFailed
 from gantline.manifest import Manifest
 from gantline.packages import Package
 from gantline.signature import Signature, TensorSpec
@@ -127,4 +127,38 @@ def test_rows_that_depend_on_each_other_are_found(tmp_path: Path) -> None:
     inputs = {"x": np.random.default_rng(0).standard_normal((4, 2)).astype(np.float32)}
     assert independent(Session(package, Null(signature)), inputs)
     assert not independent(Session(package, Normalising(signature)), inputs)
-    assert independent(Session(package, Normalising(signature)), {"x": inputs["x"][:1]})
+    assert not independent(Session(package, Normalising(signature)), {"x": inputs["x"][:1]})
+
+
+class Branching(Null):
+    """Goes one way or the other by what is in the whole batch."""
+
+    def run(self, inputs: Mapping[str, Array], outputs: object) -> list[Array]:
+        x = inputs["x"]
+        return [x if x.sum() > 0 else -x]
+
+
+class Rare(Null):
+    """Looks at the whole batch for something that no row of the sample has."""
+
+    def run(self, inputs: Mapping[str, Array], outputs: object) -> list[Array]:
+        x = inputs["x"]
+        return [x * 2 if x.max() > 3 else x]
+
+
+class Positive(Null):
+    """Takes numbers from zero up, and nothing else."""
+
+    def run(self, inputs: Mapping[str, Array], outputs: object) -> list[Array]:
+        if (inputs["x"] < 0).any():
+            raise EngineFailed("negative")
+        return [np.sqrt(inputs["x"])]
+
+
+def test_programs_that_look_at_their_batch_are_found_on_rows_that_are_alike(tmp_path: Path) -> None:
+    signature = Signature((TensorSpec("x", "FP32", (-1, 2)),), (TensorSpec("y", "FP32", (-1, 2)),))
+    package = Package(tmp_path, Manifest(name="n", engine="null", signature=signature), None)
+    alike = {"x": np.full((5, 2), 0.9, np.float32)}
+    assert not independent(Session(package, Branching(signature)), alike)
+    assert not independent(Session(package, Rare(signature)), alike)
+    assert independent(Session(package, Positive(signature)), alike)
