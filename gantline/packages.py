@@ -83,7 +83,15 @@ class Package:
     def verify_files(self) -> int:
         """Hash every file against the manifest; the number of files. VerificationFailed names the first difference."""
         self._verify_manifest()
+        self.verify_listed()
         listed = {f.path for f in self.manifest.files}
+        for path_in in _walk(self.path):
+            if path_in not in listed and path_in not in (MANIFEST, LINEAGE):
+                raise VerificationFailed(f"{self.path / path_in}: not in the manifest; a package is immutable")
+        return len(listed)
+
+    def verify_listed(self) -> None:
+        """Hash the files that the manifest lists, and look at nothing else; VerificationFailed as above."""
         for f in self.manifest.files:
             path = self.path / f.path
             if not path.is_file():
@@ -93,10 +101,6 @@ class Package:
             digest = sha256_file(path)
             if digest != f.digest:
                 raise VerificationFailed(f"{path}: digest {digest}, the manifest says {f.digest}")
-        for path_in in _walk(self.path):
-            if path_in not in listed and path_in not in (MANIFEST, LINEAGE):
-                raise VerificationFailed(f"{self.path / path_in}: not in the manifest; a package is immutable")
-        return len(listed)
 
     def _verify_manifest(self) -> None:
         # the manifest cannot hold its own digest: the lineage does, so that a change by accident shows

@@ -138,6 +138,8 @@ class Loader:
             threads=settings.threads, timeout_s=settings.timeout_s, memory_limit=settings.memory_limit,
             allow_pickle=not server.no_pickle,
         )  # fmt: skip
+        # the digest that the model's metadata tells must be that of what answers; a pickle is read only after this
+        package.verify_listed()
         session = open_session(package, options, entry.config)
         try:
             warm_up(session)

@@ -7,19 +7,25 @@ import asyncio
 import json
 import logging
 import os
+import shlex
 import sys
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ..errors import BadArtefact
+from ..errors import BadArtefact, UsageError
 from ..exits import FAILED, OK
 from ..settings import Resolved, ServeSettings, add_arguments, flags_of, resolve
 
 if TYPE_CHECKING:
     from gantline.serve.app import Stack
     from gantline.serve.repository import Slot
+
+    from ..packages import Package
+
+SHORT = 600  # bytes of a body that is printed
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from gantline.serve.repository_layout import find_entries
 
     entries = find_entries(args.refs)
+    _check_default(resolved.settings.default, {e.name for e in entries})
     explicit = {str(Path(r)) for r in args.refs}
     listener = bind(resolved.settings)
     port = listener.getsockname()[1]
@@ -54,6 +61,16 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.flush()
         os._exit(FAILED)
     return OK
+
+
+def _check_default(default: str, names: set[str]) -> None:
+    """UsageError when the default model is none of those: `/score` would be answered 404 for ever."""
+    if default and default not in names:
+        close = get_close_matches(default, names, 1, 0.5)
+        raise UsageError(
+            f"default '{default}': no such model in what is served; "
+            + (f"did you mean '{close[0]}'?" if close else f"there is {', '.join(sorted(names)[:8])}")
+        )
 
 
 class Announcement:
@@ -140,15 +157,31 @@ def _curl(url: str, stack: Stack) -> str:
     from ..request import Request
 
     models = [s.model for s in stack.repository.slots() if s.model is not None]
+    default = stack.repository.default_model()
     for model in models:
         script = model.session.package.manifest.script
         if script is not None and script.contract == "azure":
+            if text := _short_sample(model.session.package):
+                path = "/score" if model is default else f"/models/{quote(model.name)}/score"
+                return f"curl -s {url}{path} -H 'content-type: application/json' -d {shlex.quote(text)}"
             continue
         body, _ = encode_request(Request(example(model.session)), binary=False)
-        if len(body) <= 600:
-            quoted = body.decode().replace("'", "'\\''")
-            return f"curl -s {url}/v2/models/{quote(model.name)}/infer -d '{quoted}'"
+        if len(body) <= SHORT:
+            return f"curl -s {url}/v2/models/{quote(model.name)}/infer -d {shlex.quote(body.decode())}"
     script = models[0].session.package.manifest.script
     if script is not None and script.contract == "azure":
         return f"curl -s {url}/models/{quote(models[0].name)}/swagger.json"
     return f"curl -s {url}/v2/models/{quote(models[0].name)}"
+
+
+def _short_sample(package: Package) -> str:
+    """The JSON body that a script was packaged with, when it can be pasted; else nothing."""
+    golden = next((g for g in package.manifest.golden if g.kind == "score"), None)
+    if golden is None or golden.content_type != "application/json":
+        return ""
+    try:
+        text = (package.path / golden.request).read_text("utf-8").strip()
+    except (OSError, ValueError):
+        return ""
+    pasted = len(text.encode()) <= SHORT and text.replace("\n", " ").isprintable() and not text.startswith("@")
+    return text if pasted else ""

@@ -129,3 +129,23 @@ def test_a_json_log(tmp_path: Path) -> None:
     _, _, log = failed(tmp_path, "bad.onnx", "--http-port", "0", "--log-format", "json")
     first = json.loads(log.splitlines()[0])
     assert set(first) == {"time", "level", "logger", "message"} and first["level"] == "error"
+
+
+def test_a_package_that_was_changed_is_not_served(tmp_path: Path) -> None:
+    import gantline
+
+    package = gantline.package(save(tmp_path / "m.onnx"), name="m", output=tmp_path / "m.pkg")
+    model = package.model_path
+    data = bytearray(model.read_bytes())
+    data[data.index(b"Neg")] = ord("A")
+    model.write_bytes(bytes(data).replace(b"Aeg", b"Abs"))  # still a model, and one that onnxruntime loads
+    code, out, err = failed(tmp_path, "m.pkg", "--http-port", 0)
+    assert (code, out) == (3, "") and "Traceback" not in err
+    assert re.search(r"error: m\.pkg/model\.onnx: digest sha256:\w+, the manifest says sha256:", err.splitlines()[-1])
+
+
+def test_a_default_that_is_none_of_the_models(tmp_path: Path) -> None:
+    save(tmp_path / "churn.onnx")
+    code, _, err = failed(tmp_path, "churn.onnx", "--default", "chrn", "--http-port", 0)
+    assert code == 2
+    assert err == ("gantline serve: error: default 'chrn': no such model in what is served; did you mean 'churn'?\n")

@@ -48,6 +48,17 @@ def test_any_flipped_bit_is_found(package: Package, path: str) -> None:
         package.verify_files()
 
 
+def test_only_what_is_listed_may_be_hashed(package: Package) -> None:
+    (package.path / "code" / "__pycache__").mkdir()
+    (package.path / "code" / "__pycache__" / "score.pyc").write_bytes(b"")
+    package.verify_listed()
+    with pytest.raises(VerificationFailed, match="not in the manifest"):
+        package.verify_files()
+    (package.path / "code" / "score.py").write_text("Pass\n")
+    with pytest.raises(VerificationFailed, match=r"score\.py: digest sha256:\w+, the manifest says"):
+        package.verify_listed()
+
+
 def test_a_changed_manifest_is_found(package: Package) -> None:
     path = package.path / MANIFEST
     whole = path.read_bytes()
