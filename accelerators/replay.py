@@ -10,13 +10,14 @@ from gantline.manifest import Golden
 from gantline.request import Reply, Request
 from gantline.wire.v2 import decode_reply, decode_request
 
+from . import bodies
 from .agreement import Difference, compare
 from .session import Session
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """One golden sample that held: how many rows, and how far each output was from what it says."""
+    """One golden sample that held: how many rows, and how far each output was from what it says. A body has no rows."""
 
     request: str
     rows: int
@@ -41,12 +42,14 @@ def read_golden(root: Path, golden: Golden) -> tuple[Request, Reply]:
 
 
 def replay(session: Session) -> list[Replayed]:
-    """Run every golden sample of tensors; VerificationFailed names the output, error and row that does not hold."""
-    return [replay_one(session, g) for g in session.package.manifest.golden if g.kind == "tensors"]
+    """Run every golden sample; VerificationFailed names the output, error and row, or the JSON path, that differs."""
+    return [replay_one(session, g) for g in session.package.manifest.golden]
 
 
 def replay_one(session: Session, golden: Golden) -> Replayed:
-    """Run one golden sample of tensors and compare each output within the sample's own tolerance."""
+    """Run one golden sample and compare what is answered within the sample's own tolerance."""
+    if golden.kind == "score":
+        return Replayed(golden.request, 0, (bodies.replay(session, golden),))
     root = session.package.path
     request, reply = read_golden(root, golden)
     session.signature.check(session.package.name, request.inputs)

@@ -10,6 +10,7 @@ import numpy as np
 from gantline.errors import EngineFailed, ScriptFailed, VerificationFailed
 from gantline.tensors import Array
 
+from . import bodies
 from .replay import read_golden
 from .session import Session, zeros
 
@@ -21,11 +22,17 @@ def warm_up(session: Session) -> None:
     """Sets `session.run_ns`, the time of one row (of a whole request when the batch is fixed).
 
     A model file without golden samples is tried on zeros; that it refuses them (an unknown category, say) is logged
-    and no reason not to serve it. A golden sample that fails is: EngineFailed.
+    and no reason not to serve it. A golden sample that fails is: EngineFailed, or ScriptFailed. An Azure script gets
+    its golden sample once, and nothing without one: what it makes of an empty body is its own affair.
     """
     script = session.package.manifest.script
-    if not session.signature.inputs or (script is not None and script.contract == "azure"):
-        return  # what an Azure script makes of an empty body is its own affair
+    if script is not None and script.contract == "azure":
+        sample = next((g for g in session.package.manifest.golden if g.kind == "score"), None)
+        if sample is not None:
+            bodies.warm_up(session, sample)
+        return
+    if not session.signature.inputs:
+        return
     known = bool(session.package.manifest.golden)
     try:
         for rows in ROWS if session.signature.batched else (1,):

@@ -1,15 +1,24 @@
-"""Golden samples: a few rows with the answers that the packaged model gave, kept in the package to be replayed."""
+"""Golden samples: a few rows, or a body, with the answer that the packaged model gave, kept to be replayed."""
 
 from __future__ import annotations
 
+import shutil
+import sys
+import tempfile
 from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
+from gantline.accelerators import bodies
 from gantline.accelerators.agreement import is_float
 from gantline.accelerators.session import Session
 
-from gantline.manifest import Golden
+from gantline.errors import BadArtefact
+from gantline.manifest import EnvironmentRequest, Golden, Manifest
+from gantline.packages import Package
 from gantline.request import Reply, Request
 from gantline.tensors import Array
 from gantline.wire.v2 import encode_reply, encode_request
@@ -42,6 +51,62 @@ def record(session: Session, inputs: Mapping[str, Array], root: Path, rtol: floa
         atol=_noise(outputs),
         content_type="application/octet-stream",
     )
+
+
+def record_body(
+    manifest: Manifest, sample: Path | None, root: Path, rtol: float
+) -> tuple[tuple[Golden, ...], tuple[str, ...]]:
+    """Send a file to the script under `root` and write body and answer there; or nothing, and a note on why.
+
+    VerificationFailed when the answer is not a 200. The script runs in a copy, so that what it writes stays out.
+    """
+    if sample is None:
+        return (), ("no golden sample: package it with --sample BODY.json",)
+    try:
+        body = sample.read_bytes()
+    except OSError as e:
+        raise BadArtefact(f"{sample}: cannot be read as a sample: {e.strerror}") from e
+    kind = "application/json" if sample.suffix.lower() == ".json" else "application/octet-stream"
+    environment = EnvironmentRequest() if satisfied(manifest.environment) else manifest.environment
+    with tempfile.TemporaryDirectory(prefix="gantline-") as aside:
+        copy = Path(shutil.copytree(root, Path(aside) / "package"))
+        with closing(Session.open(Package(copy, replace(manifest, environment=environment), None))) as session:
+            found = bodies.score(session, body, kind)
+            again = found if found.streamed else bodies.score(session, body, kind)
+    one = Golden(f"{FOLDER}/request.bin", f"{FOLDER}/reply.bin", "score", rtol=rtol, content_type=kind)
+    if found.streamed:
+        return (), ("no golden sample: the script streams its answer",)
+    problem, _, _ = bodies.compare(found.body, again.body, one.rtol, one.atol)
+    if problem:
+        return (), (f"no golden sample: asked twice, the script does not answer the same: {problem}",)
+    (root / FOLDER).mkdir(exist_ok=True)
+    (root / one.request).write_bytes(body)
+    (root / one.reply).write_bytes(found.body)
+    return (one,), ()
+
+
+def satisfied(request: EnvironmentRequest) -> bool:
+    """Whether this interpreter has all that a script asks for, so that it can be tried without installing anything."""
+    if request.kind == "current":
+        return True
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    own = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    if request.python and ".".join(request.python.split(".")[:2]) != own:
+        return False
+    for line in request.requirements:
+        if line.startswith("--"):
+            continue  # where pip looks, not what it installs
+        try:
+            wanted = Requirement(line.split(" --hash", 1)[0])
+            if wanted.marker is not None and not wanted.marker.evaluate():
+                continue
+            have = version(wanted.name)
+        except (InvalidRequirement, PackageNotFoundError):
+            return False
+        if wanted.url or wanted.extras or not wanted.specifier.contains(have, prereleases=True):
+            return False
+    return True
 
 
 def _noise(outputs: list[Array]) -> float:

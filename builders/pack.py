@@ -82,10 +82,11 @@ def lay_out(conversion: Conversion, name: str, root: Path) -> Manifest:
 def examine(manifest: Manifest, conversion: Conversion, source: Source, root: Path, choices: Choices) -> Manifest:
     """Open what was laid out and run it: signature, parity, golden samples and whether rows may be stacked.
 
-    A script with a contract of its own (Azure) has neither signature nor reference: it stays as it is.
+    A script with a contract of its own (Azure) has neither signature nor reference: a body's answer is all there is.
     """
     if manifest.script is not None and manifest.script.contract != "tensors":
-        return manifest
+        samples, note = golden.record_body(manifest, source.body, root, source.limits.rtol)
+        return replace(manifest, golden=samples, notes=(*manifest.notes, *note))
     # what was made with this interpreter's versions can be run here, whatever it asks for later
     environment = manifest.environment if conversion.elsewhere else EnvironmentRequest()
     session = Session.open(Package(root, replace(manifest, environment=environment), None))

@@ -38,6 +38,7 @@ class Source:
     module: str = ""  # torch state: pkg.mod:Class
     init: dict[str, Any] = field(default_factory=dict)  # its arguments
     sample: dict[str, Array] | None = None  # inputs as given; names may be the model's or one unnamed table
+    body: Path | None = None  # the sample of a scoring script: what a client sends to /score
     script: Path | None = None
     code: Path | None = None
     model_dir: Path | None = None

@@ -40,7 +40,8 @@ def package(
     """Make a package (`./NAME.pkg`) of a model in memory, a file, a directory with a script, or `pkg.mod:object`.
 
     `sample` is a path, an array, a table (pandas, polars), or a dict of columns or inputs: rows on which the package
-    is compared with the model. A GantlineError says in one line what is wrong; nothing is left then.
+    is compared with the model. A scoring script's is the path of a body that a client sends: it is sent once, and kept
+    with its answer. A GantlineError says in one line what is wrong; nothing is left then.
     """
     from gantline.builders.lineage import Told
     from gantline.builders.pack import Choices, pack
@@ -54,7 +55,7 @@ def package(
         trust=tuple(trust),
         module=module,
         init=dict(init or {}),
-        sample=_sample(sample),
+        **_sampled(sample, takes_body(model, script)),
         script=_path(script),
         code=_path(code),
         model_dir=_path(model_dir),
@@ -81,6 +82,19 @@ def _check(source: Source) -> None:
         raise UsageError("nothing to package: give a model, or a scoring script with --script")
     if not source.limits.rtol >= 0 or source.limits.flips < 0:
         raise UsageError("--rtol and --allow-flips must not be negative")
+
+
+def takes_body(model: Any, script: str | os.PathLike[str] | None) -> bool:
+    """Whether a sample is a body for a scoring script, and not rows for a model."""
+    return script is not None or (isinstance(model, str | os.PathLike) and os.path.isdir(model))
+
+
+def _sampled(sample: Any, body: bool) -> dict[str, Any]:
+    if not body or sample is None:
+        return {"sample": _sample(sample)}
+    if not isinstance(sample, str | os.PathLike):
+        raise UsageError("the sample of a scoring script is the path of a body that a client sends, as a .json file")
+    return {"body": Path(sample)}
 
 
 def _sample(sample: Any) -> dict[str, Array] | None:

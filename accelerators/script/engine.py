@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,6 +37,15 @@ from .supervise import Launch
 SCORE = Signature((TensorSpec("data", "BYTES", (-1,)),), (TensorSpec("result", "BYTES", (-1,)),))
 
 
+class Scored(NamedTuple):
+    """What a script answered to one body. `why`: what went wrong, in a line. `streamed`: its body is not kept."""
+
+    status: int
+    body: bytes = b""
+    why: str = ""
+    streamed: bool = False
+
+
 class ScriptEngine:
     """A script in its host. For an `azure` script each element of `data` is one body sent to run(), answered by one
     element of `result`; a `tensors` script takes and gives the package's own inputs and outputs.
@@ -65,6 +74,32 @@ class ScriptEngine:
             raise ScriptFailed(f"model '{self.name}': infer() did not answer output {e.args[0]!r}") from e
         except ValueError as e:
             raise ScriptFailed(f"model '{self.name}': infer() answered what cannot be read: {e}") from e
+
+    def score(self, body: bytes, content_type: str) -> Scored:
+        """What POST /score answers; a script that fails answers too. Blocks. Unavailable when there is no process."""
+        found: list[Message] = []
+
+        def take(message: Message) -> None:
+            found.append(message)
+            if message.kind == ch.START:
+                self.host.cancel(call)  # what streams may never end
+
+        meta = f"/score\n\ncontent-type:{content_type}\ncontent-length:{len(body)}".encode()
+        call = Call(ch.SCORE, body, take, meta=meta, direct=True)
+        self.host.run([call])
+        first, last = found[0], found[-1]
+        if first.kind == ch.START:
+            return Scored(first.status, streamed=True)
+        if last.kind == ch.BROKEN and last.status == 503:
+            raise Unavailable(last.body.decode())
+        return Scored(last.status, last.body, "" if last.status == 200 else self._why(last))
+
+    def _why(self, message: Message) -> str:
+        if message.flags & ch.TIMED_OUT:
+            return f"run() took more than {self.settings.timeout_ms} ms"
+        if message.flags & ch.DIED:
+            return "its script's process died while it answered; the log says how"
+        return " ".join(message.body[:300].decode("utf-8", "replace").split())
 
     def close(self) -> None:
         self.host.close()

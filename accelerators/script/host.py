@@ -95,12 +95,12 @@ class Answerer:
                 self.send(ch.REPLY, id, flags | ch.RAN, status, took, meta, body)
             else:
                 self.send(ch.REPLY, id, ch.RAN, 200, took, b"", to_json(result))
-        except Exception:
+        except Exception as e:
             traceback.print_exc()
-            self.send(ch.REPLY, id, ch.NOT_MINE, 500)
+            self.send(ch.REPLY, id, ch.NOT_MINE, 500, body=line_of(e))
 
     def failed(self, id: int, error: BaseException) -> None:
-        """Send an error: the request's own (its text), or the script's (whose text goes to the log only)."""
+        """Send an error: the request's own (its text), or the script's (whose text is not for clients)."""
         if isinstance(error, Refused):
             self.send(ch.REPLY, id, 0, error.status, body=error.message.encode())
         elif isinstance(error, OutOfTime):
@@ -108,7 +108,7 @@ class Answerer:
             self.send(ch.REPLY, id, ch.RUN_FAILED | ch.TIMED_OUT, 500)
         else:
             report(error)
-            self.send(ch.REPLY, id, ch.RUN_FAILED, 500)
+            self.send(ch.REPLY, id, ch.RUN_FAILED, 500, body=line_of(error))
 
     def stream(self, id: int, result: Any) -> None:
         """Send what a generator yields (or a streamed response object), as fast as the client takes it."""
@@ -280,6 +280,12 @@ def report(error: BaseException) -> None:
     if isinstance(error, ModuleNotFoundError):
         sys.stderr.write(f"module {error.name!r} is not in the package's environment; add it to its requirements\n")
     sys.stderr.flush()
+
+
+def line_of(error: BaseException) -> bytes:
+    """An error in one line, for whoever packages the script; the server does not pass it on."""
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {text}"[:300].rstrip(": ").encode("utf-8", "replace")
 
 
 def _head(response: Any, kind: str) -> tuple[int, bytes]:

@@ -181,11 +181,13 @@ def _script(work: Path) -> Trained:
     (work / "azure" / "src").mkdir()
     (work / "azure" / "src" / "score.py").write_text(_SCRIPT)
     joblib.dump(model, work / "azure" / "models" / "model.pkl")
+    (work / "azure" / "body.json").write_bytes(azure_body(b[:1]))
     package = {
         "script": "score.py",
         "code": work / "azure" / "src",
         "model_dir": work / "azure" / "models",
         "env": "current",
+        "sample": work / "azure" / "body.json",
     }
     names = tuple(str(n) for n in data.target_names)
     return Trained("iris-azure", "Azure script", package, {"data": b}, yb, model.predict(b), "species", names=names)

@@ -19,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("source", nargs="?", metavar="SOURCE", help="a model file, or pkg.mod:object; left out with --script alone")
     add("--name", required=True, help="what the model is called in URLs and image tags")
-    add("--sample", type=Path, metavar="FILE", help=f"rows to compare on: {rows.FORMATS}")
+    add("--sample", type=Path, metavar="FILE", help=f"rows to compare on: {rows.FORMATS}; for a script, a body")
     rows.arguments(parser)
     add("--script", type=Path, metavar="FILE", help="a scoring script with init() and run()")
     add("--code", type=Path, metavar="DIR", help="the folder of code that the script needs")
@@ -42,12 +42,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the package, and say what it is and what to type next."""
-    from ..api import package
+    from ..api import package, takes_body
 
+    sample: Any = args.sample
+    if sample is not None and not takes_body(args.source, args.script):
+        sample = rows.read(sample, args)
     made = package(
         args.source,
         name=args.name,
-        sample=rows.read(args.sample, args) if args.sample else None,
+        sample=sample,
         script=args.script,
         code=args.code,
         model_dir=args.model_dir,

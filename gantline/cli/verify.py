@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
                 "path": str(args.ref),
                 "digest": package.digest,
                 "files": files,
+                "golden_samples": len(found),
                 "golden_rows": rows,
                 "max_rel_error": worst,
                 "verified": True,
@@ -46,7 +47,9 @@ def run(args: argparse.Namespace) -> int:
         )
         return OK
     told = [("verified", package.name), ("digest", package.digest or ""), ("files", f"{files}, all as in the manifest")]
-    held = f"{rows} rows replayed, max relative error {worst:.2g}" if found else "the package has none"
+    bodies = sum(not r.rows for r in found)
+    what = " and ".join([f"{rows} rows"] * bool(rows) + [f"{bodies} request{'s' * (bodies != 1)}"] * bool(bodies))
+    held = f"{what} replayed, max relative error {worst:.2g}" if found else "the package has none"
     table([*told, ("golden", held)])
     return OK
 

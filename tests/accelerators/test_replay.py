@@ -12,7 +12,7 @@ from gantline.accelerators.replay import read_golden, replay
 from gantline.accelerators.session import Session
 
 from gantline.errors import BadRequest, VerificationFailed
-from gantline.manifest import Golden, Manifest
+from gantline.manifest import Golden, Manifest, ScriptInfo
 from gantline.packages import Package
 from gantline.request import Reply, Request
 from gantline.signature import Signature, TensorSpec
@@ -57,11 +57,39 @@ def test_the_samples_own_tolerance_is_used(tmp_path: Path) -> None:
     assert replay(session(tmp_path, y=5.0, rtol=1.0))[0].max_rel == 1.0
 
 
-def test_samples_of_bodies_are_left_to_the_server(tmp_path: Path) -> None:
+def test_samples_of_bodies_need_a_script(tmp_path: Path) -> None:
     one = session(tmp_path)
     golden = tuple(replace(g, kind="score") for g in one.package.manifest.golden)
     one.package = Package(tmp_path, replace(one.package.manifest, golden=golden), None)
-    assert replay(one) == []
+    with pytest.raises(VerificationFailed, match=r"request\.bin: replayed, model 'null': .*no script with init"):
+        replay(one)
+
+
+def test_a_body_is_sent_again(tmp_path: Path) -> None:
+    script = "import json\ndef init(): pass\ndef run(d): return {'y': [v / 3 for v in json.loads(d)], 'of': 'thirds'}\n"
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "score.py").write_text(script)
+    (tmp_path / "request.bin").write_bytes(b"[1, 2.5]")
+    (tmp_path / "reply.bin").write_bytes(b'{"of": "thirds", "y": [0.33333, 0.83333]}')
+    golden = Golden("request.bin", "reply.bin", "score")
+    manifest = Manifest(name="m", engine="script", script=ScriptInfo("score.py"), golden=(golden,))
+    one = Session.open(Package(tmp_path, manifest, None))
+    try:
+        (found,) = replay(one)
+        assert found.rows == 0 and 0 < found.max_rel < 1e-4
+        (tmp_path / "reply.bin").write_bytes(b'{"of": "thirds", "y": [0.33333, 0.84]}')
+        with pytest.raises(
+            VerificationFailed, match=r"request\.bin: replayed, \$\.y\[1\]: expected 0\.84, got 0\.8333"
+        ):
+            replay(one)
+        (tmp_path / "request.bin").write_bytes(b"[1, null]")
+        with pytest.raises(VerificationFailed, match=r"request\.bin: replayed, .* status 500: TypeError: unsupported"):
+            replay(one)
+        (tmp_path / "reply.bin").unlink()
+        with pytest.raises(VerificationFailed, match=r"reply\.bin: cannot be read"):
+            replay(one)
+    finally:
+        one.close()
 
 
 @pytest.mark.parametrize("damage", [b"", b"not json at all", b'{"inputs": 3}'])

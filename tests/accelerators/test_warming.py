@@ -11,7 +11,8 @@ from gantline.accelerators.warming import example, warm_up
 from onnx import TensorProto, helper, save_model
 
 import gantline
-from gantline.errors import EngineFailed
+from gantline.errors import EngineFailed, ScriptFailed
+from gantline.manifest import Golden, Manifest, ScriptInfo
 from gantline.packages import Package
 
 
@@ -45,3 +46,24 @@ def test_a_model_file_that_refuses_zeros_is_served_all_the_same(
     with pytest.raises(EngineFailed):
         session.run(example(session))
     session.close()
+
+
+def test_a_script_gets_its_sample_once(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    script = (
+        "asked = []\ndef init(): pass\ndef run(d):\n    asked.append(d)\n    return asked if d != 'bad' else 1 / 0\n"
+    )
+    (tmp_path / "code" / "score.py").write_text(script)
+    (tmp_path / "request.bin").write_bytes(b"known")
+    golden = Golden("request.bin", "reply.bin", "score")
+    manifest = Manifest(name="m", engine="script", script=ScriptInfo("score.py"), golden=(golden,))
+    session = Session.open(Package(tmp_path, manifest, None))
+    try:
+        warm_up(session)
+        (told,) = session.run({"data": np.array([b"next"], object)})
+        assert told.tolist() == [b'["known", "next"]']
+        (tmp_path / "request.bin").write_bytes(b"bad")
+        with pytest.raises(ScriptFailed, match="status 500: ZeroDivisionError: division by zero"):
+            warm_up(session)
+    finally:
+        session.close()

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+import gantline
+
 onnx = pytest.importorskip("onnx")
 WAIT_S = 30.0
 
@@ -76,6 +78,19 @@ def test_what_a_person_reads_and_types(tmp_path: Path) -> None:
         if shutil.which("curl"):
             done = subprocess.run(lines[-1], shell=True, capture_output=True, text=True, check=True, timeout=WAIT_S)
             assert json.loads(done.stdout)["outputs"][0]["shape"] == [1, 3]
+
+
+def test_a_scripts_sample_is_what_to_try(tmp_path: Path) -> None:
+    (tmp_path / "score.py").write_text("import json\ndef init(): pass\ndef run(d): return json.loads(d)['it\\'s']\n")
+    (tmp_path / "body.json").write_text('{"it\'s": "so"}\n')
+    script, sample = tmp_path / "score.py", tmp_path / "body.json"
+    gantline.package(script=script, sample=sample, name="s", output=tmp_path / "s.pkg")
+    with serve(tmp_path, "s.pkg") as until:
+        line = until("  curl")[-1]
+        assert "/score -H 'content-type: application/json' -d " in line
+        if shutil.which("curl"):
+            done = subprocess.run(line, shell=True, capture_output=True, text=True, check=True, timeout=WAIT_S)
+            assert done.stdout == '"so"'
 
 
 def test_a_request_too_long_to_print_is_not_printed(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from sklearn.linear_model import Ridge
 import gantline
 from gantline.cli import main
 from gantline.manifest import Manifest
+from gantline.packages import seal
 
 X = np.random.default_rng(0).normal(size=(60, 3))
 
@@ -92,3 +93,37 @@ def test_added_and_missing_files(copy: Path, capsys: pytest.CaptureFixture[str])
     (copy / "golden" / "reply.bin").unlink()
     assert main(["verify", str(copy)]) == 4 and "reply.bin: missing" in capsys.readouterr().err
     assert main(["verify", str(copy / "gone")]) == 3
+
+
+SCORE = """
+import json
+def init(): pass
+def run(d): return {"y": [float(open("bias").read()) + x for x in json.loads(d)]}
+"""
+
+
+def test_a_scripts_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, body = tmp_path / "src", tmp_path / "body.json"
+    code.mkdir()
+    (code / "score.py").write_text(SCORE)
+    (code / "bias").write_text("0.5")
+    body.write_text("[1, 2]")
+    words = ["package", str(code), "--script", "score.py", "--sample", str(body), "--name", "s"]
+    assert main([*words, "-o", str(tmp_path / "s")]) == 0
+    assert main(["verify", str(tmp_path / "s")]) == 0
+    assert "1 request replayed" in capsys.readouterr().out
+    assert main(["inspect", str(tmp_path / "s")]) == 0
+    assert "golden/request.bin -> golden/reply.bin" in capsys.readouterr().out
+
+    # the same package with another model file, sealed anew with the first one's golden sample
+    (tmp_path / "s" / "code" / "bias").write_text("0.75")
+    manifest = Manifest.from_bytes((tmp_path / "s" / "manifest.json").read_bytes(), "m")
+    seal(tmp_path / "s", manifest, {})
+    assert main(["verify", str(tmp_path / "s")]) == 4
+    err = capsys.readouterr().err
+    assert "golden/request.bin: replayed, $.y[0]: expected 1.5, got 1.75" in err and err.count("\n") == 1
+
+    body.write_text('["one"]')
+    assert main([*words, "-o", str(tmp_path / "t")]) == 4
+    err = capsys.readouterr().err
+    assert "status 500: TypeError: " in err and not (tmp_path / "t").exists()

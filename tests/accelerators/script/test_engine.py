@@ -82,6 +82,38 @@ def test_deaths_and_limits_are_errors_of_their_own(start: Start) -> None:
         engine.run({"data": objects(b"d")}, ["result"])
 
 
+def test_one_body_as_score_answers_it(start: Start) -> None:
+    engine = start(
+        """
+        def init(): pass
+        def run(data, request_headers):
+            if data == "stream":
+                return ("x" * 100_000 for _ in iter(int, 1))  # without end
+            if data == "odd":
+                return object()
+            if data == "bad":
+                raise ValueError("no column 'a'\\nand more")
+            return [data, request_headers["Content-Type"]]
+        """
+    )
+    assert engine.score(b"1", "text/x") == (200, b'["1", "text/x"]', "", False)
+    assert engine.score(b"bad", "text/x") == (500, b"ValueError: no column 'a'", "ValueError: no column 'a'", False)
+    assert engine.score(b"odd", "text/x").why.startswith("TypeError: Object of type object is not JSON")
+    assert engine.score(b"\xff", "text/x").status == 400
+    streamed = engine.score(b"stream", "text/x")
+    assert streamed.streamed and streamed.status == 200
+    assert engine.score(b"2", "text/x").body == b'["2", "text/x"]'
+
+
+def test_a_body_that_kills_or_takes_too_long(start: Start) -> None:
+    engine = start(
+        "import os, time\ndef init(): pass\ndef run(d): time.sleep(60) if d == 's' else os._exit(3)",
+        options=EngineOptions(timeout_s=0.2),
+    )
+    assert engine.score(b"s", "")[::2] == (500, "run() took more than 200 ms")
+    assert "process died" in engine.score(b"d", "").why
+
+
 def test_packages_that_cannot_be_loaded(tmp_path: Path) -> None:
     def package(**words: object) -> Package:
         return Package(tmp_path, Manifest(name="m", engine="script", **words), None)  # type: ignore[arg-type]
