@@ -40,7 +40,7 @@ def package(
     """Make a package (`./NAME.pkg`) of a model in memory, a file, a directory with a script, or `pkg.mod:object`.
 
     `sample` is a path, an array, a table (pandas, polars), or a dict of columns or inputs: rows on which the package
-    is compared with the model. A scoring script's is the path of a body that a client sends: it is sent once, and kept
+    is compared with the model. A scoring script's is the path of a body that a client sends: it is tried, and kept
     with its answer. A GantlineError says in one line what is wrong; nothing is left then.
     """
     from gantline.builders.lineage import Told
