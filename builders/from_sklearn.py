@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from .sklearn_layout import Layout, layout_of
 from .sklearn_onnx import Way, reshape_outputs, to_onnx, ways
 from .sklearn_ranges import sampler
 from .sklearn_script import behind_script
+from .sklearn_width import wide_enough
 from .soundness import parts_of
 from .source import Conversion, Predict, Sampler, Source
 from .thresholds import probes
@@ -91,8 +92,8 @@ def study_of(estimator: Any, source: Source) -> Study:
     """Look at an estimator: its inputs and outputs, and rows to compare on."""
     where = str(source.path or type(estimator).__name__)
     _check_fitted(estimator, where)
-    layout = layout_of(estimator, source.sample)
     answers = answers_of(estimator)
+    layout, wide = _laid_out(estimator, source, answers, where)
     draw, known = sampler(estimator, layout)
     predict = reference(estimator, layout, answers)
     if source.sample is None:
@@ -102,11 +103,34 @@ def study_of(estimator: Any, source: Source) -> Study:
         notes = () if known else ("synthetic data: standard normal where the model carries no range of a column",)
     else:
         predict = _answering(predict, where, "given")
-        first = Evidence("given", fit(layout.chosen(source.sample), Signature(layout.inputs, ()), "--sample"))
+        first = Evidence("given", _given(layout, source.sample))
         notes = ()
         predict(first.inputs)
     near = Evidence(PROBES, _quietly(lambda: probes(estimator, layout, draw, PROBE_ROWS)))
-    return Study(estimator, layout, answers, predict, (first, near) if near.rows > 1 else (first,), draw, notes)
+    return Study(estimator, layout, answers, predict, (first, near) if near.rows > 1 else (first,), draw, wide + notes)
+
+
+def _laid_out(
+    estimator: Any, source: Source, answers: tuple[Answer, ...], where: str
+) -> tuple[Layout, tuple[str, ...]]:
+    """The layout, as wide as the answers need it on the rows that they will be compared on."""
+    layout = layout_of(estimator, source.sample)
+    sample, kind = source.sample, "synthetic" if source.sample is None else "given"
+
+    def rows(layout: Layout) -> dict[str, Array]:
+        return sampler(estimator, layout)[0](source.rows) if sample is None else _given(layout, sample)
+
+    def predict(layout: Layout) -> Predict:
+        return _answering(reference(estimator, layout, answers), where, kind)
+
+    try:
+        return wide_enough(layout, rows, predict, [a.name for a in answers], kind, source.limits)
+    except BadArtefact:
+        return layout, ()  # it does not take these synthetic rows: others will be tried
+
+
+def _given(layout: Layout, sample: Mapping[str, Array]) -> dict[str, Array]:
+    return fit(layout.chosen(sample), Signature(layout.inputs, ()), "--sample")
 
 
 def _taken(draw: Sampler, predict: Predict) -> Sampler:

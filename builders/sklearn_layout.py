@@ -5,6 +5,8 @@
 - Fitted on a data frame and either mixed or split by a ColumnTransformer: one input a column, named by it, [-1, 1]:
   text is BYTES, integer categories are INT64, categories that float32 cannot hold are FP64, everything else FP32.
   Columns that are dropped are no inputs.
+
+What is FP32 here may become FP64 yet, when the answers hang on it: see sklearn_width.
 """
 
 from __future__ import annotations

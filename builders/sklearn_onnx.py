@@ -1,6 +1,7 @@
 """skl2onnx: a fitted estimator as ONNX, by several ways that differ in the precision of what is inside.
 
-Inputs and float outputs are FP32 in all of them, so that a package's signature does not depend on the way taken:
+Float outputs, and inputs unless the layout says FP64, are FP32 in all of them, so that a package's signature does
+not depend on the way taken:
 
 1. `float32`: everything in float32. Faithful for most models, and the fastest.
 2. `float64, trees in float32`: what stands before a final tree model is computed in float64 and rounded to float32 at
@@ -73,7 +74,7 @@ def to_onnx(estimator: Any, layout: Layout, way: Way, outputs: int, target: Path
             raise Unsupported(_told(e)) from e
     del made.graph.output[outputs:]
     if way.wide:
-        _narrow_doors(made)
+        _narrow_doors(made, {t.name for t in layout.inputs if t.datatype == "FP64"})
     target.write_bytes(made.SerializeToString())
 
 
@@ -184,14 +185,14 @@ def reshape_outputs(target: Path, tails: dict[str, tuple[int, ...]]) -> None:
     target.write_bytes(model.SerializeToString())
 
 
-def _narrow_doors(model: onnx.ModelProto) -> None:
-    """FP32 inputs and outputs around a graph in double: one Cast at each door."""
+def _narrow_doors(model: onnx.ModelProto, wide: set[str]) -> None:
+    """FP32 inputs (but for those that are to be `wide`) and outputs around a graph in double: a Cast at each door."""
     from onnx import helper
 
     graph = model.graph
     doors, tail = [], []
     for value in graph.input:
-        if value.type.tensor_type.elem_type == _DOUBLE:
+        if value.type.tensor_type.elem_type == _DOUBLE and value.name not in wide:
             inside = _free(graph, value.name + "_wide")
             _rename(graph, value.name, inside)
             value.type.tensor_type.elem_type = _FLOAT
