@@ -60,6 +60,7 @@ def node_cases() -> list[Any]:
         return list(collect_testcases(None))
 
 
+@pytest.mark.slow
 def test_the_node_cases_answer_the_same() -> None:
     """A third of onnx's node cases, always the same: every operator family, If, Loop, Scan, functions, sequences."""
     cases = random.Random(7).sample(node_cases(), 600)

@@ -68,6 +68,7 @@ class Evil:
         return exec, (f"import os; open({str(self.path)!r}, 'w').write(str(os.getpid()))",)
 
 
+@pytest.mark.slow
 def test_trusted_or_not_a_pickle_never_runs_here(
     tmp_path: Path, pipeline: Any, iris: tuple[Array, Array], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -211,6 +211,7 @@ def test_a_broken_converter_is_caught(
         assert loose.manifest.parity.loosened == ("rtol 0.0001 -> 0.2", "label flips 0 -> 5")
 
 
+@pytest.mark.slow
 def test_the_same_estimators_give_the_same_digests(tmp_path: Path) -> None:
     """Two processes with different hash seeds, in different directories."""
     program = Path(__file__).with_name("digest_program.py")

@@ -150,6 +150,7 @@ def test_a_pickled_module_is_not_loaded(tmp_path: Path, shop: Any) -> None:
         pack(Source("m", path=tmp_path / "whole.pt"), tmp_path / "m.pkg")
 
 
+@pytest.mark.slow
 def test_a_pickled_module_that_is_trusted_is_loaded_by_a_child(tmp_path: Path, shop: Any) -> None:
     torch.save(shop.net, tmp_path / "whole.pt")
     package = pack(Source("m", path=tmp_path / "whole.pt", trust_pickle=True), tmp_path / "m.pkg")
