@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gantline.accelerators.engine import Engine
 from gantline.accelerators.session import Session
 from gantline.serve.core import Core, UnknownCoding, compress, decompress
 from gantline.serve.entry import Entry
@@ -282,7 +281,7 @@ def test_a_form_in_use_and_out_of_it(zoo: Path) -> None:
     at(zoo, test)
 
 
-class Odd(Engine):
+class Odd:
     """Answers what no wire can carry."""
 
     signature = Signature((TensorSpec("x", "FP32", (-1, 3)),), (TensorSpec("y", "FP32", (-1, 3)),))
