@@ -96,7 +96,7 @@ class Http1(Connection):
         self.begun = self.since
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_bytes += len(name) + len(value)
+        self._head_bytes += len(name) + len(value) + 4  # ": " and the line's end: small headers count, too
         if self.in_head:
             self.headers.append((name.lower(), value))
         elif self._head_bytes > self.front.max_header_bytes and not self.deaf:
