@@ -107,7 +107,10 @@ def study_of(estimator: Any, source: Source) -> Study:
         notes = ()
         predict(first.inputs)
     near = Evidence(PROBES, _quietly(lambda: probes(estimator, layout, draw, PROBE_ROWS)))
-    return Study(estimator, layout, answers, predict, (first, near) if near.rows > 1 else (first,), draw, wide + notes)
+    evidence = [first, near] if near.rows > 1 else [first]
+    if layout.gaps:
+        evidence.append(Evidence(f"{first.kind}, with missing texts,", layout.with_gaps(first.inputs)))
+    return Study(estimator, layout, answers, predict, tuple(evidence), draw, wide + notes)
 
 
 def _laid_out(

@@ -6,7 +6,8 @@
   text is BYTES, integer categories are INT64, categories that float32 cannot hold are FP64, everything else FP32.
   Columns that are dropped are no inputs.
 
-What is FP32 here may become FP64 yet, when the answers hang on it: see sklearn_width.
+An empty text stands for a missing one in a column in which the estimator has met missing texts: no BYTES tensor can say
+it otherwise. What is FP32 here may become FP64 yet, when the answers hang on it: see sklearn_width.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Layout:
     inputs: tuple[TensorSpec, ...]
     columns: tuple[str, ...] = ()
     documents: bool = False  # the estimator takes a flat list of texts
+    gaps: tuple[tuple[int, str], ...] = ()  # inputs (or columns of `X`) where an empty text is "nan" or "none"
 
     @property
     def matrix(self) -> bool:
@@ -41,13 +43,26 @@ class Layout:
     def table(self, inputs: Mapping[str, Array]) -> Any:
         """What the estimator takes: floats are widened to float64, as it was most likely fitted; bytes become str."""
         if not self.matrix:
-            return _frame({t.name: _column(inputs[t.name]).reshape(-1) for t in self.inputs})
+            columns = {t.name: _column(inputs[t.name]).reshape(-1) for t in self.inputs}
+            for at, kind in self.gaps:
+                _open_gaps(columns[self.inputs[at].name], kind)
+            return _frame(columns)
         values = _column(inputs[MATRIX])
+        for at, kind in self.gaps:
+            _open_gaps(values[:, at], kind)
         if self.documents:
             return values.reshape(-1)
         if self.columns and _pandas() is not None:
             return _frame({name: values[:, i] for i, name in enumerate(self.columns)})
         return values
+
+    def with_gaps(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Inputs with an empty text in every other row of each column that may have one."""
+        out = {n: a.copy() for n, a in inputs.items()}
+        for at, _ in self.gaps:
+            column = out[MATRIX][:, at] if self.matrix else out[self.inputs[at].name]
+            column[::2] = b""
+        return out
 
     def chosen(self, sample: Mapping[str, Array]) -> dict[str, Array]:
         """The sample's columns that are the estimator's, by name and in its order, when it has names.
@@ -82,7 +97,9 @@ def layout_of(estimator: Any, sample: Mapping[str, Array] | None) -> Layout:
     if names and (mixed or transformer is not None):
         used = _used(transformer, names) if transformer is not None else range(len(names))
         specs = tuple(TensorSpec(names[i], kinds[i], (-1, 1)) for i in used)
-        return Layout(specs, tuple(names[i] for i in used))
+        gaps = dict(gaps_of(estimator, width))
+        found_gaps = tuple((at, gaps[i]) for at, i in enumerate(used) if i in gaps and kinds[i] == "BYTES")
+        return Layout(specs, tuple(names[i] for i in used), gaps=found_gaps)
     if mixed and "BYTES" in kinds.values():
         raise BadArtefact(
             "the estimator takes columns of several types but was fitted without column names; "
@@ -90,7 +107,8 @@ def layout_of(estimator: Any, sample: Mapping[str, Array] | None) -> Layout:
         )
     found = set(kinds.values())
     kind = next((k for k in ("BYTES", "FP64") if k in found), "FP32")
-    return Layout((TensorSpec(MATRIX, kind, (-1, width)),), names, takes_documents(estimator))
+    gaps_in_matrix = tuple(sorted(dict(gaps_of(estimator, width)).items())) if kind == "BYTES" else ()
+    return Layout((TensorSpec(MATRIX, kind, (-1, width)),), names, takes_documents(estimator), gaps_in_matrix)
 
 
 def column_transformer(estimator: Any) -> Any:
@@ -134,6 +152,37 @@ def kinds_of(estimator: Any, width: int) -> Iterator[tuple[int, str]]:
                 elif kind == "f" and not _single(np.asarray(known)):
                     yield at, "FP64"  # 4.4 in float32 would be no category any more
             return
+
+
+def gaps_of(estimator: Any, width: int) -> Iterator[tuple[int, str]]:
+    """(column, "nan" or "none") for columns of text in which a fitted encoder or imputer knows a missing value."""
+    for one in _first_seen(estimator):
+        if hasattr(one, "transformers_"):
+            for _, part, columns in one.transformers_:
+                places = places_of(columns, one)
+                if not isinstance(part, str):
+                    for at, kind in gaps_of(part, len(places)):
+                        yield places[at], kind
+            return
+        if isinstance(known := getattr(one, "categories_", None), list | tuple):
+            for at, values in enumerate(known):
+                if kind := _gap(np.asarray(values, object).tolist()):
+                    yield at, kind
+            return
+        if hasattr(one, "statistics_") and hasattr(one, "missing_values"):
+            for at, value in enumerate(np.asarray(one.statistics_, object).tolist()):
+                if kind := _gap([value, one.missing_values]):
+                    yield at, kind
+            return
+
+
+def _gap(values: list[Any]) -> str:
+    """How a missing text is spelled among these; nothing when none is, or when the empty text is one of them."""
+    if not any(isinstance(v, str) for v in values) or "" in values:
+        return ""
+    if any(isinstance(v, float) and v != v for v in values):
+        return "nan"
+    return "none" if None in values else ""
 
 
 def _single(values: Array) -> bool:
@@ -209,6 +258,11 @@ def _column(values: Array) -> Array:
     return values.astype(np.float64) if values.dtype.kind == "f" else values
 
 
+def _open_gaps(texts: Array, kind: str) -> None:
+    """Put the missing value in place of each empty text."""
+    texts[texts == ""] = np.nan if kind == "nan" else None
+
+
 def _pandas() -> Any:
     try:
         import pandas
@@ -221,7 +275,8 @@ def _frame(columns: Mapping[str, Array]) -> Any:
     pandas = _pandas()
     if pandas is None:
         raise Unsupported("the estimator was fitted on a data frame: install pandas (pip install 'gantline[tables]')")
-    return pandas.DataFrame(dict(columns))
+    # as objects, where pandas would read None as NaN
+    return pandas.DataFrame({n: pandas.Series(c, dtype=c.dtype) for n, c in columns.items()})
 
 
 def _listed(names: tuple[str, ...] | list[str]) -> str:

@@ -69,6 +69,7 @@ def script_text(layout: Layout, answers: tuple[Answer, ...], signature: Signatur
         "COLUMNS": list(layout.columns),
         "DOCUMENTS": layout.documents,
         "MATRIX": layout.matrix,
+        "GAPS": [list(gap) for gap in layout.gaps],
         "OUTPUTS": [
             [a.name, a.method, t.datatype, list(t.shape[1:])] for a, t in zip(answers, signature.outputs, strict=True)
         ],
@@ -158,8 +159,13 @@ def infer(inputs):
 def table(inputs):
     """What the estimator takes: floats widened to float64, bytes as str, named columns as a data frame."""
     if not MATRIX:
-        return frame({name: column(inputs[name]).reshape(-1) for name in INPUTS})
+        columns = {name: column(inputs[name]).reshape(-1) for name in INPUTS}
+        for at, kind in GAPS:
+            open_gaps(columns[INPUTS[at]], kind)
+        return frame(columns)
     values = column(inputs[INPUTS[0]])
+    for at, kind in GAPS:
+        open_gaps(values[:, at], kind)
     if DOCUMENTS:
         return values.reshape(-1)
     if COLUMNS:
@@ -170,7 +176,11 @@ def table(inputs):
 def frame(columns):
     import pandas
 
-    return pandas.DataFrame(columns)
+    return pandas.DataFrame({name: pandas.Series(values, dtype=values.dtype) for name, values in columns.items()})
+
+
+def open_gaps(texts, kind):
+    texts[texts == ""] = np.nan if kind == "nan" else None  # the estimator knows missing texts, BYTES do not
 
 
 def column(values):

@@ -24,6 +24,7 @@ __all__ = ["UNNAMED", "fit", "from_frame", "from_json", "read", "rows", "select"
 
 # documents whose content is under one key: Azure, TensorFlow Serving and KServe V1, MLflow
 _WRAPPERS = ("data", "instances", "inputs", "input_data", "dataframe_split", "dataframe_records")
+_MISSING = ("NAType", "NaTType")  # pandas' own, by name: it need not be installed
 _BESIDE = {"method", "params", "parameters", "signature_name", "global_parameters", "GlobalParameters"}
 
 
@@ -63,8 +64,18 @@ def from_json(tree: Any, where: str = "the sample") -> dict[str, Array]:
 
 
 def from_frame(frame: Any) -> dict[str, Array]:
-    """A sample from a table in memory that has `.columns` and `[name].to_numpy()`: pandas, polars."""
-    return {str(name): _array(frame[name].to_numpy().tolist(), f"column '{name}'") for name in frame.columns}
+    """A sample from a table in memory that has `.columns` and `[name].to_numpy()`: pandas, polars.
+
+    What a frame calls missing (None, NaN, NA, NaT) is a null, as in JSON: NaN among numbers and empty among text.
+    """
+    return {str(name): _array(_nulled(frame[name].to_numpy()), f"column '{name}'") for name in frame.columns}
+
+
+def _nulled(column: Any) -> list[Any]:
+    cells: list[Any] = column.tolist()
+    if column.dtype.kind != "O":
+        return cells
+    return [None if type(v).__name__ in _MISSING or (isinstance(v, float) and v != v) else v for v in cells]
 
 
 def _from_object(tree: Mapping[str, Any], where: str) -> dict[str, Array]:

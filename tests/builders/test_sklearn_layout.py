@@ -123,3 +123,36 @@ def test_chosen_takes_the_models_columns_in_its_order() -> None:
         assert layout.chosen(whole).keys() == whole.keys()
     with pytest.raises(BadRequest, match="the sample lacks 'spare'"):
         layout.chosen({"n": np.ones(2), "SPARE": np.ones(2)})
+
+
+@pytest.mark.parametrize(("missing", "kind"), [(np.nan, "nan"), (None, "none")])
+def test_an_empty_text_is_the_missing_one_that_the_estimator_knows(missing: Any, kind: str) -> None:
+    city = pd.Series(["a", missing, "b", missing], dtype=object)
+    frame = FRAME.assign(city=city, plan=["", "p", "p", ""])
+    words = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(frame[["city", "plan"]], TARGET)
+    layout = layout_of(words, None)
+    assert layout.matrix and layout.gaps == ((0, kind),)  # an empty plan is a plan
+    table = layout.table({"X": np.array([[b"a", b""], [b"", b"p"]], object)})
+    assert table.plan.tolist() == ["", "p"] and table.city[0] == "a"
+    assert table.city[1] is None if kind == "none" else table.city[1] != table.city[1]
+    answers = words.predict_proba(frame[["city", "plan"]])
+    rows = [[c.encode() if isinstance(c, str) else b"", p.encode()] for c, p in zip(city, frame.plan, strict=True)]
+    np.testing.assert_array_equal(words.predict_proba(layout.table({"X": np.array(rows, object)})), answers)
+
+    parts = [("n", StandardScaler(), ["n"]), ("c", OneHotEncoder(handle_unknown="ignore"), ["city"])]
+    mixed = make_pipeline(ColumnTransformer(parts), Ridge()).fit(frame, TARGET)
+    layout = layout_of(mixed, None)
+    assert layout.gaps == ((1, kind),)
+    given = {"n": np.ones((3, 1), np.float32), "city": np.array([[b"a"], [b"b"], [b"a"]], object)}
+    empty = layout.with_gaps(given)
+    assert empty["city"].ravel().tolist() == [b"", b"b", b""] and given["city"][0] == b"a"
+    assert layout.table(empty).city.isna().tolist() == [True, False, True]
+
+
+def test_what_an_imputer_of_texts_fills_is_a_gap() -> None:
+    frame = FRAME.assign(city=pd.Series(["a", np.nan, "b", "a"], dtype=object))
+    filled = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder())
+    parts = [("n", SimpleImputer(), ["n"]), ("c", filled, ["city"])]
+    model = make_pipeline(ColumnTransformer(parts), Ridge()).fit(frame, TARGET)
+    layout = layout_of(model, None)
+    assert [t.name for t in layout.inputs] == ["n", "city"] and layout.gaps == ((1, "nan"),)

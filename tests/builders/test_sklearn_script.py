@@ -28,6 +28,7 @@ from gantline.tensors import Array
 R = np.random.default_rng(0)
 X = R.normal(size=(60, 2))
 FRAME = pd.DataFrame({"n": X[:, 0], "city": R.choice(["Oslo", "Zürich"], 60)})
+GAPS = FRAME.assign(city=FRAME.city.where(FRAME.index % 3 > 0, np.nan))
 Y = np.where(X[:, 0] > 0, "yes", "no")
 
 
@@ -61,6 +62,16 @@ CASES: dict[str, tuple[Any, dict[str, Array]]] = {
     "named": (
         make_pipeline(SplineTransformer(), Ridge()).fit(FRAME[["n"]], X[:, 1]),
         {"X": X[:, :1].astype(np.float32)},
+    ),
+    "gaps": (
+        make_pipeline(
+            ColumnTransformer([("n", SplineTransformer(), ["n"]), ("c", OneHotEncoder(), ["city"])]), LinearSVC()
+        ).fit(GAPS, Y),
+        {"n": X[:, :1].astype(np.float32), "city": text(GAPS.city.fillna("").tolist())},
+    ),
+    "gaps in a matrix": (
+        make_pipeline(OneHotEncoder(), LogisticRegression()).fit(GAPS[["city"]], Y),
+        {"X": text(GAPS.city.fillna("").tolist())},
     ),
     "columns": (
         make_pipeline(

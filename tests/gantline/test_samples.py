@@ -168,6 +168,19 @@ def test_frame_in_memory() -> None:
     assert _plain(from_frame(pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}))) == {"a": [1, 2], "b": ["x", "y"]}
 
 
+@pytest.mark.parametrize("name", ["None", "nan", "NA", "NaT"])
+def test_what_a_frame_calls_missing_is_a_gap(name: str) -> None:
+    pd = pytest.importorskip("pandas")
+    missing = {"None": None, "nan": float("nan"), "NA": pd.NA, "NaT": pd.NaT}[name]
+    frame = pd.DataFrame({
+        "city": pd.Series(["a", missing], dtype=object), "n": pd.Series([1, missing], dtype=object),
+        "kind": pd.Series(["a", None], dtype="category"), "whole": pd.array([1, None], dtype="Int64"),
+    })  # fmt: skip
+    sample = from_frame(frame)
+    assert sample["city"].tolist() == ["a", ""] and sample["kind"].tolist() == ["a", ""]
+    assert sample["n"][0] == sample["whole"][0] == 1 and np.isnan([sample["n"][1], sample["whole"][1]]).all()
+
+
 def test_csv_with_and_without_names(tmp_path: Path) -> None:
     path = tmp_path / "s.csv"
     path.write_text("a,b\n1,x\n2,y\n")
