@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import uvicorn
+from gantline.serve import dispatch
 from gantline.serve.fronts.http1 import Http1
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -134,8 +135,12 @@ def differs(hot: tuple[bytes, bool], plain: tuple[bytes, bool]) -> str:
 
 
 @pytest.fixture
-def compare(server: Running, caplog: pytest.LogCaptureFixture) -> Callable[[list[list[bytes]]], None]:
+def compare(
+    server: Running, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[list[list[bytes]]], None]:
     """Feed each stream, in its pieces, to both, and fail for those that are answered differently."""
+    # on a busy machine the model would be found slow and run on a thread, whose answer `settle` cannot wait for
+    monkeypatch.setattr(dispatch, "INLINE_NS", 1 << 60)
     config = uvicorn.Config(server.stack.app, lifespan="off", log_config=None, ws="none", access_log=False)
     config.load()
     caplog.set_level(logging.CRITICAL, "uvicorn.error")  # a line for each damaged request
