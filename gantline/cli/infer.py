@@ -44,6 +44,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Send it and print the answer: a table for people, --json for programs."""
+    if not args.input.is_file():  # whatever the server would say
+        raise BadArtefact(f"--input {args.input}: no such file")
     with Client(args.url, timeout_s=args.timeout, binary=args.binary) as client:
         if _is_script(client.metadata(args.model, args.version)):
             _print_score(_score(client, args), args.json)

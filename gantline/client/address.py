@@ -48,7 +48,10 @@ class Address:
     def unreachable(self, error: BaseException) -> Unreachable:
         """What to tell a person whose server does not answer."""
         if isinstance(error, ssl.SSLCertVerificationError):
-            why = f"its certificate is not trusted ({error.verify_message}); pass tls=, a context that trusts it"
+            why = (
+                f"its certificate is not trusted ({error.verify_message}); "
+                "set SSL_CERT_FILE to a PEM file that holds its issuer, or pass Client(tls=), a context that trusts it"
+            )
         elif isinstance(error, ssl.SSLError):
             why = f"TLS failed ({error.reason or error}); is it an https server?"
         elif isinstance(error, ConnectionRefusedError):

@@ -123,3 +123,10 @@ def test_a_script_gets_the_file_as_it_is(infer: Infer) -> None:
 def test_errors(infer: Infer, name: str, content: Any, flags: list[str], code: int, message: str) -> None:
     found, out, err = infer(name, content, *flags)
     assert (found, out) == (code, "") and message in err and err.count("\n") == 1
+
+
+def test_a_file_that_is_not_there_is_told_before_the_server_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["infer", "m", "--input", str(tmp_path / "rows.csv"), "--url", "http://127.0.0.1:1"]) == 3
+    assert capsys.readouterr().err.endswith("rows.csv: no such file\n")

@@ -57,3 +57,10 @@ def test_own_tls_context_is_used() -> None:
 )
 def test_unreachable_says_what_to_do(error: Exception, message: str) -> None:
     assert message in Address.of("http://a:1").unreachable(error).message
+
+
+def test_a_certificate_that_is_not_trusted_names_both_ways_out() -> None:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_message = "self-signed certificate"  # as OpenSSL sets it
+    message = Address.of("https://a").unreachable(error).message
+    assert "not trusted (self-signed certificate); set SSL_CERT_FILE to a PEM file" in message and "tls=" in message
