@@ -93,16 +93,17 @@ class Core:
         """Decode on a thread, so that a large body holds up nobody else, and go on from there on the loop."""
 
         def decoded(future: asyncio.Future[Request]) -> None:
-            try:
-                request = future.result()
-                if not responder.closed:
-                    # by now another version may be in its place
-                    self._submit(self.repository.resolve(head.path), request, head, responder, arrived)
-            except GantlineError as e:
+            # looked at, not raised: an exception that is caught where its future is known keeps the body, in a cycle
+            error = None if future.cancelled() else future.exception()
+            if responder.closed:
+                return
+            if isinstance(error, GantlineError):
                 model.statistics.failed(perf_counter_ns() - arrived)
-                self._refuse(e, responder)
-            except (Exception, asyncio.CancelledError):
-                self._broken("a body could not be decoded", responder)
+                self._refuse(error, responder)
+            elif error is not None or future.cancelled():
+                self._broken("a body could not be decoded", responder, error)
+            else:
+                self._resume(head, future.result(), responder, arrived)
 
         loop = asyncio.get_running_loop()
         try:
@@ -111,6 +112,18 @@ class Core:
             raise Unavailable("the server is stopping; try again elsewhere") from e
         work.add_done_callback(decoded)
 
+    def _resume(self, head: Head, request: Request, responder: Responder, arrived: int) -> None:
+        try:
+            model = self.repository.resolve(head.path)  # by now another version may be in its place
+        except GantlineError as e:
+            self._refuse(e, responder)
+            return
+        try:
+            self._submit(model, request, head, responder, arrived)
+        except GantlineError as e:
+            model.statistics.failed(perf_counter_ns() - arrived)
+            self._refuse(e, responder)
+
     def _deliver(self, ticket: Ticket, outputs: list[Array] | None, error: GantlineError | None) -> None:
         statistics: Statistics = ticket.context.statistics
         body = b""
@@ -118,10 +131,10 @@ class Core:
             try:
                 headers, body = self._encode(ticket, outputs)
             except GantlineError as e:
-                error = e
-            except Exception:
+                error = e.with_traceback(None)  # else it keeps this frame, and this frame it
+            except Exception as e:
                 statistics.failed(perf_counter_ns() - ticket.request.arrived)
-                self._broken(f"model '{ticket.request.model}': its answer could not be written", ticket.responder)
+                self._broken(f"model '{ticket.request.model}': its answer could not be written", ticket.responder, e)
                 return
         took = perf_counter_ns() - ticket.request.arrived
         if error is not None:
@@ -153,9 +166,9 @@ class Core:
             return _PLAIN, body
         return [_OCTETS, (b"inference-header-content-length", b"%d" % length)], body
 
-    def _broken(self, what: str, responder: Responder) -> None:
+    def _broken(self, what: str, responder: Responder, error: BaseException | None) -> None:
         """A fault of ours: the traceback goes to the log, and nobody is left to wait."""
-        _log.exception(what)
+        _log.error(what, exc_info=error)
         self._refuse(EngineFailed(f"{what}; see the server's log"), responder)
 
     def _refuse(self, error: GantlineError, responder: Responder) -> None:
@@ -170,10 +183,10 @@ class Core:
             return
 
         def compressed(future: asyncio.Future[bytes]) -> None:
-            try:
+            if future.cancelled() or future.exception() is not None:
+                self._broken("an answer could not be compressed", responder, None)
+            else:
                 responder.send(200, headers, future.result())
-            except (Exception, asyncio.CancelledError):
-                self._broken("an answer could not be compressed", responder)
 
         try:
             work = asyncio.get_running_loop().run_in_executor(self._pool, compress, body, coding)

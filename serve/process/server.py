@@ -90,6 +90,8 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         if counter % 10 == 0:
             self._check_connections()
+        if counter % 600 == 0:
+            gc.collect()  # what little is left for it: see settle_memory
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

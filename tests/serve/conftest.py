@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import socket
 import threading
 import time
@@ -151,13 +152,17 @@ class Running:
     def read_answer(s: socket.socket) -> Answer:
         """One answer from a connection that stays open."""
         out = bytearray()
+        need = 0  # bytes, once the head has told it: a large answer is not parsed at every piece
         while True:
-            found = _take(bytes(out))
-            if found is not None and found[0].status != 100:
-                assert not found[1], found[1]
-                return found[0]
-            piece = s.recv(1 << 16)
-            assert piece, f"closed after {bytes(out)!r}"
+            if len(out) >= need and b"\r\n\r\n" in out:
+                found = _take(bytes(out))
+                if found is not None and found[0].status != 100:
+                    assert not found[1], found[1]
+                    return found[0]
+                length = re.search(rb"\r\ncontent-length: (\d+)", out)
+                need = out.index(b"\r\n\r\n") + 4 + int(length[1]) if length and found is None else 0
+            piece = s.recv(1 << 20)
+            assert piece, f"closed after {bytes(out[:1000])!r}"
             out += piece
 
     @staticmethod
