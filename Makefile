@@ -5,6 +5,9 @@ INSTALLED := .venv/.installed
 # Where a CPU build of torch is; empty: where pip itself looks.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
+# the scripts that measure something; what else is in benchmarks/ they share
+FIGURES := http_share startup azure_share script_overhead
+
 .PHONY: help install demo test test-slow check fix bench docs proto lock clean
 
 help:  ## list the targets
@@ -44,7 +47,7 @@ fix: install  ## let ruff repair and lay out what it can
 	$(BIN)/ruff format .
 
 bench: install  ## every figure of benchmarks/results, made again here
-	set -e; for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script"; done
+	set -e; for one in $(FIGURES); do echo "$$one"; $(BIN)/python benchmarks/$$one.py; done
 
 docs: install  ## write docs/cli/ from the commands' --help
 	$(BIN)/python scripts/help_pages.py
