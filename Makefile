@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 # the scripts that measure something; what else is in benchmarks/ they share
-FIGURES := http_share startup azure_share script_overhead
+FIGURES := $(addprefix benchmarks/,http_share.py startup.py azure_share.py script_overhead.py)
 
 .PHONY: help install demo test test-slow check fix bench docs proto lock clean
 
@@ -47,7 +47,7 @@ fix: install  ## let ruff repair and lay out what it can
 	$(BIN)/ruff format .
 
 bench: install  ## every figure of benchmarks/results, made again here
-	set -e; for one in $(FIGURES); do echo "$$one"; $(BIN)/python benchmarks/$$one.py; done
+	$(foreach script,$(FIGURES),$(BIN)/python $(script) &&) true
 
 docs: install  ## write docs/cli/ from the commands' --help
 	$(BIN)/python scripts/help_pages.py
