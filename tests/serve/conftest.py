@@ -109,7 +109,8 @@ class Running:
 
     def close(self) -> None:
         if self._thread.is_alive():
-            self.stop()
+            if not self.stack.front.draining:
+                self.stop()
             self._thread.join(5)
         if self._thread.is_alive():
             self.stop()  # a test that failed has left a request without an answer
@@ -282,6 +283,9 @@ def servers(zoo: Path) -> Iterator[Callable[..., Running]]:
         return one
 
     yield start
+    for one in started:
+        if one._thread.is_alive():
+            one.stop()  # all at once: each takes its time
     for one in started:
         one.close()
 
