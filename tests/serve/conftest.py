@@ -249,7 +249,7 @@ def _models(onnx: Any) -> dict[str, Any]:
             [node("ReduceMean", ["x"], ["m"], keepdims=0), node("Sub", ["x", "m"], ["y"])], "g",
             [info("x", tp.FLOAT, ["N"])], [info("y", tp.FLOAT, ["N"])],
         ),
-        "work": _work(h, tp),
+        "toil": _work(h, tp),
     }  # fmt: skip
 
 

@@ -58,7 +58,7 @@ class Desk:
         self.pool = ThreadPoolExecutor(2)
         self.repository = Repository([])
         self.core = Core(self.repository, LIMIT, self.pool)
-        for name, rows in (("double", 64), ("lookup", 64), ("work", 0)):
+        for name, rows in (("double", 64), ("lookup", 64), ("toil", 0)):
             self.add(name, Session.open(Package.bare(zoo / f"{name}.onnx", name)), rows)
 
     def add(self, name: str, session: Session, rows: int = 0) -> Model:

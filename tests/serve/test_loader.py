@@ -75,7 +75,7 @@ def test_rows_are_stacked_only_where_they_are_independent(zoo: Path) -> None:
     async def test(loader: Loader) -> None:
         await loader.load_all()
         rows = {s.entry.name: s.model.max_rows for s in loader.repository.slots() if s.model}
-        assert rows == {"double": DEFAULT_MAX_ROWS, "lookup": DEFAULT_MAX_ROWS, "positive": 0, "centre": 0, "work": 0}
+        assert rows == {"double": DEFAULT_MAX_ROWS, "lookup": DEFAULT_MAX_ROWS, "positive": 0, "centre": 0, "toil": 0}
 
     at([zoo], test)
 

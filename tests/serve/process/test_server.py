@@ -74,7 +74,7 @@ def program(folder: Path, *words: object) -> Iterator[Program]:
 
 def work(server: type[Running], times: int) -> bytes:
     tensor = {"name": "x", "shape": [1], "datatype": "INT64", "data": [times]}
-    return server.post("/v2/models/work/infer", {"inputs": [tensor]})
+    return server.post("/v2/models/toil/infer", {"inputs": [tensor]})
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def client(server: Running) -> type[Running]:
 def test_ready_line_and_clean_end(zoo: Path, tmp_path: Path, client: type[Running]) -> None:
     with program(tmp_path, zoo) as run:
         assert set(run.ready) == {"url", "models", "failed"} and run.ready["failed"] == []
-        assert {m["name"] for m in run.ready["models"]} == {"centre", "double", "lookup", "positive", "work"}
+        assert {m["name"] for m in run.ready["models"]} == {"centre", "double", "lookup", "positive", "toil"}
         assert all(m["state"] == "READY" and m["version"] == "1" for m in run.ready["models"])
         with run.connect() as s:
             s.sendall(client.get("/v2/health/ready"))
