@@ -16,10 +16,12 @@ from starlette.routing import BaseRoute
 from gantline.settings import Resolved, ServeSettings
 from gantline.wire.v2 import dump_json
 
+from .control import Control
 from .core import Core
 from .entry import Entry
 from .fronts.hot import Front
 from .loader import Find, Loader
+from .operations import Operations
 from .repository import Repository
 from .routes.azure import UNMATCHED_HEADERS, AzureRoutes
 from .routes.v2 import V2Routes
@@ -34,6 +36,7 @@ class Stack:
     settings: ServeSettings
     repository: Repository
     loader: Loader
+    control: Control
     core: Core
     v2: V2Routes
     front: Front
@@ -64,13 +67,15 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], find: F
     repository = Repository(entries, settings.default)
     loader = Loader(repository, resolved, pool, waiting, find)
     core = Core(repository, settings.max_body_bytes, pool)
-    v2 = V2Routes(repository, loader, core, settings)
+    control = Control()
+    Operations(repository, loader, control)
+    v2 = V2Routes(repository, control, core, settings)
     azure = AzureRoutes(repository, settings.max_body_bytes)
     routes: list[BaseRoute] = [*v2.routes(), *azure.routes()]
     app = Starlette(routes=routes, exception_handlers={HTTPException: partial(_unmatched, azure)})
     app.router.redirect_slashes = False  # `/score/` is another path, and not found
     front = Front(settings, core.infer, repository.routes, azure.handlers)
-    return Stack(settings, repository, loader, core, v2, front, app, (pool, waiting))
+    return Stack(settings, repository, loader, control, core, v2, front, app, (pool, waiting))
 
 
 async def _unmatched(azure: AzureRoutes, request: Request, error: Exception) -> Response:

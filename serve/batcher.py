@@ -13,7 +13,7 @@ from gantline.errors import GantlineError, Unavailable
 from gantline.request import Request
 from gantline.tensors import Array
 
-from .exchange import Head, Responder
+from .exchange import Gone, Head
 
 # called once with the outputs, or with the error that kept them from being
 Deliver: TypeAlias = Callable[["Ticket", "list[Array] | None", "GantlineError | None"], None]
@@ -36,7 +36,7 @@ class Ticket:
         key: Hashable,
         outputs: tuple[str, ...],
         head: Head,
-        responder: Responder,
+        responder: Gone,
         deliver: Deliver,
         context: Any,
     ) -> None:
@@ -45,7 +45,7 @@ class Ticket:
         self.key = key
         self.outputs = outputs
         self.head = head
-        self.responder = responder
+        self.responder: Any = responder  # what `deliver` answers through: its own kind
         self.deliver = deliver
         self.context = context
 

@@ -19,8 +19,8 @@ from gantline.tensors import Array
 from gantline.wire.classification import classify
 from gantline.wire.v2 import decode_raw, decode_request, encode_reply
 
-from .batcher import Ticket
-from .exchange import Head, Headers, Responder
+from .batcher import Deliver, Ticket
+from .exchange import Gone, Head, Headers, Responder
 from .model import Model
 from .repository import Repository
 from .statistics import Statistics
@@ -65,17 +65,23 @@ class Core:
                 self._decode_apart(head, body, length, coding, model, responder, arrived)
                 return
             request = self._decode(body, length, coding, model.signature, model.name)
-            ticket = self._submit(model, request, head, responder, arrived)
+            ticket = self.submit(model, request, head, responder, self._deliver, arrived)
             if plain:
                 model.forms.remember(body, ticket)
         except GantlineError as e:
             model.statistics.failed(perf_counter_ns() - arrived)
             self._refuse(e, responder)
 
-    def _submit(self, model: Model, request: Request, head: Head, responder: Responder, arrived: int) -> Ticket:
+    def submit(
+        self, model: Model, request: Request, head: Head, responder: Gone, deliver: Deliver, arrived: int
+    ) -> Ticket:
+        """Queue a decoded request, whatever wire it came by; `deliver` is called once, later, on the loop.
+
+        BadRequest if it does not fit the model, Unavailable if there is no room.
+        """
         request.model, request.version = model.name, model.version
         request.arrived, request.queued = arrived, perf_counter_ns()
-        return model.submit(request, head, responder, self._deliver)
+        return model.submit(request, head, responder, deliver)
 
     def _decode(
         self, body: bytes, length: int | None, coding: bytes | None, signature: Signature, model: str
@@ -119,7 +125,7 @@ class Core:
             self._refuse(e, responder)
             return
         try:
-            self._submit(model, request, head, responder, arrived)
+            self.submit(model, request, head, responder, self._deliver, arrived)
         except GantlineError as e:
             model.statistics.failed(perf_counter_ns() - arrived)
             self._refuse(e, responder)

@@ -37,6 +37,15 @@ class Head:
         return None
 
 
+class Gone(Protocol):
+    """All that the queue asks of whoever waits for an answer."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the client has left: its request need not run."""
+        ...
+
+
 class Responder(Protocol):
     """One answer: `send` once, or `start`, any number of `chunk`, `end`. After the client left, calls do nothing."""
 

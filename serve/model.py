@@ -12,7 +12,7 @@ from gantline.request import Request
 
 from .batcher import Batcher, Deliver, Ticket
 from .dispatch import Dispatch
-from .exchange import Head, Responder
+from .exchange import Gone, Head
 from .forms import Forms, Like
 from .statistics import Statistics
 
@@ -41,7 +41,7 @@ class Model:
     def __repr__(self) -> str:
         return f"<Model {self.name}:{self.version} {self.batcher!r}>"
 
-    def submit(self, request: Request, head: Head, responder: Responder, deliver: Deliver) -> Ticket:
+    def submit(self, request: Request, head: Head, responder: Gone, deliver: Deliver) -> Ticket:
         """Check a request and queue it; its ticket. BadRequest if it does not fit, Unavailable if full."""
         self.signature.check(self.name, request.inputs)
         outputs = self._all if request.outputs is None else self._wanted(request)
@@ -50,7 +50,7 @@ class Model:
         self.dispatch.submit(ticket)
         return ticket
 
-    def submit_like(self, like: Like, request: Request, head: Head, responder: Responder, deliver: Deliver) -> None:
+    def submit_like(self, like: Like, request: Request, head: Head, responder: Gone, deliver: Deliver) -> None:
         """Queue a request that differs from an earlier one in nothing but numbers, and so needs no second check."""
         self.dispatch.submit(Ticket(request, like.rows, like.key, like.outputs, head, responder, deliver, self))
 

@@ -15,9 +15,9 @@ from gantline.errors import BadRequest, GantlineError, NotFound, Unsupported
 from gantline.settings import ServeSettings
 from gantline.wire.v2 import dump_json, parse_json
 
+from ..control import Control
 from ..core import Core
 from ..fronts.asgi import Endpoint, read_body
-from ..loader import Loader
 from ..model import Model
 from ..repository import Repository
 from ..statuses import v2_error
@@ -37,11 +37,11 @@ _log = logging.getLogger("gantline.http")
 
 
 class V2Routes:
-    """Endpoints over a repository and its loader."""
+    """Endpoints over a repository; what changes the server goes through its control."""
 
-    def __init__(self, repository: Repository, loader: Loader, core: Core, settings: ServeSettings) -> None:
+    def __init__(self, repository: Repository, control: Control, core: Core, settings: ServeSettings) -> None:
         self.repository = repository
-        self.loader = loader
+        self.control = control
         self.core = core
         self.settings = settings
         self.draining = False
@@ -119,29 +119,15 @@ class V2Routes:
         return _json(config_json(model.session.package, model.signature, model.max_rows, slot.entry.config))
 
     async def statistics(self, request: Request) -> Response:
-        if "name" in request.path_params:
-            model = self._model(request)
-            wanted = request.path_params.get("version")
-            models = [
-                s.model for s in self.repository.slots(model.name) if s.model and (not wanted or s.model is model)
-            ]
-        else:
-            models = [s.model for s in self.repository.slots() if s.model]
-        return _json({"model_stats": [m.statistics.to_json(m.name, m.version) for m in models]})
+        name = request.path_params.get("name", "")
+        version = self._model(request).version if request.path_params.get("version") else ""
+        return _json({"model_stats": await self.control.call("statistics", name=name, version=version)})
 
     # -- repository
 
     async def index(self, request: Request) -> Response:
         only_ready = bool((await self._document(request)).get("ready", False))
-        rows = []
-        for slot in self.repository.slots():
-            if only_ready and slot.model is None:
-                continue
-            row = {"name": slot.entry.name}
-            if slot.model is not None or slot.reason:
-                row |= {"version": slot.entry.version, "state": slot.state, "reason": slot.reason}
-            rows.append(row)
-        return _json(rows)
+        return _json(await self.control.call("index", ready=only_ready))
 
     async def load(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -153,22 +139,12 @@ class V2Routes:
             raise BadRequest(f"load of '{name}': parameter 'config' must be a string of JSON")
         if parameters:
             raise Unsupported(f"load of '{name}': parameter {next(iter(parameters))!r} is not supported")
-        try:
-            await self.loader.reload(name, config)
-        except NotFound:
-            raise
-        except GantlineError as e:
-            return _json({"error": f"failed to load '{name}', {e.message}"}, 500)
+        await self.control.call("load", name=name, config=config)
         return Response(status_code=200)
 
     async def unload(self, request: Request) -> Response:
-        name = request.path_params["name"]
         await self._document(request)
-        slots = list(self.repository.slots(name))
-        if not slots:
-            raise NotFound(f"failed to unload '{name}', it is not in the repository")
-        for slot in slots:
-            await self.loader.unload(slot)
+        await self.control.call("unload", name=request.path_params["name"])
         return Response(status_code=200)
 
     # -- how each endpoint is called

@@ -1,0 +1,64 @@
+"""Operations: the repository's verbs, once for every face: index, load, unload, statistics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gantline.errors import BadArtefact, GantlineError, NotFound
+
+from .control import Arguments, Control
+from .loader import Loader
+from .model import Model
+from .repository import Repository
+
+
+class Operations:
+    """Registers its verbs with the control; arguments and answers are JSON, in the words of V2's extensions."""
+
+    def __init__(self, repository: Repository, loader: Loader, control: Control) -> None:
+        self.repository = repository
+        self.loader = loader
+        control.register("index", self._index)
+        control.register("load", self._load)
+        control.register("unload", self._unload)
+        control.register("statistics", self._statistics)
+
+    async def _index(self, arguments: Arguments) -> list[dict[str, Any]]:
+        """ready: only the models that are; a model without a version that was ever loaded has its name only."""
+        rows = []
+        for slot in self.repository.slots():
+            if arguments["ready"] and slot.model is None:
+                continue
+            row = {"name": slot.entry.name}
+            if slot.model is not None or slot.reason:
+                row |= {"version": slot.entry.version, "state": slot.state, "reason": slot.reason}
+            rows.append(row)
+        return rows
+
+    async def _load(self, arguments: Arguments) -> None:
+        """name, config (a configuration as JSON, or empty). NotFound, or BadArtefact "failed to load ..."."""
+        name = arguments["name"]
+        try:
+            await self.loader.reload(name, arguments["config"])
+        except NotFound:
+            raise
+        except GantlineError as e:
+            raise BadArtefact(f"failed to load '{name}', {e.message}") from e
+
+    async def _unload(self, arguments: Arguments) -> None:
+        """name. NotFound for a model that is not in the repository."""
+        name = arguments["name"]
+        slots = list(self.repository.slots(name))
+        if not slots:
+            raise NotFound(f"failed to unload '{name}', it is not in the repository")
+        for slot in slots:
+            await self.loader.unload(slot)
+
+    async def _statistics(self, arguments: Arguments) -> list[dict[str, Any]]:
+        """name and version, either of them may be empty: the entries of "model_stats"."""
+        name, version = arguments["name"], arguments["version"]
+        models: list[Model] = [s.model for s in self.repository.slots() if s.model]
+        if name:
+            wanted = self.repository.find(name, version)
+            models = [m for m in models if m.name == name and (not version or m is wanted)]
+        return [m.statistics.to_json(m.name, m.version) for m in models]
