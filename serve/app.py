@@ -22,6 +22,7 @@ from .entry import Entry
 from .fronts.hot import Front
 from .loader import Find, Loader
 from .operations import Operations
+from .readiness import Readiness
 from .repository import Repository
 from .routes.azure import UNMATCHED_HEADERS, AzureRoutes
 from .routes.v2 import V2Routes
@@ -37,6 +38,7 @@ class Stack:
     repository: Repository
     loader: Loader
     control: Control
+    readiness: Readiness
     core: Core
     v2: V2Routes
     front: Front
@@ -45,7 +47,7 @@ class Stack:
 
     def drain(self) -> None:
         """Lame duck: readiness says no, and every answer asks its client to connect elsewhere."""
-        self.v2.draining = self.front.draining = True
+        self.readiness.draining = self.front.draining = True
 
     def close(self) -> None:
         """Start no more threads' work; what runs is not waited for."""
@@ -69,13 +71,14 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], find: F
     core = Core(repository, settings.max_body_bytes, pool)
     control = Control()
     Operations(repository, loader, control)
-    v2 = V2Routes(repository, control, core, settings)
+    readiness = Readiness(repository)
+    v2 = V2Routes(repository, control, readiness, core, settings)
     azure = AzureRoutes(repository, settings.max_body_bytes)
     routes: list[BaseRoute] = [*v2.routes(), *azure.routes()]
     app = Starlette(routes=routes, exception_handlers={HTTPException: partial(_unmatched, azure)})
     app.router.redirect_slashes = False  # `/score/` is another path, and not found
     front = Front(settings, core.infer, repository.routes, azure.handlers)
-    return Stack(settings, repository, loader, control, core, v2, front, app, (pool, waiting))
+    return Stack(settings, repository, loader, control, readiness, core, v2, front, app, (pool, waiting))
 
 
 async def _unmatched(azure: AzureRoutes, request: Request, error: Exception) -> Response:

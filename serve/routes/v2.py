@@ -19,6 +19,7 @@ from ..control import Control
 from ..core import Core
 from ..fronts.asgi import Endpoint, read_body
 from ..model import Model
+from ..readiness import Readiness
 from ..repository import Repository
 from ..statuses import v2_error
 
@@ -39,12 +40,14 @@ _log = logging.getLogger("gantline.http")
 class V2Routes:
     """Endpoints over a repository; what changes the server goes through its control."""
 
-    def __init__(self, repository: Repository, control: Control, core: Core, settings: ServeSettings) -> None:
+    def __init__(
+        self, repository: Repository, control: Control, readiness: Readiness, core: Core, settings: ServeSettings
+    ) -> None:
         self.repository = repository
         self.control = control
+        self.readiness = readiness
         self.core = core
         self.settings = settings
-        self.draining = False
 
     def routes(self) -> list[Route]:
         """The whole table. Versions are digits, others are 404 as Triton's are: see _model."""
@@ -80,8 +83,7 @@ class V2Routes:
         return Response(status_code=200, media_type="text/plain")
 
     async def ready(self, request: Request) -> Response:
-        ready = self.repository.ready and not self.draining
-        return Response(status_code=200 if ready else 503, media_type="text/plain")
+        return Response(status_code=200 if self.readiness else 503, media_type="text/plain")
 
     # -- models
 

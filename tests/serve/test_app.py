@@ -29,7 +29,7 @@ def test_the_parts_know_each_other(zoo: Path) -> None:
         assert stack.front.handler(b"/v2/models/double/infer") == stack.core.infer
         assert stack.core.max_body == stack.front.max_body_bytes == 1000
         stack.drain()
-        assert stack.front.draining and stack.v2.draining
+        assert stack.front.draining and stack.readiness.draining
         await stack.loader.close()
         assert stack.front.handler(b"/v2/models/double/infer") is None
         stack.close()
