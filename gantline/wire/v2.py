@@ -16,9 +16,7 @@ from ..errors import BadArtefact, BadRequest, TooLarge
 from ..request import Parameter, Reply, Request, RequestedOutput
 from ..signature import Signature
 from ..tensors import DATATYPES, Array, datatype_of
-from .v2_tensors import MAX_DIMENSIONS, from_bytes, from_values, to_bytes, to_values
-
-_MAX_ELEMENTS = 1 << 40
+from .v2_tensors import MAX_DIMENSIONS, MAX_ELEMENTS, from_bytes, from_values, to_bytes, to_values
 
 
 def decode_request(body: bytes, header_length: int | None = None) -> Request:
@@ -214,7 +212,7 @@ def _input(item: Any, blobs: memoryview | None, at: int) -> tuple[str, Array, in
     for d in shape:
         if type(d) is not int or d < 0:
             raise BadRequest(f"input '{name}': shape {shape} has a size that is not a whole number from 0 up")
-    if prod(max(d, 1) for d in shape) > _MAX_ELEMENTS:  # zeros, too: numpy multiplies the others
+    if prod(max(d, 1) for d in shape) > MAX_ELEMENTS:  # zeros, too: numpy multiplies the others
         raise BadRequest(f"input '{name}': shape {shape} has more elements than any body can carry")
     parameters = item.get("parameters")
     size = parameters.get("binary_data_size") if type(parameters) is dict else None

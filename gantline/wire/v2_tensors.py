@@ -28,6 +28,7 @@ _MAX: dict[str, float] = {"FP16": 65519.99, "BF16": 3.396177e38, "FP32": 3.40282
 _FP64_MAX = 1.7976931348623157e308
 _SMALL = 64  # elements up to which Python's min and max beat numpy's
 MAX_DIMENSIONS = 32
+MAX_ELEMENTS = 1 << 40
 
 
 def from_values(name: str, datatype: str, shape: list[int], data: Any) -> Array:
