@@ -10,13 +10,26 @@ from .tensors import Array
 Parameter: TypeAlias = str | int | float | bool
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A stretch of a shared-memory region: where a tensor is read, or may be written. In bytes."""
+
+    region: str
+    offset: int
+    size: int
+
+
 @dataclass(slots=True)
 class RequestedOutput:
-    """One output that the caller asks for. `binary` None: as the request says; `classes` > 0: the top k as labels."""
+    """One output that the caller asks for.
+
+    `binary` None: as the request says; `classes` > 0: the top k as labels; `place`: there, and not in the message.
+    """
 
     name: str
     binary: bool | None = None
     classes: int = 0
+    place: Place | None = None
     parameters: dict[str, Parameter] = field(default_factory=dict)
 
 

@@ -149,6 +149,8 @@ class ServeSettings:
     timeout_s: float = setting(0.0, "time for one call of a script; 0: as the package says", low=0, high=86400)
     memory_limit: int = setting(0, "memory of one script host; 0: no limit", unit="bytes", low=0)
 
+    allow_shared_memory: bool = setting(False, "let clients register shared-memory regions for their tensors")
+
     no_pickle: bool = setting(False, "refuse packages whose script may unpickle")
     no_auth: bool = setting(False, "let others reach the server without keys or TLS")
     keys: str = setting("", "file of API keys (not served yet: refused)", unit="path")

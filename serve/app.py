@@ -25,7 +25,9 @@ from .operations import Operations
 from .readiness import Readiness
 from .repository import Repository
 from .routes.azure import UNMATCHED_HEADERS, AzureRoutes
+from .routes.shared_memory import SharedMemoryRoutes
 from .routes.v2 import V2Routes
+from .shared_memory import SharedMemory
 
 MAX_WAITING = 64  # threads
 
@@ -68,13 +70,15 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], find: F
     waiting = ThreadPoolExecutor(MAX_WAITING, thread_name_prefix="gantline-waiting")
     repository = Repository(entries, settings.default)
     loader = Loader(repository, resolved, pool, waiting, find)
-    core = Core(repository, settings.max_body_bytes, pool)
     control = Control()
+    memory = SharedMemory(settings.allow_shared_memory, settings.max_body_bytes, control)
+    core = Core(repository, settings.max_body_bytes, pool, memory)
     Operations(repository, loader, control)
     readiness = Readiness(repository)
     v2 = V2Routes(repository, control, readiness, core, settings)
     azure = AzureRoutes(repository, settings.max_body_bytes)
-    routes: list[BaseRoute] = [*v2.routes(), *azure.routes()]
+    shared = SharedMemoryRoutes(control, settings.max_body_bytes)
+    routes: list[BaseRoute] = [*v2.routes(), *shared.routes(), *azure.routes()]
     app = Starlette(routes=routes, exception_handlers={HTTPException: partial(_unmatched, azure)})
     app.router.redirect_slashes = False  # `/score/` is another path, and not found
     front = Front(settings, core.infer, repository.routes, azure.handlers)

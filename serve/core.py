@@ -23,6 +23,7 @@ from .batcher import Deliver, Ticket
 from .exchange import Gone, Head, Headers, Responder
 from .model import Model
 from .repository import Repository
+from .shared_memory import SharedMemory
 from .statistics import Statistics
 from .statuses import JSON, v2_error
 
@@ -39,8 +40,9 @@ _log = logging.getLogger("gantline.core")
 class Core:
     """Answers V2 infer requests. `max_body` bounds what a compressed body may grow to, in bytes."""
 
-    def __init__(self, repository: Repository, max_body: int, pool: Executor) -> None:
+    def __init__(self, repository: Repository, max_body: int, pool: Executor, memory: SharedMemory) -> None:
         self.repository = repository
+        self.memory = memory
         self.max_body = max_body
         self._pool = pool
 
@@ -61,7 +63,7 @@ class Core:
                 request.model, request.version = model.name, model.version
                 model.submit_like(like, request, head, responder, self._deliver)
                 return
-            if len(body) > (_LARGE if coding is None else _LARGE_PACKED):
+            if len(body) > (_LARGE if coding is None else _LARGE_PACKED) or self._reads_much(body):
                 self._decode_apart(head, body, length, coding, model, responder, arrived)
                 return
             request = self._decode(body, length, coding, model.signature, model.name)
@@ -90,7 +92,12 @@ class Core:
             body = decompress(body, coding, self.max_body)
         if length == 0:
             return decode_raw(body, signature, model)
-        return decode_request(body, length)
+        return decode_request(body, length, self.memory.access())
+
+    def _reads_much(self, body: bytes) -> bool:
+        """Whether a small body may stand for a large tensor in shared memory."""
+        regions = self.memory.regions
+        return bool(regions) and b"shared_memory_region" in body and self.memory.largest() > _LARGE
 
     def _decode_apart(
         self, head: Head, body: bytes, length: int | None, coding: bytes | None, model: Model, responder: Responder,
@@ -167,7 +174,9 @@ class Core:
                 for w, a in zip(wishes, outputs, strict=True)
             ]
         named = list(zip(ticket.outputs, outputs, strict=True))
-        body, length = encode_reply(Reply(request.model, request.version, named, request.id), request)
+        body, length = encode_reply(
+            Reply(request.model, request.version, named, request.id), request, self.memory.access()
+        )
         if length is None:
             return _PLAIN, body
         return [_OCTETS, (b"inference-header-content-length", b"%d" % length)], body

@@ -16,13 +16,15 @@ from ..errors import BadArtefact, BadRequest, TooLarge
 from ..request import Parameter, Reply, Request, RequestedOutput
 from ..signature import Signature
 from ..tensors import DATATYPES, Array, datatype_of
+from .v2_shared import Memory, nowhere, place_of, read_place, write_place
 from .v2_tensors import MAX_DIMENSIONS, MAX_ELEMENTS, from_bytes, from_values, to_bytes, to_values
 
 
-def decode_request(body: bytes, header_length: int | None = None) -> Request:
+def decode_request(body: bytes, header_length: int | None = None, memory: Memory | None = None) -> Request:
     """A Request from a body: all JSON, or JSON of `header_length` bytes with binary tensors after it.
 
-    BadRequest says what is wrong in one line; TooLarge for nesting that a parser cannot take.
+    `memory` holds the tensors that lie in shared memory. BadRequest says what is wrong in one line; TooLarge for
+    nesting that a parser cannot take.
     """
     if header_length is None:
         tree, blobs = parse_json(body), None
@@ -39,7 +41,7 @@ def decode_request(body: bytes, header_length: int | None = None) -> Request:
     inputs: dict[str, Array] = {}
     at = 0
     for item in raw_inputs:
-        name, array, at = _input(item, blobs, at)
+        name, array, at = _input(item, blobs, at, memory)
         if name in inputs:
             raise BadRequest(f"input '{name}' is given twice")
         inputs[name] = array
@@ -47,7 +49,7 @@ def decode_request(body: bytes, header_length: int | None = None) -> Request:
         raise BadRequest(f"unexpected additional input data: {len(blobs) - at} bytes after the last tensor")
     request = Request(inputs)
     if len(tree) > 1:
-        _rest(tree, request)
+        _rest(tree, request, memory)
     return request
 
 
@@ -75,10 +77,10 @@ def decode_raw(body: bytes, signature: Signature, model: str) -> Request:
     return request
 
 
-def encode_reply(reply: Reply, request: Request) -> tuple[bytes, int | None]:
+def encode_reply(reply: Reply, request: Request, memory: Memory | None = None) -> tuple[bytes, int | None]:
     """The answer's body, and the length of its JSON when binary tensors follow it (else None).
 
-    Which outputs are binary is what the request asked for.
+    Which outputs are binary, and which go to shared memory, is what the request asked for.
     """
     asked = {o.name: o for o in request.outputs} if request.outputs else None
     default = request.binary_output
@@ -89,7 +91,9 @@ def encode_reply(reply: Reply, request: Request) -> tuple[bytes, int | None]:
         wish = asked.get(name) if asked is not None else None
         binary = default if wish is None or wish.binary is None else wish.binary
         entry: dict[str, Any] = {"name": name, "datatype": datatype, "shape": array.shape}
-        if binary:
+        if wish is not None and wish.place is not None:
+            entry["parameters"] = write_place(memory, wish.place, to_bytes(array, datatype), name)
+        elif binary:
             blob = to_bytes(array, datatype)
             entry["parameters"] = {"binary_data_size": len(blob)}
             blobs.append(blob)
@@ -197,7 +201,7 @@ def _listed(value: Any) -> Any:
     return value.tolist()
 
 
-def _input(item: Any, blobs: memoryview | None, at: int) -> tuple[str, Array, int]:
+def _input(item: Any, blobs: memoryview | None, at: int, memory: Memory | None) -> tuple[str, Array, int]:
     try:
         name, datatype, shape = item["name"], item["datatype"], item["shape"]
     except (KeyError, TypeError) as e:
@@ -215,7 +219,14 @@ def _input(item: Any, blobs: memoryview | None, at: int) -> tuple[str, Array, in
     if prod(max(d, 1) for d in shape) > MAX_ELEMENTS:  # zeros, too: numpy multiplies the others
         raise BadRequest(f"input '{name}': shape {shape} has more elements than any body can carry")
     parameters = item.get("parameters")
-    size = parameters.get("binary_data_size") if type(parameters) is dict else None
+    size = None
+    if type(parameters) is dict:
+        if (place := place_of(parameters, f"input '{name}'")) is not None:
+            if "data" in item:
+                raise BadRequest(f"input '{name}' has \"data\" and a place in shared memory; send one of them")
+            data = read_place(memory, place, f"input '{name}'")
+            return name, from_bytes(name, datatype, shape, data), at
+        size = parameters.get("binary_data_size")
     if size is None:
         if "data" not in item:
             raise BadRequest(f'input \'{name}\' has neither "data" nor "binary_data_size"')
@@ -231,7 +242,7 @@ def _input(item: Any, blobs: memoryview | None, at: int) -> tuple[str, Array, in
     return name, from_bytes(name, datatype, shape, blobs[at : at + size]), at + size
 
 
-def _rest(tree: dict[str, Any], request: Request) -> None:
+def _rest(tree: dict[str, Any], request: Request, memory: Memory | None) -> None:
     found = tree.get("id")
     if found is not None:
         if type(found) is not str:
@@ -249,10 +260,10 @@ def _rest(tree: dict[str, Any], request: Request) -> None:
         if type(outputs) is not list:
             raise BadRequest('"outputs" must be a list')
         if outputs:
-            request.outputs = [_output(o) for o in outputs]
+            request.outputs = [_output(o, memory) for o in outputs]
 
 
-def _output(item: Any) -> RequestedOutput:
+def _output(item: Any, memory: Memory | None) -> RequestedOutput:
     if type(item) is not dict or type(item.get("name")) is not str:
         raise BadRequest('an entry of "outputs" has no "name"')
     wish = RequestedOutput(item["name"])
@@ -263,6 +274,12 @@ def _output(item: Any) -> RequestedOutput:
         if binary is not None and type(binary) is not bool:
             raise BadRequest(f"output '{wish.name}': \"binary_data\" must be true or false")
         wish.binary = binary
+        what = f"output '{wish.name}'"
+        if (place := place_of(wish.parameters, what)) is not None:
+            if memory is None:
+                raise nowhere(place, what)
+            memory.check(place)  # now, before the model works for nothing
+            wish.place = place
         classes = wish.parameters.get("classification", 0)
         if type(classes) is not int or classes < 0:
             raise BadRequest(f"output '{wish.name}': \"classification\" must be a whole number from 1 up")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from gantline.serve.app import build_stack
 from gantline.serve.repository_layout import find_entries
+from gantline.serve.routes import answering
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -79,7 +80,7 @@ def test_a_route_that_raises_is_answered_in_json(
     async def broken(request: Request) -> Response:
         raise ValueError("secret")
 
-    server.stack.app.router.routes.insert(0, server.stack.v2._get("/v2/broken", broken))
+    server.stack.app.router.routes.insert(0, answering.get("/v2/broken", broken))
     with caplog.at_level(logging.CRITICAL):
         answers = server.ask(server.get("/v2/broken") + server.get("/v2/health/live"))
     assert [a.status for a in answers] == [500, 200]

@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 from gantline.accelerators.session import Session
+from gantline.serve.control import Control
 from gantline.serve.core import Core, UnknownCoding, compress, decompress
 from gantline.serve.entry import Entry
 from gantline.serve.exchange import Head, Headers
 from gantline.serve.model import Model
 from gantline.serve.repository import Repository
+from gantline.serve.shared_memory import SharedMemory
 
 from gantline.errors import BadRequest, TooLarge
 from gantline.packages import Package
@@ -57,7 +59,7 @@ class Desk:
     def __init__(self, zoo: Path) -> None:
         self.pool = ThreadPoolExecutor(2)
         self.repository = Repository([])
-        self.core = Core(self.repository, LIMIT, self.pool)
+        self.core = Core(self.repository, LIMIT, self.pool, SharedMemory(False, LIMIT, Control()))
         for name, rows in (("double", 64), ("lookup", 64), ("toil", 0)):
             self.add(name, Session.open(Package.bare(zoo / f"{name}.onnx", name)), rows)
 
