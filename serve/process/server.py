@@ -5,23 +5,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import functools
 import gc
 import logging
+import os
 import signal
 import socket
+import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 import uvicorn
 
 from gantline.errors import UsageError
+from gantline.exits import FAILED, OK
 from gantline.settings import ServeSettings
 
 from ..app import Stack
+from ..entry import Entry
 from ..fronts.http1 import Http1
+from ..loader import Find
 from ..repository import Slot
+from ..repository_layout import find_entries
 
 _M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 _log = logging.getLogger("gantline.server")
@@ -34,14 +41,15 @@ class Server(uvicorn.Server):
     then closes, accepted requests are finished (for `shutdown_s` at most), exit 0. A second signal stops at once.
     """
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, early: bool = True) -> None:
+        """`early`: listen before the models are loaded. UsageError for a certificate that cannot be used."""
         settings = stack.settings
         tls: dict[str, Any] = {}
         if settings.tls_certificate:
             tls = {"ssl_certfile": settings.tls_certificate, "ssl_keyfile": settings.tls_key}
         config = uvicorn.Config(
             stack.app,
-            http=functools.partial(Http1, stack.front),  # type: ignore[arg-type]  # called as the class would be
+            http=partial(Http1, stack.front),  # type: ignore[arg-type]  # called as the class would be
             loop="auto",
             ws="none",
             lifespan="off",
@@ -60,6 +68,9 @@ class Server(uvicorn.Server):
                 f"tls_certificate {settings.tls_certificate} with tls_key {settings.tls_key} cannot be used: {e}"
             ) from e
         self.stack = stack
+        self.listening = asyncio.Event()  # set: the listener may be used
+        if early:
+            self.listening.set()
         self.unanswered = 0  # connections with an accepted request, when there was no more time for it
 
     @contextlib.contextmanager
@@ -80,14 +91,28 @@ class Server(uvicorn.Server):
         """Begin to stop; called again, stop at once."""
         if self.stack.front.draining:
             _log.warning("told to stop again: stopping at once")
-            self.should_exit = self.force_exit = True
-            return
+            self.stop_now()
+        else:
+            self.drain()
+
+    def stop_now(self) -> None:
+        """Wait for nothing."""
+        self.should_exit = self.force_exit = True
+        self.listening.set()
+
+    def drain(self) -> None:
+        """Be a lame duck for `drain_s`, then stop listening and finish what was accepted."""
         _log.info("stopping: finishing what was accepted")
         self.stack.drain()
         asyncio.get_running_loop().call_later(self.stack.settings.drain_s, self._leave)
 
     def _leave(self) -> None:
         self.should_exit = True
+        self.listening.set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await self.listening.wait()
+        await super().startup(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         if counter % 10 == 0:
@@ -134,22 +159,6 @@ def settle_memory() -> None:
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 4 << 20)
 
 
-def bind(settings: ServeSettings) -> socket.socket:
-    """The HTTP listener. UsageError says why the address cannot be had."""
-    host, port = settings.host, settings.http_port
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host.strip("[]"), port))
-        listener.listen(2048)
-    except OSError as e:
-        listener.close()
-        raise UsageError(f"cannot listen on {host}:{port}: {e.strerror}; choose another --http-port or --host") from e
-    listener.setblocking(False)
-    return listener
-
-
 def allow_connections(settings: ServeSettings) -> None:
     """Raise the process's own limit of open files to what the settings need, as far as the system lets us."""
     try:
@@ -165,37 +174,74 @@ def allow_connections(settings: ServeSettings) -> None:
 
 
 async def run(
-    build: Callable[[], Stack],
+    server: Server,
     listener: socket.socket,
     progress: Callable[[int, int, Slot], None] | None,
-    ready: Callable[[Stack, list[Slot]], None],
+    ready: Callable[[list[Slot]], Awaitable[None]],
 ) -> bool:
     """Serve until told to stop; whether every accepted request was answered and every model let go.
 
-    `ready` is called when every model has been tried and warmed up.
+    `ready` is called when every model has been tried and warmed up, with those that failed.
     """
-    stack = build()
+    stack = server.stack
     allow_connections(stack.settings)
-    server = Server(stack)
     try:
-        # health answers from the start; readiness comes with the models
+        # health answers from the start (but see Server.listening); readiness comes with the models
         serving = asyncio.ensure_future(server.serve(sockets=[listener]))
         loading = asyncio.ensure_future(stack.loader.load_all(progress))
         await asyncio.wait((serving, loading), return_when=asyncio.FIRST_COMPLETED)
         if loading.done():
             settle_memory()
             try:
-                ready(stack, loading.result())
+                await ready(loading.result())
             except BaseException:
                 server.should_exit = True
+                server.listening.set()
                 await serving
                 raise
+            server.listening.set()
         else:
             loading.cancel()
         await serving
     finally:
         gone = await _let_go(stack, 0.0 if server.force_exit else max(stack.settings.shutdown_s, 1.0))
     return gone and not server.unanswered
+
+
+def run_to_end(main: Coroutine[Any, Any, bool]) -> int:
+    """Run a program's main coroutine on a loop of its own; the exit code, by what `run` says."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        clean = runner.run(main)
+    if not clean:
+        # a thread may be computing still, and would be waited for
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(FAILED)
+    return OK
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # Windows
+        return None
+    return uvloop.new_event_loop
+
+
+def look(refs: Sequence[str], default: str) -> tuple[list[Entry], Find]:
+    """What lies at `refs`, and how to look again when a model is to be loaded anew.
+
+    UsageError when the default model is none of them: `/score` would be answered 404 for ever.
+    """
+    entries = find_entries(refs)
+    names = {e.name for e in entries}
+    if default and default not in names:
+        close = get_close_matches(default, names, 1, 0.5)
+        raise UsageError(
+            f"default '{default}': no such model in what is served; "
+            + (f"did you mean '{close[0]}'?" if close else f"there is {', '.join(sorted(names)[:8])}")
+        )
+    return entries, partial(find_entries, refs)
 
 
 async def _let_go(stack: Stack, seconds: float) -> bool:

@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 import pytest
 import uvloop
 from gantline.serve.app import Stack, build_stack
-from gantline.serve.process.server import Server, bind
+from gantline.serve.process.listener import bind
+from gantline.serve.process.server import Server
 from gantline.serve.repository_layout import find_entries
 
 from gantline.settings import ServeSettings, resolve

@@ -1,0 +1,31 @@
+"""Alone: the whole server in this one process, without a supervisor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gantline.settings import Resolved, ServeSettings
+
+from ..app import build_stack
+from ..repository import Slot
+from .announcement import Announcement, report
+from .listener import bind
+from .server import Server, look, run, run_to_end
+
+
+def serve(resolved: Resolved[ServeSettings], refs: Sequence[str], as_json: bool) -> int:
+    """Serve what lies at `refs` until told to stop; the exit code."""
+    entries, find = look(refs, resolved.settings.default)
+    listener = bind(resolved.settings)
+    announcement = Announcement(resolved.settings, listener.getsockname()[1], as_json)
+
+    async def main() -> bool:
+        stack = build_stack(resolved, entries, find)
+
+        async def ready(failed: list[Slot]) -> None:
+            announcement.ready(report(stack, failed, announcement.url))
+
+        return await run(Server(stack), listener, announcement.progress, ready)
+
+    with listener:
+        return run_to_end(main())

@@ -1,0 +1,40 @@
+"""Log: where it goes and in what form, before anything is said."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+
+from gantline.settings import ServeSettings
+
+
+def set_up_log(settings: ServeSettings, worker: int = 0) -> None:
+    """Log to stderr in the form that the settings ask for; lines of one of several workers say which."""
+    handler = logging.StreamHandler(sys.stderr)
+    if settings.log_format == "json":
+        handler.setFormatter(_JsonFormatter(worker))
+    else:
+        mark = f"[worker {worker}] " if worker else ""
+        handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s {mark}%(name)s: %(message)s"))
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+
+class _JsonFormatter(logging.Formatter):
+    def __init__(self, worker: int) -> None:
+        super().__init__()
+        self._worker = {"worker": worker} if worker else {}
+
+    def format(self, record: logging.LogRecord) -> str:
+        tree = {
+            "time": self.formatTime(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **self._worker,
+        }
+        if record.exc_info:
+            tree["exception"] = self.formatException(record.exc_info)
+        return json.dumps(tree)
