@@ -13,6 +13,7 @@ from gantline.pb import DESCRIPTORS, message, pool
 
 ROOT = Path(__file__).parents[2]
 PROTOS = sorted((ROOT / "proto").glob("*.proto"))
+FILES = ["model_config.proto", "grpc_service.proto", "health.proto", "reflection.proto", "reflection_v1alpha.proto"]
 
 
 def test_committed_bytes_come_from_the_proto_files(tmp_path: Path) -> None:
@@ -24,7 +25,7 @@ def test_committed_bytes_come_from_the_proto_files(tmp_path: Path) -> None:
 
     made, kept = (FileDescriptorSet.FromString(p.read_bytes()) for p in (out, DESCRIPTORS))
     assert made == kept, "proto/ changed: run `make proto`"
-    assert [f.name for f in made.file] == ["model_config.proto", "grpc_service.proto", "health.proto"]
+    assert [f.name for f in made.file] == FILES
 
 
 def test_a_request_survives_the_wire() -> None:
@@ -102,6 +103,5 @@ def test_every_message_field_is_reachable() -> None:
         assert message(descriptor.full_name).DESCRIPTOR is descriptor
         return 1 + sum(map(check, (n for n in descriptor.nested_types if not n.GetOptions().map_entry)))
 
-    names = ("model_config.proto", "grpc_service.proto", "health.proto")
-    files = [pool().FindFileByName(n).message_types_by_name.values() for n in names]
+    files = [pool().FindFileByName(n).message_types_by_name.values() for n in FILES]
     assert sum(check(d) for group in files for d in group) > 100
