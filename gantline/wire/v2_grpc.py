@@ -15,8 +15,9 @@ from google.protobuf.message import DecodeError
 
 from ..errors import BadArtefact, BadRequest
 from ..pb import message
-from ..request import Parameter, Reply, Request, RequestedOutput
+from ..request import Parameter, Place, Reply, Request, RequestedOutput
 from ..tensors import DATATYPES, Array, datatype_of, numpy_dtype
+from .v2_shared import Memory, nowhere, place_of, read_place, write_place
 from .v2_tensors import MAX_DIMENSIONS, MAX_ELEMENTS, from_bytes, to_bytes
 
 Blob: TypeAlias = bytes | memoryview
@@ -60,24 +61,37 @@ class Envelope:
     def id(self) -> str:
         return str(self._message.id)
 
-    def request(self) -> Request:
-        """The tensors, over the bytes that came where they are raw. BadRequest says what is wrong in one line."""
+    def request(self, memory: Memory | None = None) -> Request:
+        """The tensors, over the bytes that came where they are raw; `memory` holds those in shared memory.
+
+        BadRequest says what is wrong in one line.
+        """
         parsed = self._message
         raw = parsed.raw_input_contents if self._blobs is None else self._blobs
-        tensors = parsed.inputs
-        if raw and len(raw) != len(tensors):
-            raise BadRequest(f"raw_input_contents has {len(raw)} entries for {len(tensors)} inputs; expected one each")
         inputs: dict[str, Array] = {}
-        for i, tensor in enumerate(tensors):
+        at, end = 0, len(raw)
+        for tensor in parsed.inputs:
             name = tensor.name
             if name in inputs:
                 raise BadRequest(f"input '{name}' is given twice")
-            inputs[name] = _input(name, tensor, raw[i] if raw else None)
+            if tensor.parameters and (place := _place(tensor.parameters, f"input '{name}'")) is not None:
+                if tensor.HasField("contents"):
+                    raise BadRequest(f"input '{name}' has contents and a place in shared memory; send one of them")
+                inputs[name] = _input(name, tensor, read_place(memory, place, f"input '{name}'"))
+            elif end:
+                if at == end:
+                    raise BadRequest(f"input '{name}': raw_input_contents has only {end} entries; expected one each")
+                inputs[name] = _input(name, tensor, raw[at])
+                at += 1
+            else:
+                inputs[name] = _input(name, tensor, None)
+        if at != end:
+            raise BadRequest(f"raw_input_contents has {end} entries for {at} inputs; expected one each")
         request = Request(inputs, parsed.model_name, parsed.model_version, parsed.id or None)
         if parsed.parameters:
             request.parameters = _parameters(parsed.parameters, "the request")
         if parsed.outputs:
-            request.outputs = [_output(o) for o in parsed.outputs]
+            request.outputs = [_output(o, memory) for o in parsed.outputs]
         return request
 
 
@@ -101,14 +115,25 @@ def is_slow(data: bytes) -> bool:
     return len(head) > SLOW or b"BYTES" in head
 
 
-def encode_reply(reply: Reply) -> bytes:
-    """A ModelInferResponse."""
+def encode_reply(reply: Reply, request: Request | None = None, memory: Memory | None = None) -> bytes:
+    """A ModelInferResponse. Which outputs go to shared memory is what the request asked for."""
+    places = {o.name: o.place for o in request.outputs if o.place} if request and request.outputs else None
     out = _RESPONSE(model_name=reply.model, model_version=reply.version)
     if reply.id is not None:
         out.id = reply.id
     if reply.parameters:
         _set_parameters(out.parameters, reply.parameters)
-    return _with_raw(out, out.outputs, reply.outputs, out.raw_output_contents, _RAW_OUTPUT)
+    tensors = out.outputs
+    blobs: list[bytes] = []
+    for name, array in reply.outputs:
+        datatype = datatype_of(array)
+        tensor = tensors.add(name=name, datatype=datatype, shape=array.shape)
+        blob = to_bytes(array, datatype)
+        if places and (place := places.get(name)) is not None:
+            _set_parameters(tensor.parameters, write_place(memory, place, blob, name))
+            blob = b""
+        blobs.append(blob)
+    return _joined(out, blobs, out.raw_output_contents, _RAW_OUTPUT)
 
 
 def encode_request(request: Request) -> bytes:
@@ -123,7 +148,12 @@ def encode_request(request: Request) -> bytes:
         if wish.classes:
             parameters["classification"] = wish.classes
         _set_parameters(out.outputs.add(name=wish.name).parameters, parameters)
-    return _with_raw(out, out.inputs, list(request.inputs.items()), out.raw_input_contents, bytes([_RAW_INPUT]))
+    blobs: list[bytes] = []
+    for name, array in request.inputs.items():
+        datatype = datatype_of(array)
+        out.inputs.add(name=name, datatype=datatype, shape=array.shape)
+        blobs.append(to_bytes(array, datatype))
+    return _joined(out, blobs, out.raw_input_contents, bytes([_RAW_INPUT]))
 
 
 def decode_reply(data: bytes) -> Reply:
@@ -187,13 +217,23 @@ def _from_list(name: str, datatype: str, shape: list[int], contents: Any) -> Arr
     return array.reshape(shape)
 
 
-def _output(item: Any) -> RequestedOutput:
+def _place(parameters: Any, what: str) -> Place | None:
+    return place_of(_parameters(parameters, what), what)
+
+
+def _output(item: Any, memory: Memory | None) -> RequestedOutput:
     wish = RequestedOutput(item.name)
     if item.parameters:
-        wish.parameters = _parameters(item.parameters, f"output '{wish.name}'")
+        what = f"output '{wish.name}'"
+        wish.parameters = _parameters(item.parameters, what)
+        if (place := place_of(wish.parameters, what)) is not None:
+            if memory is None:
+                raise nowhere(place, what)
+            memory.check(place)  # now, before the model works for nothing
+            wish.place = place
         classes = wish.parameters.get("classification", 0)
         if type(classes) is not int or classes < 0:
-            raise BadRequest(f"output '{wish.name}': \"classification\" must be a whole number from 1 up")
+            raise BadRequest(f'{what}: "classification" must be a whole number from 1 up')
         wish.classes = classes
     return wish
 
@@ -223,17 +263,9 @@ def _set_parameters(fields: Any, parameters: dict[str, Parameter]) -> None:
             field.int64_param = value
 
 
-def _with_raw(out: Any, tensors: Any, arrays: list[tuple[str, Array]], raw: Any, key: bytes) -> bytes:
-    """Serialize a message with its tensors; large ones are joined to it, once copied instead of three times."""
-    blobs: list[bytes] = []
-    size = 0
-    for name, array in arrays:
-        datatype = datatype_of(array)
-        tensors.add(name=name, datatype=datatype, shape=array.shape)
-        blob = to_bytes(array, datatype)
-        size += len(blob)
-        blobs.append(blob)
-    if size < _JOIN_FROM:
+def _joined(out: Any, blobs: list[bytes], raw: Any, key: bytes) -> bytes:
+    """A message and its raw tensors; large ones are joined to it, once copied instead of three times."""
+    if sum(map(len, blobs)) < _JOIN_FROM:
         raw.extend(blobs)
         return bytes(out.SerializeToString())
     parts = [out.SerializeToString()]

@@ -179,6 +179,12 @@ def one_short() -> Any:
     return out
 
 
+def one_more() -> Any:
+    out = raw("FP32", b"\0" * 4, [1])
+    out.raw_input_contents.append(b"")
+    return out
+
+
 def no_value() -> Any:
     out = raw("FP32", b"\0" * 4, [1])
     out.parameters["p"].SetInParent()
@@ -206,7 +212,8 @@ def bad_classes(value: int | str) -> Any:
         (lambda: raw("BYTES", b"\x05\0\0\0ab", [1]), "element 0 says 5 bytes, only 2 are left"),
         (twice, "input 'x' is given twice"),
         (both, "input 'x': contents must not be given beside raw_input_contents"),
-        (one_short, "raw_input_contents has 1 entries for 2 inputs; expected one each"),
+        (one_short, "input 'y': raw_input_contents has only 1 entries; expected one each"),
+        (one_more, "raw_input_contents has 2 entries for 1 inputs; expected one each"),
         (no_value, "parameter 'p' of the request has no value"),
         (lambda: bad_classes(-1), "output 'y': \"classification\" must be a whole number from 1 up"),
         (lambda: bad_classes("3"), "output 'y': \"classification\" must be a whole number from 1 up"),
