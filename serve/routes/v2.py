@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -14,6 +12,7 @@ from gantline.settings import ServeSettings
 
 from ..control import Control
 from ..core import Core
+from ..description import configuration, metadata
 from ..extensions import extensions
 from ..fronts.asgi import Endpoint
 from ..model import Model
@@ -73,21 +72,7 @@ class V2Routes:
     # -- models
 
     async def metadata(self, request: Request) -> Response:
-        model = self._model(request)
-        manifest = model.session.package.manifest
-        out: dict[str, Any] = {
-            "name": model.name,
-            "versions": self.repository.versions(model.name),
-            "platform": {"onnx": "onnxruntime_onnx", "torch": "pytorch_libtorch"}.get(manifest.engine, manifest.engine),
-            "inputs": [_tensor(t.name, t.datatype, t.shape) for t in model.signature.inputs],
-            "outputs": [_tensor(t.name, t.datatype, t.shape) for t in model.signature.outputs],
-        }
-        parameters = {"package_digest": model.session.package.digest} if model.session.package.digest else {}
-        if manifest.parity is not None and manifest.parity.loosened:
-            parameters["parity_loosened"] = "; ".join(manifest.parity.loosened)
-        if parameters:
-            out["parameters"] = parameters
-        return json_response(out)
+        return json_response(metadata(self.repository, self._model(request)))
 
     async def model_ready(self, request: Request) -> Response:
         try:
@@ -99,11 +84,7 @@ class V2Routes:
         return Response(status_code=200, media_type="text/plain")
 
     async def config(self, request: Request) -> Response:
-        from ..model_config import config_json  # protobuf is needed only here
-
-        model = self._model(request)
-        slot = next(s for s in self.repository.slots(model.name) if s.model is model)
-        return json_response(config_json(model.session.package, model.signature, model.max_rows, slot.entry.config))
+        return json_response(configuration(self.repository, self._model(request)))
 
     async def statistics(self, request: Request) -> Response:
         name = request.path_params.get("name", "")
@@ -141,7 +122,3 @@ class V2Routes:
         if version and not (version.isascii() and version.isdigit()):
             raise NotFound("Not Found")
         return self.repository.find(request.path_params["name"], version)
-
-
-def _tensor(name: str, datatype: str, shape: tuple[int, ...]) -> dict[str, Any]:
-    return {"name": name, "datatype": datatype, "shape": list(shape)}

@@ -12,6 +12,7 @@ ELSEWHERE = {
     "gantline/__main__.py": "tests/cli/test_main.py",
     "gantline/request.py": "tests/gantline/wire/test_v2.py",  # two records without behaviour
     "serve/entry.py": "tests/serve/test_repository_layout.py",  # a record, as the scan fills it
+    "serve/description.py": "tests/serve/routes/test_v2.py",  # documents, as the faces tell them
     "serve/operations.py": "tests/serve/routes/test_v2.py",  # verbs, as the faces call them
     "serve/process/alone.py": "tests/cli/test_serve.py",  # what a shell sees of it
     "serve/exchange.py": "tests/serve/fronts/test_hot.py",  # protocols and a record, as fronts and handlers use them

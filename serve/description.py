@@ -1,0 +1,40 @@
+"""Description: what every face tells of a model: its metadata and its configuration, as V2's documents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .model import Model
+from .repository import Repository
+
+_PLATFORMS = {"onnx": "onnxruntime_onnx", "torch": "pytorch_libtorch"}
+
+
+def metadata(repository: Repository, model: Model) -> dict[str, Any]:
+    """Names, datatypes and shapes of what goes in and out, and which versions are loaded."""
+    manifest = model.session.package.manifest
+    out: dict[str, Any] = {
+        "name": model.name,
+        "versions": repository.versions(model.name),
+        "platform": _PLATFORMS.get(manifest.engine, manifest.engine),
+        "inputs": [_tensor(t.name, t.datatype, t.shape) for t in model.signature.inputs],
+        "outputs": [_tensor(t.name, t.datatype, t.shape) for t in model.signature.outputs],
+    }
+    parameters = {"package_digest": model.session.package.digest} if model.session.package.digest else {}
+    if manifest.parity is not None and manifest.parity.loosened:
+        parameters["parity_loosened"] = "; ".join(manifest.parity.loosened)
+    if parameters:
+        out["parameters"] = parameters
+    return out
+
+
+def configuration(repository: Repository, model: Model) -> dict[str, Any]:
+    """The model's Triton configuration."""
+    from .model_config import config_json  # protobuf is needed only here
+
+    slot = next(s for s in repository.slots(model.name) if s.model is model)
+    return config_json(model.session.package, model.signature, model.max_rows, slot.entry.config)
+
+
+def _tensor(name: str, datatype: str, shape: tuple[int, ...]) -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": list(shape)}
