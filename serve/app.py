@@ -21,10 +21,12 @@ from .core import Core
 from .entry import Entry
 from .fronts.hot import Front
 from .loader import Find, Loader
+from .log_settings import LogSettings
 from .operations import Operations
 from .readiness import Readiness
 from .repository import Repository
 from .routes.azure import UNMATCHED_HEADERS, AzureRoutes
+from .routes.log_settings import LogRoutes
 from .routes.shared_memory import SharedMemoryRoutes
 from .routes.v2 import V2Routes
 from .shared_memory import SharedMemory
@@ -46,6 +48,7 @@ class Stack:
     front: Front
     app: Starlette
     pools: tuple[ThreadPoolExecutor, ...]
+    logs: LogSettings
 
     def drain(self) -> None:
         """Lame duck: readiness says no, and every answer asks its client to connect elsewhere."""
@@ -53,6 +56,7 @@ class Stack:
 
     def close(self) -> None:
         """Start no more threads' work; what runs is not waited for."""
+        self.logs.close()
         for pool in self.pools:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -77,12 +81,18 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], find: F
     readiness = Readiness(repository)
     v2 = V2Routes(repository, control, readiness, core, settings)
     azure = AzureRoutes(repository, settings.max_body_bytes)
-    shared = SharedMemoryRoutes(control, settings.max_body_bytes)
-    routes: list[BaseRoute] = [*v2.routes(), *shared.routes(), *azure.routes()]
+    limit = settings.max_body_bytes
+    logs = LogSettings(settings.log_level, control)
+    routes: list[BaseRoute] = [
+        *v2.routes(),
+        *SharedMemoryRoutes(control, limit).routes(),
+        *LogRoutes(control, limit).routes(),
+        *azure.routes(),
+    ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: partial(_unmatched, azure)})
     app.router.redirect_slashes = False  # `/score/` is another path, and not found
     front = Front(settings, core.infer, repository.routes, azure.handlers)
-    return Stack(settings, repository, loader, control, readiness, core, v2, front, app, (pool, waiting))
+    return Stack(settings, repository, loader, control, readiness, core, v2, front, app, (pool, waiting), logs)
 
 
 async def _unmatched(azure: AzureRoutes, request: Request, error: Exception) -> Response:

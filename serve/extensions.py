@@ -12,6 +12,7 @@ _ALWAYS = (
     "binary_tensor_data",
     "parameters",
     "statistics",
+    "logging",
 )
 
 

@@ -56,7 +56,7 @@ def test_health_and_metadata(server: Running) -> None:
     found = get(server, "/v2").json()
     assert (found["name"], found["version"]) == ("gantline", gantline.__version__)
     assert {"binary_tensor_data", "classification", "statistics", "model_repository"} <= set(found["extensions"])
-    for absent in ("sequence", "trace", "logging", "system_shared_memory", "cuda_shared_memory"):
+    for absent in ("sequence", "trace", "system_shared_memory", "cuda_shared_memory"):
         assert absent not in found["extensions"]
         assert get(server, f"/v2/{absent}").status == 404
 
