@@ -159,6 +159,7 @@ class ServeSettings:
 
     log_level: str = setting("info", "least level that is logged", choices=("debug", "info", "warning", "error"))
     log_format: str = setting("text", "form of the log", choices=("text", "json"))
+    trace_dir: str = setting("", "directory for trace files; without it requests cannot be traced", unit="path")
     access_log: bool = setting(False, "log one line for each request")
 
     def __post_init__(self) -> None:

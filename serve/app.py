@@ -28,8 +28,10 @@ from .repository import Repository
 from .routes.azure import UNMATCHED_HEADERS, AzureRoutes
 from .routes.log_settings import LogRoutes
 from .routes.shared_memory import SharedMemoryRoutes
+from .routes.trace_settings import TraceRoutes
 from .routes.v2 import V2Routes
 from .shared_memory import SharedMemory
+from .trace_settings import TraceSettings
 
 MAX_WAITING = 64  # threads
 
@@ -49,6 +51,7 @@ class Stack:
     app: Starlette
     pools: tuple[ThreadPoolExecutor, ...]
     logs: LogSettings
+    traces: TraceSettings
 
     def drain(self) -> None:
         """Lame duck: readiness says no, and every answer asks its client to connect elsewhere."""
@@ -56,6 +59,7 @@ class Stack:
 
     def close(self) -> None:
         """Start no more threads' work; what runs is not waited for."""
+        self.traces.close()
         self.logs.close()
         for pool in self.pools:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -83,16 +87,18 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], find: F
     azure = AzureRoutes(repository, settings.max_body_bytes)
     limit = settings.max_body_bytes
     logs = LogSettings(settings.log_level, control)
+    traces = TraceSettings(settings.trace_dir, repository, control, waiting)
     routes: list[BaseRoute] = [
         *v2.routes(),
         *SharedMemoryRoutes(control, limit).routes(),
         *LogRoutes(control, limit).routes(),
+        *TraceRoutes(control, limit).routes(),
         *azure.routes(),
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: partial(_unmatched, azure)})
     app.router.redirect_slashes = False  # `/score/` is another path, and not found
     front = Front(settings, core.infer, repository.routes, azure.handlers)
-    return Stack(settings, repository, loader, control, readiness, core, v2, front, app, (pool, waiting), logs)
+    return Stack(settings, repository, loader, control, readiness, core, v2, front, app, (pool, waiting), logs, traces)
 
 
 async def _unmatched(azure: AzureRoutes, request: Request, error: Exception) -> Response:

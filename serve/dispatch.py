@@ -20,6 +20,7 @@ from gantline.tensors import Array
 
 from .batcher import Batcher, Ticket
 from .statistics import Statistics
+from .trace import Trace
 
 INLINE_NS = 300_000  # a batch expected to take longer leaves the loop
 # one for each ticket, and the nanoseconds of assembling, computing and splitting
@@ -46,6 +47,7 @@ class Dispatch:
         self.batch_ns = session.run_ns  # moving average, what the next batch is expected to take
         self.inline_batches = 0
         self.thread_batches = 0
+        self.trace: Trace | None = None  # set while this model's requests are traced
 
     def submit(self, ticket: Ticket) -> None:
         """Queue a ticket; its `deliver` is called later, on the loop. Unavailable when the queue is full."""
@@ -168,6 +170,8 @@ class Dispatch:
                     ticket.deliver(ticket, result, None)
             except Exception:  # one answer that cannot be sent must not stop the model for all
                 _log.exception("model '%s': an answer could not be delivered", self.session.package.name)
+        if self.trace is not None:
+            self.trace.batch(batch, started, times)
         if len(self.batcher):
             self._loop.call_soon(self._step)
         else:

@@ -21,4 +21,6 @@ def extensions(settings: ServeSettings) -> list[str]:
     found = list(_ALWAYS)
     if settings.allow_shared_memory:
         found.append("system_shared_memory")
+    if settings.trace_dir:
+        found.append("trace")
     return found

@@ -8,6 +8,6 @@ from gantline.settings import ServeSettings
 
 
 def test_only_what_is_on_is_named() -> None:
-    plain, sharing = extensions(ServeSettings()), extensions(ServeSettings(allow_shared_memory=True))
+    plain, most = extensions(ServeSettings()), extensions(ServeSettings(allow_shared_memory=True, trace_dir="."))
     assert "statistics" in plain and "system_shared_memory" not in plain
-    assert set(sharing) - set(plain) == {"system_shared_memory"} and len(set(sharing)) == len(sharing)
+    assert set(most) - set(plain) == {"system_shared_memory", "trace"} and len(set(most)) == len(most)
