@@ -162,6 +162,9 @@ class ServeSettings:
     trace_dir: str = setting("", "directory for trace files; without it requests cannot be traced", unit="path")
     access_log: bool = setting(False, "log one line for each request")
 
+    no_metrics: bool = setting(False, "do not show /metrics, nor measure what only it shows")
+    no_triton_metrics: bool = setting(False, "leave Triton's names (nv_inference_*) out of /metrics")
+
     def __post_init__(self) -> None:
         check(self)
         if self.keys:

@@ -27,10 +27,12 @@ from .readiness import Readiness
 from .repository import Repository
 from .routes.azure import UNMATCHED_HEADERS, AzureRoutes
 from .routes.log_settings import LogRoutes
+from .routes.metrics import MetricsRoutes
 from .routes.shared_memory import SharedMemoryRoutes
 from .routes.trace_settings import TraceRoutes
 from .routes.v2 import V2Routes
 from .shared_memory import SharedMemory
+from .telemetry.collector import Collector
 from .trace_settings import TraceSettings
 
 MAX_WAITING = 64  # threads
@@ -52,6 +54,7 @@ class Stack:
     pools: tuple[ThreadPoolExecutor, ...]
     logs: LogSettings
     traces: TraceSettings
+    collector: Collector
 
     def drain(self) -> None:
         """Lame duck: readiness says no, and every answer asks its client to connect elsewhere."""
@@ -88,17 +91,21 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], find: F
     limit = settings.max_body_bytes
     logs = LogSettings(settings.log_level, control)
     traces = TraceSettings(settings.trace_dir, repository, control, waiting)
+    collector = Collector(repository, readiness, control, not settings.no_triton_metrics)
     routes: list[BaseRoute] = [
         *v2.routes(),
         *SharedMemoryRoutes(control, limit).routes(),
         *LogRoutes(control, limit).routes(),
         *TraceRoutes(control, limit).routes(),
+        *([] if settings.no_metrics else MetricsRoutes(control).routes()),
         *azure.routes(),
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: partial(_unmatched, azure)})
     app.router.redirect_slashes = False  # `/score/` is another path, and not found
     front = Front(settings, core.infer, repository.routes, azure.handlers)
-    return Stack(settings, repository, loader, control, readiness, core, v2, front, app, (pool, waiting), logs, traces)
+    return Stack(
+        settings, repository, loader, control, readiness, core, v2, front, app, (pool, waiting), logs, traces, collector
+    )
 
 
 async def _unmatched(azure: AzureRoutes, request: Request, error: Exception) -> Response:

@@ -74,7 +74,8 @@ class Loader:
             _log.exception("model '%s': load failed", entry.name)
             raise BadArtefact(f"model '{entry.name}' cannot be loaded: {type(e).__name__}: {e}") from e
         pool = self._pool if session.inline else self._waiting
-        model = Model(session, entry.name, entry.version, rows, settings.max_queue_rows, pool)
+        statistics = self.repository.ledger.of(entry.name, entry.version)
+        model = Model(session, entry.name, entry.version, rows, settings.max_queue_rows, pool, statistics)
         old = self.repository.publish(slot, model)
         if old is not None:
             await self._let_go(old)

@@ -21,15 +21,17 @@ class Model:
     """A version that takes requests. Made on the event loop, after its session has warmed up elsewhere."""
 
     def __init__(
-        self, session: Session, name: str, version: str, max_rows: int, max_queue_rows: int, pool: Executor
-    ) -> None:
+        self, session: Session, name: str, version: str, max_rows: int, max_queue_rows: int, pool: Executor,
+        statistics: Statistics | None = None,
+    ) -> None:  # fmt: skip
+        """`statistics` to go on with, of a version that served before."""
         self.session = session
         self.name = name
         self.version = version
         self.signature = session.signature
         self.stacked = max_rows > 0 and session.signature.batched
         self.max_rows = max_rows if self.stacked else 0
-        self.statistics = Statistics()
+        self.statistics = statistics or Statistics()
         self.batcher = Batcher(self.max_rows, max_queue_rows)
         self.dispatch = Dispatch(session, self.batcher, self.statistics, pool)
         self.forms = Forms(name, version)

@@ -10,6 +10,8 @@ from .control import Arguments, Control
 from .loader import Loader
 from .model import Model
 from .repository import Repository
+from .statistics import merge_statistics
+from .telemetry.memory import memory_of
 
 
 class Operations:
@@ -21,7 +23,7 @@ class Operations:
         control.register("index", self._index)
         control.register("load", self._load)
         control.register("unload", self._unload)
-        control.register("statistics", self._statistics)
+        control.register("statistics", self._statistics, merge_statistics)
 
     async def _index(self, arguments: Arguments) -> list[dict[str, Any]]:
         """ready: only the models that are; a model without a version that was ever loaded has its name only."""
@@ -61,4 +63,9 @@ class Operations:
         if name:
             wanted = self.repository.find(name, version)
             models = [m for m in models if m.name == name and (not version or m is wanted)]
-        return [m.statistics.to_json(m.name, m.version) for m in models]
+        return [m.statistics.to_json(m.name, m.version, _memory(m)) for m in models]
+
+
+def _memory(model: Model) -> list[dict[str, Any]]:
+    size = memory_of(model.session)
+    return [{"type": "CPU", "id": 0, "byte_size": size}] if size else []

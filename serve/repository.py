@@ -11,6 +11,7 @@ from gantline.errors import GantlineError, NotFound, Unavailable
 
 from .entry import Entry
 from .model import Model
+from .telemetry.ledger import Ledger
 
 READY, UNAVAILABLE, LOADING, UNLOADING = "READY", "UNAVAILABLE", "LOADING", "UNLOADING"
 _log = logging.getLogger("gantline.repository")
@@ -36,6 +37,7 @@ class Repository:
         self.routes: dict[bytes, Model] = {}  # raw path of .../infer -> model, the hot front's whole lookup
         self.ready = False  # every model that was to be loaded has been tried
         self.listeners: list[Callable[[], None]] = []  # called after routes have changed
+        self.ledger = Ledger(self.serves)  # what each version has done
         for entry in entries:
             self.add(entry)
 
@@ -57,6 +59,11 @@ class Repository:
         """Known versions, of one model or of all, in order of name and version."""
         for key in sorted(self._slots) if name is None else [name] if name in self._slots else []:
             yield from (s for _, s in sorted(self._slots[key].items(), key=lambda kv: int(kv[0])))
+
+    def serves(self, name: str, version: str) -> bool:
+        """Whether a version is loaded."""
+        slot = self._slots.get(name, {}).get(version)
+        return slot is not None and slot.model is not None
 
     def names(self) -> list[str]:
         return sorted(self._slots)

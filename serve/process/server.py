@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from difflib import get_close_matches
 from functools import partial
@@ -71,6 +72,7 @@ class Server(uvicorn.Server):
         self.listening = asyncio.Event()  # set: the listener may be used
         if early:
             self.listening.set()
+        stack.collector.connections = lambda: len(self.server_state.connections)
         self.unanswered = 0  # connections with an accepted request, when there was no more time for it
 
     @contextlib.contextmanager
@@ -115,6 +117,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
 
     async def on_tick(self, counter: int) -> bool:
+        self.stack.collector.vitals.tick(time.perf_counter_ns())
         if counter % 10 == 0:
             self._check_connections()
         if counter % 600 == 0:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from gantline.serve.statistics import Statistics
+from gantline.serve.statistics import MAX_RESPONSES, MAX_SIZES, Statistics, merge_statistics
+from gantline.serve.telemetry.snapshot import Snapshot, merge
 
 
 def test_every_field_from_the_start() -> None:
@@ -39,3 +40,83 @@ def test_a_batch_is_charged_to_each_of_its_requests() -> None:
     assert (one["batch_size"], one["compute_infer"]) == (1, {"count": 1, "ns": 3})
     assert (five["batch_size"], five["compute_infer"]) == (5, {"count": 2, "ns": 30})
     assert five["compute_input"] == {"count": 2, "ns": 1} and five["compute_output"] == {"count": 2, "ns": 2}
+
+
+def test_the_sizes_that_clients_choose_are_bounded() -> None:
+    statistics = Statistics()
+    for rows in range(1, 5000):
+        statistics.executed(1, rows, 0, 0, 1, 0)
+    found = statistics.to_json("m", "1")["batch_stats"]
+    assert len(found) < MAX_SIZES + 10 and [row["batch_size"] for row in found][-1] == 8192
+    assert sum(row["compute_infer"]["count"] for row in found) == 4999
+    assert len(found) == len({row["batch_size"] for row in found})
+
+
+def test_several_answers_to_one_request() -> None:
+    statistics = Statistics()
+    statistics.responded(0, 10, 1)
+    statistics.responded(0, 20, 2)
+    statistics.responded(1, 5, 0, "empty_response")
+    statistics.responded(1, 7, 3, "fail")
+    statistics.responded(2, 9, 0, "cancel")
+    for index in range(3, 10_000):
+        statistics.responded(index, 1, 0)
+    found = statistics.to_json("m", "1")["response_stats"]
+    assert set(found["0"]) == {"compute_infer", "compute_output", "success", "fail", "empty_response", "cancel"}
+    assert found["0"]["success"] == {"count": 2, "ns": 33} and found["0"]["compute_output"] == {"count": 2, "ns": 3}
+    assert found["1"]["empty_response"] == {"count": 1, "ns": 5} and found["1"]["fail"] == {"count": 1, "ns": 10}
+    assert found["1"]["compute_output"] == {"count": 1, "ns": 3} and found["2"]["cancel"]["count"] == 1
+    assert len(found) == MAX_RESPONSES
+    assert found[str(MAX_RESPONSES - 1)]["success"]["count"] == 10_000 - MAX_RESPONSES + 1
+
+
+def test_a_histogram_holds_no_more_than_it_has_to() -> None:
+    statistics = Statistics()
+    for _ in range(5000):
+        statistics.succeeded(1000)
+        statistics.executed(1, 1, 0, 0, 1000, 0)
+    assert len(statistics.request._pending) < 1024 and len(statistics.compute._pending) < 1024
+    assert statistics.success_count == 5000
+
+
+def test_metrics_say_the_same_as_the_statistics() -> None:
+    statistics = Statistics()
+    statistics.executed(requests=2, rows=5, queue_ns=30, input_ns=1000, infer_ns=10_000, output_ns=2000)
+    statistics.executed(requests=1, rows=2000, queue_ns=7, input_ns=0, infer_ns=20_000, output_ns=0)
+    statistics.succeeded(100)
+    statistics.failed(7)
+    statistics.cancelled += 1
+    out: Snapshot = {}
+    statistics.measure(out, "m", "1")
+    found = {(name, *labels): value for name, rows in merge([out]).items() for labels, value in rows}
+    assert found["gantline_phase_seconds", "m", "1", "compute"]["sum"] == 40_000
+    assert sum(found["gantline_phase_seconds", "m", "1", "assemble"]["counts"]) == 3
+    rows = found["gantline_batch_rows", "m", "1"]
+    assert rows["sum"] == 2005 and rows["counts"][3] == 1 and rows["counts"][-1] == 1 and sum(rows["counts"]) == 2
+    assert found["nv_inference_compute_infer_duration_us", "m", "1"] == 40_000
+    assert found["nv_inference_request_failure", "m", "1", "CANCELED"] == 1
+
+
+def test_the_statistics_of_workers_add_up() -> None:
+    one, other = Statistics(), Statistics()
+    one.executed(2, 5, 30, 1, 10, 2)
+    other.executed(1, 5, 1, 1, 1, 1)
+    other.executed(1, 1, 1, 1, 1, 1)
+    for statistics in (one, other):
+        statistics.succeeded(10)
+        statistics.responded(0, 5, 1)
+    memory = [{"type": "CPU", "id": 0, "byte_size": 100}]
+    a, b = one.to_json("m", "2", memory), other.to_json("m", "2", memory)
+    only = Statistics().to_json("m", "10")
+    (merged, alone) = merge_statistics([[a], [only, b]])
+    assert alone == only and set(merged) == set(a)
+    assert (merged["inference_count"], merged["execution_count"]) == (11, 3)
+    assert merged["inference_stats"]["success"] == {"count": 2, "ns": 20}
+    assert merged["inference_stats"]["compute_infer"] == {"count": 4, "ns": 22}
+    assert [(r["batch_size"], r["compute_infer"]) for r in merged["batch_stats"]] == [
+        (1, {"count": 1, "ns": 1}), (5, {"count": 2, "ns": 11}),
+    ]  # fmt: skip
+    assert merged["response_stats"]["0"]["success"] == {"count": 2, "ns": 12}
+    assert merged["memory_usage"] == [{"type": "CPU", "id": 0, "byte_size": 200}]
+    assert merged["last_inference"] == max(a["last_inference"], b["last_inference"])
+    assert merge_statistics([[a]]) == [a]

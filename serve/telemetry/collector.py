@@ -1,0 +1,68 @@
+"""Collector: the verb "metrics": one process's snapshot, merged over all workers."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import version as installed
+
+from gantline.accelerators.script.engine import ScriptEngine
+
+import gantline
+
+from ..control import Arguments, Control
+from ..model import Model
+from ..readiness import Readiness
+from ..repository import Repository
+from .memory import memory_of
+from .snapshot import Snapshot, add, merge
+from .vitals import Vitals
+
+
+class Collector:
+    """Registers its verb with the control. `connections` is set by the server that has them."""
+
+    def __init__(self, repository: Repository, readiness: Readiness, control: Control, triton_names: bool) -> None:
+        self.repository = repository
+        self.readiness = readiness
+        self.vitals = Vitals()
+        self.triton_names = triton_names
+        self.connections: Callable[[], int] = int
+        control.register("metrics", self._metrics, merge)
+
+    async def _metrics(self, arguments: Arguments) -> Snapshot:
+        return self.snapshot()
+
+    def snapshot(self) -> Snapshot:
+        """All metrics of this process, as they are now. On the event loop."""
+        out: Snapshot = {}
+        add(out, "gantline_build", 1, gantline.__version__, platform.python_version(), _onnxruntime())
+        add(out, "gantline_ready", int(bool(self.readiness)))
+        add(out, "gantline_workers", 1)
+        add(out, "gantline_connections", self.connections())
+        for slot in self.repository.slots():
+            name, version = slot.entry.name, slot.entry.version
+            add(out, "gantline_model_ready", int(slot.model is not None), name, version)
+            if slot.model is not None:
+                _measure_model(out, slot.model, name, version)
+        self.repository.ledger.read(out)
+        self.vitals.read(out)
+        if not self.triton_names:
+            out = {name: rows for name, rows in out.items() if not name.startswith("nv_")}
+        return merge([out])
+
+
+def _measure_model(out: Snapshot, model: Model, name: str, version: str) -> None:
+    add(out, "gantline_queue_requests", len(model.batcher), name, version)
+    add(out, "gantline_queue_rows", model.batcher.waiting_rows, name, version)
+    add(out, "gantline_queue_limit_rows", model.batcher.max_queue_rows, name, version)
+    add(out, "nv_inference_pending_request_count", len(model.batcher), name, version)
+    add(out, "gantline_model_memory_bytes", memory_of(model.session), name, version)
+    if isinstance(model.session.engine, ScriptEngine):
+        add(out, "gantline_host_restarts", model.session.engine.host.restarts, name, version)
+
+
+@cache
+def _onnxruntime() -> str:
+    return installed("onnxruntime")

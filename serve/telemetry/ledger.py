@@ -1,0 +1,62 @@
+"""Ledger: the statistics of every model version that this process has served; they outlive a reload."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..statistics import Statistics
+from .snapshot import Snapshot, merge, relabelled
+
+MAX_SHOWN = 200  # model versions with rows of their own; the rest is one row, "other"
+MAX_UNLOADED = 200  # versions out of service whose counts are kept, for when they come back
+OTHER = {"model": "other", "version": ""}
+
+
+@dataclass(slots=True)
+class Page:
+    """One version's statistics. `shown`: whether its rows are its own; it stays so, since counters never go back."""
+
+    statistics: Statistics
+    shown: bool
+
+
+class Ledger:
+    """Name and version to statistics. Bounded by what is loaded, and what may be remembered beside it."""
+
+    def __init__(self, loaded: Callable[[str, str], bool]) -> None:
+        """`loaded` says whether a name and version serves now."""
+        self._loaded = loaded
+        self._pages: dict[tuple[str, str], Page] = {}
+        self._others: Snapshot = {}  # of pages that were torn out without ever being shown
+
+    def of(self, name: str, version: str) -> Statistics:
+        """The statistics to go on with."""
+        page = self._pages.pop((name, version), None)
+        if page is None:
+            self._tear_out()
+            page = Page(Statistics(), sum(p.shown for p in self._pages.values()) < MAX_SHOWN)
+        self._pages[name, version] = page  # the last in order: the first is out of use for longest
+        return page.statistics
+
+    def read(self, out: Snapshot) -> None:
+        """Add every version's rows, and one for all others."""
+        others = [self._others] if self._others else []
+        for (name, version), page in self._pages.items():
+            if page.shown:
+                page.statistics.measure(out, name, version)
+            else:
+                one: Snapshot = {}
+                page.statistics.measure(one, name, version)
+                others.append(relabelled(one, **OTHER))
+        for family, rows in merge(others).items():
+            out.setdefault(family, []).extend(rows)
+
+    def _tear_out(self) -> None:
+        unloaded = [key for key in self._pages if not self._loaded(*key)]
+        for key in unloaded[: max(len(unloaded) - MAX_UNLOADED, 0)]:
+            page = self._pages.pop(key)
+            if not page.shown:
+                one: Snapshot = {}
+                page.statistics.measure(one, *key)
+                self._others = merge([self._others, relabelled(one, **OTHER)])

@@ -1,0 +1,89 @@
+"""One process's snapshot, and several as one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gantline.serve.telemetry.families import FAMILIES
+from gantline.serve.telemetry.snapshot import Snapshot
+
+import gantline
+
+if TYPE_CHECKING:
+    from tests.serve.conftest import Running
+
+BODY = {"inputs": [{"name": "x", "shape": [2, 3], "datatype": "FP32", "data": [1, 2, 3, 4, 5, 6]}]}
+
+
+def value(snapshot: Snapshot, name: str, *labels: str) -> Any:
+    return next(v for found, v in snapshot[name] if found == list(labels))
+
+
+def take(server: Running) -> Snapshot:
+    async def call() -> Snapshot:
+        return await server.stack.control.call("metrics")  # type: ignore[no-any-return]
+
+    return asyncio.run_coroutine_threadsafe(call(), server.loop).result(20)
+
+
+def test_a_snapshot_of_a_server(servers: Callable[..., Running], zoo: Path) -> None:
+    server = servers(zoo / "double.onnx", zoo / "lookup.onnx")
+    raw = server.post("/v2/models/double/infer", BODY)
+    assert [a.status for a in server.ask(raw * 3 + server.post("/v2/models/double/infer", b"{}"))] == [200] * 3 + [400]
+    found = take(server)
+    assert found == json.loads(json.dumps(found))
+    assert set(found) <= set(FAMILIES)
+    assert value(found, "gantline_build", gantline.__version__, platform.python_version(), onnxruntime()) == 1
+    assert value(found, "gantline_ready") == value(found, "gantline_workers") == 1
+    assert value(found, "gantline_model_ready", "lookup", "1") == 1
+    assert value(found, "gantline_rows", "double", "1") == 6
+    assert value(found, "gantline_requests", "double", "1", "success") == 3
+    assert value(found, "gantline_requests", "double", "1", "fail") == 1
+    assert value(found, "gantline_queue_limit_rows", "double", "1") == 16384
+    assert value(found, "gantline_model_memory_bytes", "double", "1") == (zoo / "double.onnx").stat().st_size
+    assert sum(value(found, "gantline_request_seconds", "double", "1")["counts"]) == 3
+    assert value(found, "nv_inference_count", "double", "1") == 6
+    server.stop()
+    server.until(lambda: server.stack.readiness.draining)
+    assert value(server.on_loop(server.stack.collector.snapshot), "gantline_ready") == 0
+
+
+def test_counters_do_not_go_back_when_a_model_is_loaded_again(servers: Callable[..., Running], zoo: Path) -> None:
+    server = servers(zoo / "double.onnx")
+    raw = server.post("/v2/models/double/infer", BODY)
+    answered = 0
+    for verb in ("load", "unload", "load"):
+        answered += server.ask(raw)[0].status == 200
+        assert server.ask(server.post(f"/v2/repository/models/double/{verb}", b""))[0].status == 200
+        assert value(take(server), "gantline_requests", "double", "1", "success") == answered
+        assert value(take(server), "gantline_model_ready", "double", "1") == (verb == "load")
+    assert server.ask(raw)[0].status == 200
+    assert value(take(server), "gantline_rows", "double", "1") == 2 * (answered + 1) == 6
+    stats = server.ask(server.get("/v2/models/double/stats"))[0].json()["model_stats"][0]
+    assert stats["inference_count"] == 6
+
+
+def test_connections_and_lag_are_watched(servers: Callable[..., Running], zoo: Path) -> None:
+    server = servers(zoo / "double.onnx")
+    with server.connect(), server.connect():
+        server.until(lambda: len(server.connections) == 2)
+        assert value(take(server), "gantline_connections") == 2
+    server.until(lambda: server.stack.collector.vitals.lag.count > 1)
+    assert sum(value(take(server), "gantline_event_loop_lag_seconds")["counts"]) > 1
+
+
+def test_triton_names_can_be_left_out(servers: Callable[..., Running], zoo: Path) -> None:
+    server = servers(zoo / "double.onnx", no_triton_metrics="true")
+    found = take(server)
+    assert found["gantline_rows"] and not [name for name in found if name.startswith("nv_")]
+
+
+def onnxruntime() -> str:
+    from importlib.metadata import version
+
+    return version("onnxruntime")
