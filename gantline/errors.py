@@ -37,6 +37,14 @@ class NotFound(GantlineError):
     """An unknown model, version or path."""
 
 
+class Denied(GantlineError):
+    """Nobody's key, or one that may not do this; `known` tells which of the two it was."""
+
+    def __init__(self, message: str, known: bool = False) -> None:
+        super().__init__(message)
+        self.known = known
+
+
 class Unsupported(GantlineError):
     """Something that this program, model or platform does not do."""
 

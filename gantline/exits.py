@@ -6,6 +6,7 @@ from .errors import (
     BadArtefact,
     BadRequest,
     DeadlineExceeded,
+    Denied,
     GantlineError,
     NotFound,
     Unreachable,
@@ -23,6 +24,7 @@ UNREACHABLE = 6
 
 _TABLE: tuple[tuple[type[GantlineError], int], ...] = (
     (UsageError, USAGE),
+    (Denied, USAGE),
     (BadArtefact, BAD_INPUT),
     (BadRequest, BAD_INPUT),
     (NotFound, BAD_INPUT),

@@ -19,7 +19,7 @@ PREFIX = "GANTLINE_"
 TOML = "gantline.toml"
 CONFIG = "GANTLINE_CONFIG"  # the path of a gantline.toml elsewhere
 # read by other parts of the program; not settings of a server
-OTHER_VARIABLES = (CONFIG, "GANTLINE_HOME", "GANTLINE_URL")
+OTHER_VARIABLES = (CONFIG, "GANTLINE_HOME", "GANTLINE_KEY", "GANTLINE_URL")
 # Kubernetes sets these for every Service whose name begins with "gantline"
 _INJECTED_NAME = re.compile(r"_SERVICE_(HOST|PORT)(_\w+)?$|_PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?$")
 _INJECTED_VALUE = re.compile(r"(tcp|udp|sctp)://")
@@ -126,7 +126,7 @@ def settings_of(kind: Any) -> dict[str, Setting]:
 class ServeSettings:
     """The server's settings. Sizes are in bytes, times in seconds; 0 means what the help text says."""
 
-    host: str = setting("127.0.0.1", "address to listen on; one that others can reach needs TLS or --no-auth")
+    host: str = setting("127.0.0.1", "address to listen on; one that others can reach needs --keys or --no-auth")
     http_port: int = setting(8000, "HTTP port; 0: any free one", low=0, high=65535)
     grpc_port: int = setting(8001, "gRPC port (accepted; gRPC is not served yet)", low=0, high=65535)
     workers: int = setting(1, "worker processes (accepted; one is used for now)", low=1, high=1024)
@@ -152,8 +152,11 @@ class ServeSettings:
     allow_shared_memory: bool = setting(False, "let clients register shared-memory regions for their tensors")
 
     no_pickle: bool = setting(False, "refuse packages whose script may unpickle")
-    no_auth: bool = setting(False, "let others reach the server without keys or TLS")
-    keys: str = setting("", "file of API keys (not served yet: refused)", unit="path")
+    no_auth: bool = setting(False, "let others reach the server without keys")
+    keys: str = setting("", "file of API keys; read again when it changes", unit="path")
+    keyless: str = setting(
+        "health", "what answers without a key, when there are keys", choices=("nothing", "health", "health+metrics")
+    )
     tls_certificate: str = setting("", "certificate chain, PEM", unit="path")
     tls_key: str = setting("", "its private key, PEM", unit="path")
 
@@ -167,13 +170,14 @@ class ServeSettings:
 
     def __post_init__(self) -> None:
         check(self)
-        if self.keys:
-            raise UsageError("keys: this version does not check API keys; keep to loopback, or behind a proxy")
+        if self.keys and self.no_auth:
+            raise UsageError("keys and no_auth exclude each other: give one of them")
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise UsageError("tls_certificate and tls_key go together: give both or neither")
-        if not (self.tls_certificate or self.no_auth or _is_loopback(self.host)):
+        if not (self.keys or self.no_auth or is_loopback(self.host)):
             raise UsageError(
-                f"host {self.host}: other machines could reach it; give --tls-certificate and --tls-key, or --no-auth"
+                f"host {self.host}: other machines could reach it; give --keys (`gantline keys new` makes one), "
+                "or --no-auth"
             )
 
 
@@ -384,7 +388,8 @@ def _size(text: str) -> int | None:
     return int(number * base**power)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens there."""
     from ipaddress import ip_address
 
     try:

@@ -9,6 +9,7 @@ from functools import partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
@@ -16,10 +17,13 @@ from starlette.routing import BaseRoute
 from gantline.settings import Resolved, ServeSettings
 from gantline.wire.v2 import dump_json
 
+from .access import Access
 from .control import Control
 from .core import Core
 from .entry import Entry
+from .fronts.gate import Gate
 from .fronts.hot import Front
+from .key_file import KeyFile
 from .loader import Find, Loader
 from .log_settings import LogSettings
 from .operations import Operations
@@ -51,6 +55,8 @@ class Stack:
     v2: V2Routes
     front: Front
     app: Starlette
+    access: Access | None  # None: no keys
+    key_file: KeyFile | None
     pools: tuple[ThreadPoolExecutor, ...]
     logs: LogSettings
     traces: TraceSettings
@@ -71,8 +77,8 @@ class Stack:
 def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], find: Find | None = None) -> Stack:
     """Everything between a socket and a model.
 
-    Hot:  Http1 -> Front -> Core -> wire.v2 -> Model -> Batcher, Dispatch -> Session -> Engine, and back.
-    Slow: Http1 -> Starlette -> V2Routes, or asgi.Endpoint -> Core as above.
+    Hot:  Http1 -> Access -> Front -> Core -> wire.v2 -> Model -> Batcher, Dispatch -> Session -> Engine, and back.
+    Slow: Http1 -> Starlette -> Gate, Access -> V2Routes, or asgi.Endpoint -> Core as above.
     """
     settings = resolved.settings
     # engines release the GIL: one thread a core computes. Loads and calls of another process only wait: a script that
@@ -87,7 +93,9 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], find: F
     Operations(repository, loader, control)
     readiness = Readiness(repository)
     v2 = V2Routes(repository, control, readiness, core, settings)
-    azure = AzureRoutes(repository, settings.max_body_bytes)
+    key_file = KeyFile(settings.keys) if settings.keys else None
+    access = Access(key_file.read(), settings.keyless, repository.default_name) if key_file else None
+    azure = AzureRoutes(repository, settings.max_body_bytes, access is not None)
     limit = settings.max_body_bytes
     logs = LogSettings(settings.log_level, control)
     traces = TraceSettings(settings.trace_dir, repository, control, waiting)
@@ -100,12 +108,14 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], find: F
         *([] if settings.no_metrics else MetricsRoutes(control).routes()),
         *azure.routes(),
     ]
-    app = Starlette(routes=routes, exception_handlers={HTTPException: partial(_unmatched, azure)})
+    gates = [Middleware(Gate, access)] if access else []
+    app = Starlette(routes=routes, middleware=gates, exception_handlers={HTTPException: partial(_unmatched, azure)})
     app.router.redirect_slashes = False  # `/score/` is another path, and not found
-    front = Front(settings, core.infer, repository.routes, azure.handlers)
+    front = Front(settings, core.infer, repository.routes, azure.handlers, access)
     return Stack(
-        settings, repository, loader, control, readiness, core, v2, front, app, (pool, waiting), logs, traces, collector
-    )
+        settings, repository, loader, control, readiness, core, v2, front, app, access, key_file, (pool, waiting), logs,
+        traces, collector,
+    )  # fmt: skip
 
 
 async def _unmatched(azure: AzureRoutes, request: Request, error: Exception) -> Response:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from .keys import Key, KeySet
 
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 
 class Head:
-    """A request's head: method and raw path as sent (no query), header names in lower case."""
+    """A request's head: method and raw path as sent (no query), header names in lower case.
 
-    __slots__ = ("client", "headers", "method", "path", "query", "secure")
+    `key` is whose key it came with, and `keys` the version of the keys file that let it in: see serve.access.
+    """
+
+    __slots__ = ("client", "headers", "key", "keys", "method", "path", "query", "secure")
 
     def __init__(
         self,
@@ -28,6 +34,8 @@ class Head:
         self.headers = headers
         self.client = client
         self.secure = secure
+        self.key: Key | None = None
+        self.keys: KeySet | None = None
 
     def get(self, name: bytes) -> bytes | None:
         """The first value of a header (name in lower case), or None."""

@@ -97,9 +97,13 @@ class Repository:
         """The loaded versions of a model."""
         return [s.entry.version for s in self.slots(name) if s.model is not None]
 
+    def default_name(self) -> str:
+        """The model that `/` and `/score` mean: the one named by --default, or the only one; else empty."""
+        return self.default or (next(iter(self._slots)) if len(self._slots) == 1 else "")
+
     def default_model(self) -> Model | None:
-        """The model that `/` and `/score` mean: the one named by --default, or the only one."""
-        name = self.default or (next(iter(self._slots)) if len(self._slots) == 1 else "")
+        """The loaded model of that name, if it is."""
+        name = self.default_name()
         try:
             return self.find(name) if name else None
         except GantlineError:

@@ -8,13 +8,17 @@ from gantline.errors import (
     BadArtefact,
     BadRequest,
     DeadlineExceeded,
+    Denied,
     GantlineError,
     NotFound,
     TooLarge,
     Unavailable,
     Unsupported,
 )
+from gantline.wire import azure
 from gantline.wire.v2 import dump_json
+
+from .exchange import Headers
 
 # the first row that fits decides
 TABLE: tuple[tuple[type[GantlineError], int], ...] = (
@@ -27,12 +31,17 @@ TABLE: tuple[tuple[type[GantlineError], int], ...] = (
     (BadArtefact, 500),
 )
 JSON = (b"content-type", b"application/json")
+_AZURE = (b"/score", b"/swagger.json", b"/models/")
+_CHALLENGE = b'Bearer realm="gantline"'
+_TOO_SMALL = _CHALLENGE + b', error="insufficient_scope"'
 MAX_MESSAGE = 2000  # characters
 _log = logging.getLogger("gantline.serve")
 
 
 def status_of(error: GantlineError) -> int:
     """The HTTP status for an error; 500 for what is the server's or the model's fault."""
+    if isinstance(error, Denied):
+        return 403 if error.known else 401
     return next((status for kind, status in TABLE if isinstance(error, kind)), 500)
 
 
@@ -45,3 +54,14 @@ def v2_error(error: GantlineError) -> tuple[int, bytes]:
     if status == 500:  # 501 and 503 are the client's to read; a full queue must not flood the log
         _log.warning("%s", message)
     return status, dump_json({"error": message})
+
+
+def refusal(path: bytes, error: Denied) -> tuple[int, Headers, bytes]:
+    """Status, headers and body for a request that may not be answered, in the face that its raw path belongs to."""
+    status, body = v2_error(error)
+    headers: Headers = [JSON]
+    if path.startswith(_AZURE):
+        headers, body = [azure.JSON, azure.NOT_FAILED], azure.error_body(error.message)
+    # RFC 6750, section 3
+    headers.append((b"www-authenticate", _TOO_SMALL if error.known else _CHALLENGE))
+    return status, headers, body

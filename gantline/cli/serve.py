@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 
-from ..settings import ServeSettings, add_arguments, flags_of, resolve
+from ..settings import ServeSettings, add_arguments, flags_of, is_loopback, resolve
+
+_log = logging.getLogger("gantline.serve")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +25,13 @@ def run(args: argparse.Namespace) -> int:
     from gantline.serve.process.log import set_up_log
 
     set_up_log(resolved.settings)
+    _warn(resolved.settings)
     from gantline.serve.process.alone import serve
 
     return serve(resolved, args.refs, bool(args.json))
+
+
+def _warn(settings: ServeSettings) -> None:
+    """What an operator may do, and should know."""
+    if settings.keys and not settings.tls_certificate and not is_loopback(settings.host):
+        _log.warning("keys without --tls-certificate: whoever is on the way can read them, unless a proxy ends TLS")

@@ -22,6 +22,7 @@ from .exchange import (
     infer_result,
     json_call,
     json_result,
+    key_header,
     model_path,
     raise_for,
     score_call,
@@ -38,18 +39,20 @@ class AsyncClient:
 
     `url` defaults to GANTLINE_URL, then http://127.0.0.1:8000. `timeout_s` is for one whole call. `binary`: tensors
     as bytes (fast, exact); else as JSON. `gzip`: compress what is sent and received. `headers` go with every call.
+    `key` is an API key; it defaults to GANTLINE_KEY where `url` has its default, too.
     """
 
     def __init__(
         self, url: str | None = None, *, timeout_s: float = 60.0, binary: bool = True, gzip: bool = False,
         headers: Mapping[str, str] | None = None, tls: ssl.SSLContext | None = None, connections: int = 16,
+        key: str | None = None,
     ) -> None:  # fmt: skip
         self._address = Address.of(url, tls)
         self.url = self._address.url
         self._streams = Streams(self._address, connections, timeout_s)
         self._binary = binary
         self._gzip = gzip
-        self._headers = clean_headers(headers)
+        self._headers = key_header(key, url, clean_headers(headers))
         self._signatures: dict[tuple[str, str], Signature] = {}
 
     async def __aenter__(self) -> AsyncClient:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from ..errors import (
     BadArtefact,
     BadRequest,
     DeadlineExceeded,
+    Denied,
     EngineFailed,
     GantlineError,
     NotFound,
@@ -28,14 +30,15 @@ from ..tensors import Array
 from ..wire.v2 import decode_reply, encode_request, parse_json
 from .result import Result
 
+KEY_VARIABLE = "GANTLINE_KEY"
 _LENGTH = "inference-header-content-length"
 _TERSE = 20  # characters; a shorter message ("Not Found") does not say what it is about
 _SHOWN = 300  # characters of an answer that is no error of ours
 COMPRESS_FROM = 1024  # bytes; below it compression costs more than it saves
 ERRORS: dict[int, type[GantlineError]] = {
     400: BadRequest,
-    401: UsageError,
-    403: UsageError,
+    401: Denied,
+    403: Denied,
     404: NotFound,
     408: DeadlineExceeded,
     413: TooLarge,
@@ -123,6 +126,21 @@ def clean_headers(headers: Mapping[str, str] | None) -> tuple[tuple[str, str], .
     return tuple((k.lower(), v) for k, v in (headers or {}).items())
 
 
+def key_header(key: str | None, url: str | None, headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """The headers with an API key, if there is one. None: GANTLINE_KEY, for a server that was not named.
+
+    Only then: a key of one server is not to be sent to another.
+    """
+    secret = os.environ.get(KEY_VARIABLE) if key is None and url is None else key
+    if not secret:
+        return headers
+    if any(c <= " " or c > "~" for c in secret):
+        raise UsageError("key: expected visible ASCII characters without spaces")
+    if any(name in ("authorization", "x-api-key") for name, _ in headers):
+        raise UsageError("key: the headers have one already; give one of them")
+    return (*headers, ("authorization", f"Bearer {secret}"))
+
+
 def compressed(call: Call) -> Call:
     """The same call with its body under gzip, where that is worth it."""
     if len(call.body) < COMPRESS_FROM:
@@ -179,6 +197,8 @@ def raise_for(answer: Answer, url: str) -> None:
     if 200 <= status < 300:
         return
     kind = ERRORS.get(status, BadRequest if 400 <= status < 500 else EngineFailed if status >= 500 else Unsupported)
+    if kind is Denied:
+        raise Denied(_problem(answer, url), known=status == 403)
     raise kind(_problem(answer, url))
 
 

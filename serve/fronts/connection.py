@@ -14,6 +14,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from ..exchange import Headers
+from ..statuses import JSON
 from .hot import Exchange, Front
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -170,7 +172,11 @@ class Connection(HttpToolsProtocol):
 
     def refuse(self, status: int, message: str) -> None:
         """Answer an error to the request being read, after those before it, and close."""
-        self._end(self.front.refusal(status, message, self.server_state.default_headers))
+        self.refuse_with(status, [JSON], self.front.error_body(message))
+
+    def refuse_with(self, status: int, headers: Headers, body: bytes) -> None:
+        """The same with an answer that is written already."""
+        self._end(self.front.last(status, headers, body, self.server_state.default_headers))
 
     def _end(self, answer: bytes) -> None:
         """Read no more; answer what has been read whole, then `answer` (if any) for what has not, and close."""
@@ -201,7 +207,8 @@ class Connection(HttpToolsProtocol):
         self.pipeline.clear()
         self.deaf = True
         self.in_head = self.in_body = False
-        self._ending = self.front.refusal(status, message, self.server_state.default_headers)
+        body = self.front.error_body(message)
+        self._ending = self.front.last(status, [JSON], body, self.server_state.default_headers)
         self._forget(self.active)
         self._last_answer()
 

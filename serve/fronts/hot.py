@@ -14,6 +14,7 @@ from ..exchange import Handler, Head, Headers
 from ..statuses import JSON
 
 if TYPE_CHECKING:
+    from ..access import Access
     from .connection import Connection
 
 _log = logging.getLogger("gantline.http")
@@ -33,11 +34,13 @@ class Front:
     """What the connections of one server share: the table of hot paths, the limits, the headers of every answer."""
 
     def __init__(
-        self, settings: ServeSettings, infer: Handler, infer_paths: Mapping[bytes, Any], handlers: dict[bytes, Handler]
-    ) -> None:
+        self, settings: ServeSettings, infer: Handler, infer_paths: Mapping[bytes, Any], handlers: dict[bytes, Handler],
+        access: Access | None = None,
+    ) -> None:  # fmt: skip
         self.infer = infer
         self.infer_paths = infer_paths
         self.handlers = handlers
+        self.access = access  # None: there are no keys, and nobody is asked
         self.max_body_bytes = settings.max_body_bytes
         self.max_header_bytes = settings.max_header_bytes
         self.max_connections = settings.max_connections
@@ -71,10 +74,9 @@ class Front:
             raise ValueError(f"a header would break the answer's head: {headers}")
         return b"HTTP/1.1 %d %s\r\n%s%s" % (status, _PHRASES.get(status, b""), self._common, lines)
 
-    def refusal(self, status: int, message: str, common: list[tuple[bytes, bytes]]) -> bytes:
+    def last(self, status: int, headers: Headers, body: bytes, common: list[tuple[bytes, bytes]]) -> bytes:
         """The whole last answer on a connection, for what never reached a handler."""
-        body = self.error_body(message)
-        head = self.head(status, [JSON], common)
+        head = self.head(status, headers, common)
         return b"%sconnection: close\r\ncontent-length: %d\r\n\r\n%s" % (head, len(body), body)
 
     def error_body(self, message: str) -> bytes:

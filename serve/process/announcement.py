@@ -84,6 +84,7 @@ def _curl(url: str, stack: Stack) -> str:
     from gantline.request import Request
     from gantline.wire.v2 import encode_request
 
+    curl = "curl -s" if stack.access is None else 'curl -s -H "x-api-key: $GANTLINE_KEY"'
     models = [s.model for s in stack.repository.slots() if s.model is not None]
     default = stack.repository.default_model()
     for model in models:
@@ -91,15 +92,15 @@ def _curl(url: str, stack: Stack) -> str:
         if script is not None and script.contract == "azure":
             if text := _short_sample(model.session.package):
                 path = "/score" if model is default else f"/models/{quote(model.name)}/score"
-                return f"curl -s {url}{path} -H 'content-type: application/json' -d {shlex.quote(text)}"
+                return f"{curl} {url}{path} -H 'content-type: application/json' -d {shlex.quote(text)}"
             continue
         body, _ = encode_request(Request(example(model.session)), binary=False)
         if len(body) <= SHORT:
-            return f"curl -s {url}/v2/models/{quote(model.name)}/infer -d {shlex.quote(body.decode())}"
+            return f"{curl} {url}/v2/models/{quote(model.name)}/infer -d {shlex.quote(body.decode())}"
     script = models[0].session.package.manifest.script
     if script is not None and script.contract == "azure":
-        return f"curl -s {url}/models/{quote(models[0].name)}/swagger.json"
-    return f"curl -s {url}/v2/models/{quote(models[0].name)}"
+        return f"{curl} {url}/models/{quote(models[0].name)}/swagger.json"
+    return f"{curl} {url}/v2/models/{quote(models[0].name)}"
 
 
 def _short_sample(package: Package) -> str:

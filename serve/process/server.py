@@ -73,6 +73,7 @@ class Server(uvicorn.Server):
         if early:
             self.listening.set()
         stack.collector.connections = lambda: len(self.server_state.connections)
+        self._watch: asyncio.Future[None] | None = None  # of the keys file
         self.unanswered = 0  # connections with an accepted request, when there was no more time for it
 
     @contextlib.contextmanager
@@ -113,6 +114,9 @@ class Server(uvicorn.Server):
         self.listening.set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        stack = self.stack
+        if stack.access is not None and stack.key_file is not None:
+            self._watch = asyncio.ensure_future(stack.key_file.watch(stack.access))
         await self.listening.wait()
         await super().startup(sockets)
 
@@ -132,6 +136,8 @@ class Server(uvicorn.Server):
             await super().shutdown(sockets)
         finally:
             timers.cancel()
+            if self._watch is not None:
+                self._watch.cancel()
             for connection in list(self.server_state.connections):
                 self.unanswered += connection.busy()  # type: ignore[union-attr]  # all connections are Http1
                 connection.transport.abort()

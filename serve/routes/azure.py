@@ -23,6 +23,7 @@ import gantline
 from gantline.errors import GantlineError
 from gantline.wire import azure as wire
 
+from ..access import CREDENTIALS
 from ..exchange import Handler, Head, Headers, Responder
 from ..fronts.asgi import Endpoint
 from ..model import Model
@@ -37,8 +38,9 @@ _log = logging.getLogger("gantline.score")
 class AzureRoutes:
     """Answers for the script that is the default model, and for each script under /models/NAME."""
 
-    def __init__(self, repository: Repository, max_body: int) -> None:
+    def __init__(self, repository: Repository, max_body: int, guarded: bool = False) -> None:
         self.repository = repository
+        self.guarded = guarded  # there are keys
         self.handlers: dict[bytes, Handler] = {}  # POST by raw path, for the hot front
         self._max_body = max_body
         self._faces: dict[bytes, Face] = {}  # by raw path of .../score and .../swagger.json
@@ -85,7 +87,9 @@ class AzureRoutes:
         if face is not None:
             face.home(head, responder)
         else:
-            about = {"name": "gantline", "version": gantline.__version__, "models": self.repository.names()[:100]}
+            about: dict[str, Any] = {"name": "gantline", "version": gantline.__version__}
+            if not self.guarded:  # this page is open to everybody
+                about["models"] = self.repository.names()[:100]
             responder.send(200, [wire.JSON], json.dumps(about).encode())
 
     def unmatched(self, status: int) -> tuple[int, bytes]:
@@ -213,7 +217,9 @@ class Face:
 
     def _meta(self, method: int, head: Head) -> bytes:
         if self._all_headers:
-            return head.path + b"\n" + head.query + b"\n" + wire.header_lines(head.headers)
+            # a key is between its owner and the server: a script might log what it gets
+            headers = head.headers if head.key is None else [h for h in head.headers if h[0] not in CREDENTIALS]
+            return head.path + b"\n" + head.query + b"\n" + wire.header_lines(headers)
         if method:
             return b"\n" + head.query
         if self._content_type:

@@ -61,6 +61,19 @@ def infer(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Calla
     return call
 
 
+@pytest.fixture
+def zoo_with_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[Path, Path, str]:
+    """A model, a keys file, and the secret of its one key."""
+    import onnx
+
+    h, float32 = onnx.helper, onnx.TensorProto.FLOAT
+    tensors = [h.make_tensor_value_info(name, float32, ["N", 3]) for name in "xy"]
+    graph = h.make_graph([h.make_node("Neg", ["x"], ["y"])], "g", tensors[:1], tensors[1:])
+    onnx.save(h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8), tmp_path / "neg.onnx")
+    assert main(["keys", "new", "--name", "me", "--keys", str(tmp_path / "keys.toml")]) == 0
+    return tmp_path / "neg.onnx", tmp_path / "keys.toml", capsys.readouterr().out.strip()
+
+
 ROWS = np.array([[1, 2, 3], [4, 5, 6]], np.float32)
 Infer = Callable[..., tuple[int, str, str]]
 
@@ -130,3 +143,26 @@ def test_a_file_that_is_not_there_is_told_before_the_server_is_asked(
 ) -> None:
     assert main(["infer", "m", "--input", str(tmp_path / "rows.csv"), "--url", "http://127.0.0.1:1"]) == 3
     assert capsys.readouterr().err.endswith("rows.csv: no such file\n")
+
+
+def test_a_key_from_a_file_or_the_environment(
+    serving: Callable[..., Any], zoo_with_keys: tuple[Path, Path, str], capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:  # fmt: skip
+    model, keys, secret = zoo_with_keys
+    rows, held = tmp_path / "rows.json", tmp_path / "key"
+    rows.write_text("[[1, 2, 3]]")
+    held.write_text(secret + "\n")
+    noise = tmp_path / "noise"
+    noise.write_bytes(b"\xff")
+    monkeypatch.delenv("GANTLINE_KEY", raising=False)
+    with serving(model, "--keys", keys) as url:
+        words = ["infer", model.stem, "--input", str(rows), "--url", url]
+        assert main(words) == 2
+        assert capsys.readouterr().err.startswith("gantline infer: error: no key; send a key as")
+        assert main([*words, "--key-file", str(held)]) == 0
+        monkeypatch.setenv("GANTLINE_KEY", secret)
+        assert main(words) == 0
+        for file, message in ((tmp_path / "none", "cannot be read: No such file"), (noise, "it is not ASCII text")):
+            assert main([*words, "--key-file", str(file)]) == 3
+            assert message in capsys.readouterr().err

@@ -99,6 +99,19 @@ def test_a_request_too_long_to_print_is_not_printed(tmp_path: Path) -> None:
         assert until("  curl")[-1].endswith("/v2/models/wide\n")
 
 
+def test_with_keys_the_line_to_try_takes_one_from_the_environment(tmp_path: Path) -> None:
+    save(tmp_path / "m.onnx")
+    words = [sys.executable, "-m", "gantline", "keys", "new", "--name", "me", "--keys", "keys.toml"]
+    made = subprocess.run(words, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment())
+    with serve(tmp_path, "m.onnx", "--keys", "keys.toml", "--host", "0.0.0.0") as until:
+        line = until("  curl")[-1]
+        if shutil.which("curl"):
+            for key, word in (("", "error"), (made.stdout.strip(), "outputs")):
+                env = {**environment(), "GANTLINE_KEY": key}
+                done = subprocess.run(line, shell=True, capture_output=True, text=True, check=True, env=env)
+                assert word in json.loads(done.stdout)
+
+
 def test_what_cannot_be_served_is_said_and_the_rest_serves(tmp_path: Path) -> None:
     save(tmp_path / "good.onnx")
     (tmp_path / "bad.onnx").write_bytes(b"not a model")
@@ -127,6 +140,7 @@ def test_nothing_to_serve(tmp_path: Path) -> None:
         (["m.onnx", "--http-port", "70000"], 2, "from 0 to 65535"),
         (["m.onnx", "--http-prt", "1"], 2, "did you mean '--http-port'"),
         (["m.onnx", "--host", "0.0.0.0"], 2, "--no-auth"),
+        (["m.onnx", "--keys", "none.toml"], 2, "keys none.toml: cannot be read: No such file"),
         (["m.onnx", "--tls-certificate", "c"], 2, "go together"),
         (["m.onnx", "--tls-certificate", "c", "--tls-key", "k", "--http-port", "0"], 2, "cannot be used"),
         (["m.onnx", "m.onnx"], 2, "serve one of them"),

@@ -21,6 +21,7 @@ from gantline.client.exchange import (
     infer_result,
     json_call,
     json_result,
+    key_header,
     model_path,
     raise_for,
     score_call,
@@ -64,7 +65,8 @@ def test_an_array_that_v2_cannot_carry() -> None:
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (400, errors.BadRequest), (401, errors.UsageError), (404, errors.NotFound), (405, errors.BadRequest),
+        (400, errors.BadRequest), (401, errors.Denied), (403, errors.Denied), (404, errors.NotFound),
+        (405, errors.BadRequest),
         (413, errors.TooLarge), (429, errors.Unavailable), (500, errors.EngineFailed), (501, errors.Unsupported),
         (503, errors.Unavailable), (504, errors.DeadlineExceeded), (302, errors.Unsupported),
     ],
@@ -150,6 +152,31 @@ def test_headers() -> None:
     for bad in ({"a b": "c"}, {"": "c"}, {"a": "b\r\nc: d"}, {"a": "ü"}):
         with pytest.raises(errors.UsageError, match="header"):
             clean_headers(bad)
+
+
+def test_a_key_is_one_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = (("x-other", "1"),)
+    monkeypatch.delenv("GANTLINE_KEY", raising=False)
+    assert key_header(None, None, other) == other
+    assert key_header("abc", "http://a", other) == (*other, ("authorization", "Bearer abc"))
+    monkeypatch.setenv("GANTLINE_KEY", "from-the-environment")
+    assert key_header(None, None, ()) == (("authorization", "Bearer from-the-environment"),)
+    assert key_header(None, "http://another.example", ()) == ()  # it may be another's server
+    assert key_header("", None, ()) == ()
+    for bad in ("a b", "a\n", "\u00e9"):
+        with pytest.raises(errors.UsageError, match="visible ASCII") as caught:
+            key_header(bad, None, ())
+        assert bad not in caught.value.message
+    for name in ("authorization", "x-api-key"):
+        with pytest.raises(errors.UsageError, match="have one already"):
+            key_header("abc", None, ((name, "def"),))
+
+
+def test_who_was_denied_is_told_apart() -> None:
+    for status, known in ((401, False), (403, True)):
+        with pytest.raises(errors.Denied) as caught:
+            raise_for(Answer(status, {}, b'{"error": "this is what the server said"}'), "http://a")
+        assert caught.value.known is known and caught.value.message == "this is what the server said"
 
 
 def test_metadata_that_is_none() -> None:

@@ -10,8 +10,8 @@ from gantline import errors, exits
 from gantline.errors import GantlineError
 
 CODES = {
-    "UsageError": 2, "BadArtefact": 3, "BadRequest": 3, "TooLarge": 3, "NotFound": 3, "VerificationFailed": 4,
-    "Unreachable": 6, "DeadlineExceeded": 6,
+    "UsageError": 2, "Denied": 2, "BadArtefact": 3, "BadRequest": 3, "TooLarge": 3, "NotFound": 3,
+    "VerificationFailed": 4, "Unreachable": 6, "DeadlineExceeded": 6,
 }  # fmt: skip
 
 

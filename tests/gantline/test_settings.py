@@ -76,10 +76,6 @@ def test_every_setting_can_be_given_in_all_three_places(name: str, toml: Path) -
     rest: dict[str, str | None] = {"no_auth": "true"} if name == "host" else {}
     if name.startswith("tls_"):
         rest = {"tls_certificate": "/c.pem", "tls_key": "/k.pem"}
-    if name == "keys":
-        with pytest.raises(UsageError, match="does not check API keys"):
-            serve({name: text})
-        return
     for resolved in (
         serve({**rest, name: text}),
         serve({k: v for k, v in rest.items() if k != name}, {one.variable: text}),
@@ -254,11 +250,17 @@ def test_loopback_needs_no_leave(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "example.org", ""])
-def test_an_address_that_others_reach_needs_tls_or_leave(host: str) -> None:
-    with pytest.raises(UsageError, match=r"--no-auth"):
-        ServeSettings(host=host)
+def test_an_address_that_others_reach_needs_keys_or_leave(host: str) -> None:
+    for file in ("", "tls.pem"):  # a certificate says who the server is, not who may ask it
+        with pytest.raises(UsageError, match=r"^host .*give --keys .*or --no-auth$"):
+            ServeSettings(host=host, tls_certificate=file, tls_key=file)
     assert ServeSettings(host=host, no_auth=True).host == host
-    assert ServeSettings(host=host, tls_certificate="c", tls_key="k").host == host
+    assert ServeSettings(host=host, keys="keys.toml").host == host
+
+
+def test_keys_and_no_auth_exclude_each_other() -> None:
+    with pytest.raises(UsageError, match="give one of them"):
+        ServeSettings(keys="keys.toml", no_auth=True)
 
 
 def test_certificate_and_key_go_together() -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from gantline.serve.statuses import MAX_MESSAGE, status_of, v2_error
+from gantline.serve.statuses import MAX_MESSAGE, refusal, status_of, v2_error
 
 from gantline import errors
 from gantline.errors import GantlineError
 
 EXPECTED = {
-    "TooLarge": 413, "BadRequest": 400, "NotFound": 404, "Unavailable": 503, "Unsupported": 501,
+    "TooLarge": 413, "BadRequest": 400, "NotFound": 404, "Denied": 401, "Unavailable": 503, "Unsupported": 501,
     "DeadlineExceeded": 504, "BadArtefact": 500, "EngineFailed": 500, "ScriptFailed": 500, "UsageError": 500,
     "VerificationFailed": 500, "Unreachable": 500,
 }  # fmt: skip
@@ -21,6 +21,25 @@ LEAVES = [c for c in vars(errors).values() if isinstance(c, type) and issubclass
 @pytest.mark.parametrize("kind", [c for c in LEAVES if c is not GantlineError])
 def test_every_kind_has_its_status(kind: type[GantlineError]) -> None:
     assert status_of(kind("what was wrong")) == EXPECTED[kind.__name__]
+
+
+@pytest.mark.parametrize(
+    ("path", "known", "status", "headers", "word"),
+    [
+        (b"/v2/models/m/infer", False, 401, {b"www-authenticate": b'Bearer realm="gantline"'}, "error"),
+        (b"/", True, 403, {}, "error"),
+        (b"/score", False, 401, {b"x-ms-run-function-failed": b"False"}, "message"),
+        (b"/models/m/score", True, 403, {b"x-ms-run-function-failed": b"False"}, "message"),
+        (b"/swagger.json", True, 403, {}, "message"),
+    ],
+)
+def test_a_refusal_is_in_the_face_of_its_path(
+    path: bytes, known: bool, status: int, headers: dict[bytes, bytes], word: str
+) -> None:
+    found, sent, body = refusal(path, errors.Denied("who are you", known))
+    assert found == status and json.loads(body) == {word: "who are you"}
+    assert headers.items() <= dict(sent).items() and dict(sent)[b"content-type"] == b"application/json"
+    assert (b"insufficient_scope" in dict(sent)[b"www-authenticate"]) is known
 
 
 def test_the_body_of_an_error() -> None:

@@ -1,0 +1,149 @@
+"""Access: who may do what. One table of roles for HTTP, one for gRPC; what stands in neither is refused to everybody.
+
+Keys come as `Authorization: Bearer KEY` or `x-api-key: KEY`, in HTTP headers and gRPC metadata alike.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from gantline.errors import Denied
+
+from .exchange import Head
+from .keys import Key, KeySet, Role
+
+CREDENTIALS = (b"authorization", b"x-api-key")
+_log = logging.getLogger("gantline.access")
+_ASK = "send a key as 'Authorization: Bearer KEY' or as 'x-api-key: KEY'"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The role that something needs. `every`: it is about all models, so a key of some models may not have it.
+
+    `keyless`: the word in the setting of that name that opens it to everybody.
+    """
+
+    role: Role
+    every: bool = False
+    keyless: str = ""
+
+
+HEALTH = Rule(Role.SCORE, keyless="health")
+SCORE = Rule(Role.SCORE)
+EVERY = Rule(Role.SCORE, every=True)
+METRICS = Rule(Role.SCORE, every=True, keyless="metrics")
+ADMIN = Rule(Role.ADMIN)
+SERVER = Rule(Role.ADMIN, every=True)  # what is set for all models
+NOBODY = Rule(Role.NOBODY)
+
+# by the path of a Starlette route
+HTTP: dict[str, Rule] = {
+    "/": HEALTH,
+    "/v2/health/live": HEALTH,
+    "/v2/health/ready": HEALTH,
+    "/v2": SCORE,
+    "/v2/": SCORE,
+    "/v2/models/stats": EVERY,
+    "/v2/models/{name}": SCORE,
+    "/v2/models/{name}/ready": SCORE,
+    "/v2/models/{name}/config": SCORE,
+    "/v2/models/{name}/stats": SCORE,
+    "/v2/models/{name}/infer": SCORE,
+    "/v2/models/{name}/versions/{version}": SCORE,
+    "/v2/models/{name}/versions/{version}/ready": SCORE,
+    "/v2/models/{name}/versions/{version}/config": SCORE,
+    "/v2/models/{name}/versions/{version}/stats": SCORE,
+    "/v2/models/{name}/versions/{version}/infer": SCORE,
+    "/v2/repository/index": EVERY,
+    "/v2/repository/models/{name}/load": ADMIN,
+    "/v2/repository/models/{name}/unload": ADMIN,
+    "/v2/systemsharedmemory/status": SERVER,
+    "/v2/systemsharedmemory/register": SERVER,
+    "/v2/systemsharedmemory/unregister": SERVER,
+    "/v2/systemsharedmemory/region/{region}/status": SERVER,
+    "/v2/systemsharedmemory/region/{region}/register": SERVER,
+    "/v2/systemsharedmemory/region/{region}/unregister": SERVER,
+    "/v2/cudasharedmemory/status": SERVER,
+    "/v2/cudasharedmemory/register": SERVER,
+    "/v2/cudasharedmemory/unregister": SERVER,
+    "/v2/cudasharedmemory/region/{region}/status": SERVER,
+    "/v2/cudasharedmemory/region/{region}/register": SERVER,
+    "/v2/cudasharedmemory/region/{region}/unregister": SERVER,
+    "/v2/logging": SERVER,
+    "/v2/trace/setting": SERVER,
+    "/v2/models/{name}/trace/setting": ADMIN,
+    "/metrics": METRICS,
+    "/score": SCORE,
+    "/swagger.json": SCORE,
+    "/models/{name}/score": SCORE,
+    "/models/{name}/swagger.json": SCORE,
+}
+
+
+class Access:
+    """Decides over heads. `keys` is replaced as a whole when the file changes; `keyless` is the setting's words."""
+
+    def __init__(self, keys: KeySet, keyless: str, default: Callable[[], str]) -> None:
+        self.keys = keys
+        self.keyless = frozenset(keyless.split("+"))
+        self.default = default  # the name of the model that /score means
+
+    def admit(self, head: Head, rule: Rule, name: str | None = None) -> None:
+        """Mark the head as let in, or raise Denied. `name`: of the model that the router found in the path."""
+        if rule.keyless in self.keyless:
+            return
+        keys = self.keys
+        key = self._key(head, keys)
+        if rule.role is Role.NOBODY:
+            _log.error("%s has no rule in serve/access.py, so nobody may call it", head.path.decode("latin-1"))
+            raise Denied("refused to everybody: the server has no rule for it", known=True)
+        if key.role < rule.role:
+            raise Denied(f"key '{key.name}' has the role {key.role.name.lower()}; this needs admin", known=True)
+        if key.models is not None:
+            if rule.every:
+                raise Denied(f"key '{key.name}' is for some models only; this is about all of them", known=True)
+            for one in (name, model_in(head.path, self.default)):
+                if one is not None:
+                    self.allow(key, one)
+        head.key, head.keys = key, keys
+
+    def allow(self, key: Key, model: str) -> None:
+        """Denied for a model that the key is not for."""
+        if key.models is not None and model not in key.models:
+            raise Denied(f"key '{key.name}' is not for model '{model}'", known=True)
+
+    def _key(self, head: Head, keys: KeySet) -> Key:
+        secret = presented(head)
+        if secret is None:
+            raise Denied(f"no key; {_ASK}")
+        key = keys.find(secret)
+        if key is None:
+            raise Denied(f"the key is not known here; {_ASK}")
+        return key
+
+
+def presented(head: Head) -> bytes | None:
+    """The secret that a head brings; x-api-key first, since a proxy may use Authorization for itself."""
+    bearer = None
+    for name, value in head.headers:
+        if name == b"x-api-key" and (secret := value.strip()):
+            return secret
+        if name == b"authorization" and bearer is None:
+            scheme, _, rest = value.strip().partition(b" ")
+            if scheme.lower() == b"bearer":
+                bearer = rest.strip()
+    return bearer or None
+
+
+def model_in(path: bytes, default: Callable[[], str]) -> str | None:
+    """The model that handlers take from a raw path, as they read it; None for a path about none."""
+    parts = [unquote(p) for p in path.decode("ascii", "replace").strip("/").split("/")]
+    if parts[0] in ("score", "swagger.json"):
+        return default()
+    if len(parts) > 2 and parts[:2] == ["v2", "models"] and parts[2:] != ["stats"]:
+        return parts[2]
+    return parts[1] if len(parts) > 1 and parts[0] == "models" else None
