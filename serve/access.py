@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 from urllib.parse import unquote
 
 from gantline.errors import Denied
@@ -15,6 +16,8 @@ from gantline.errors import Denied
 from .exchange import Head
 from .keys import Key, KeySet, Role
 
+PERIOD_S = 10.0  # between two lines about denials
+_SHOWN = 300  # characters
 CREDENTIALS = (b"authorization", b"x-api-key")
 _log = logging.getLogger("gantline.access")
 _ASK = "send a key as 'Authorization: Bearer KEY' or as 'x-api-key: KEY'"
@@ -91,11 +94,19 @@ class Access:
         self.keys = keys
         self.keyless = frozenset(keyless.split("+"))
         self.default = default  # the name of the model that /score means
+        self._denials = Denials()
 
     def admit(self, head: Head, rule: Rule, name: str | None = None) -> None:
         """Mark the head as let in, or raise Denied. `name`: of the model that the router found in the path."""
         if rule.keyless in self.keyless:
             return
+        try:
+            self._decide(head, rule, name)
+        except Denied as e:
+            self._denials.note(head, e.message, monotonic())
+            raise
+
+    def _decide(self, head: Head, rule: Rule, name: str | None) -> None:
         keys = self.keys
         key = self._key(head, keys)
         if rule.role is Role.NOBODY:
@@ -108,13 +119,8 @@ class Access:
                 raise Denied(f"key '{key.name}' is for some models only; this is about all of them", known=True)
             for one in (name, model_in(head.path, self.default)):
                 if one is not None:
-                    self.allow(key, one)
+                    allow(key, one)
         head.key, head.keys = key, keys
-
-    def allow(self, key: Key, model: str) -> None:
-        """Denied for a model that the key is not for."""
-        if key.models is not None and model not in key.models:
-            raise Denied(f"key '{key.name}' is not for model '{model}'", known=True)
 
     def _key(self, head: Head, keys: KeySet) -> Key:
         secret = presented(head)
@@ -124,6 +130,30 @@ class Access:
         if key is None:
             raise Denied(f"the key is not known here; {_ASK}")
         return key
+
+
+class Denials:
+    """What the log is told of those who are turned away: a line at once, then one a period, whoever floods us."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._next = 0.0
+
+    def note(self, head: Head, why: str, now: float) -> None:
+        """One request. `now` in seconds."""
+        self._count += 1
+        if now < self._next:
+            return
+        client = ":".join(map(str, head.client)) if head.client else "-"
+        what = f"{head.method.decode('latin-1')} {head.path.decode('latin-1')}"[:_SHOWN]
+        _log.warning("denied: %s %s: %s (%d since the last such line)", client, what, why[:_SHOWN], self._count)
+        self._count, self._next = 0, now + PERIOD_S
+
+
+def allow(key: Key, model: str) -> None:
+    """Denied for a model that the key is not for."""
+    if key.models is not None and model not in key.models:
+        raise Denied(f"key '{key.name}' is not for model '{model}'", known=True)
 
 
 def presented(head: Head) -> bytes | None:

@@ -108,7 +108,7 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], find: F
         *([] if settings.no_metrics else MetricsRoutes(control).routes()),
         *azure.routes(),
     ]
-    gates = [Middleware(Gate, access)] if access else []
+    gates = [Middleware(Gate, access, azure.preflight)] if access else []
     app = Starlette(routes=routes, middleware=gates, exception_handlers={HTTPException: partial(_unmatched, azure)})
     app.router.redirect_slashes = False  # `/score/` is another path, and not found
     front = Front(settings, core.infer, repository.routes, azure.handlers, access)

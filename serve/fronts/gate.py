@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -15,13 +17,17 @@ from .asgi import head_of
 class Gate:
     """An ASGI middleware. It asks the routes themselves which one will answer, so no spelling of a path passes by."""
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: Access, preflight: Callable[[bytes], bool]) -> None:
         self.app = app
         self.access = access
+        self.preflight = preflight  # whether OPTIONS of a raw path is answered to browsers, which ask without a key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             head = head_of(scope)
+            if head.method == b"OPTIONS" and self.preflight(head.path):
+                await self.app(scope, receive, send)
+                return
             rule, name = _rule(scope)
             try:
                 self.access.admit(head, rule, name)

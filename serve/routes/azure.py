@@ -92,6 +92,11 @@ class AzureRoutes:
                 about["models"] = self.repository.names()[:100]
             responder.send(200, [wire.JSON], json.dumps(about).encode())
 
+    def preflight(self, path: bytes) -> bool:
+        """Whether OPTIONS there is for browsers, and answered without the script."""
+        face = self._faces.get(path)
+        return face is not None and bool(face.cors) and not face.raw
+
     def unmatched(self, status: int) -> tuple[int, bytes]:
         """Status and body for a path (404) or method (405) that nothing answers."""
         message = wire.ROUTE_METHOD_NOT_ALLOWED if status == 405 else wire.ROUTE_NOT_FOUND

@@ -5,7 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from gantline.serve.access import ADMIN, EVERY, HEALTH, HTTP, METRICS, NOBODY, SCORE, Access, Rule, model_in, presented
+from gantline.serve.access import (
+    ADMIN,
+    EVERY,
+    HEALTH,
+    HTTP,
+    METRICS,
+    NOBODY,
+    SCORE,
+    Access,
+    Denials,
+    Rule,
+    model_in,
+    presented,
+)
 from gantline.serve.exchange import Head
 from gantline.serve.keys import KeySet, parse
 
@@ -151,3 +164,25 @@ def test_every_hot_path_needs_what_its_route_needs(server: Running) -> None:
         scope = {"type": "http", "method": "POST", "path": path.decode(), "root_path": ""}
         found = [r.path for r in server.stack.app.routes if r.matches(scope)[0].name == "FULL"]  # type: ignore[attr-defined]
         assert found and HTTP[found[0]] == SCORE, path
+
+
+def test_a_flood_of_denials_is_a_line_in_ten_seconds(caplog: pytest.LogCaptureFixture) -> None:
+    denials = Denials()
+    one = Head(b"POST", b"/v2/models/m/infer", b"", [(b"x-api-key", SCORER.encode())], ("10.0.0.1", 5))
+    for now in [*[100.0] * 50, 109.9, 110.0, 110.0, 200.0]:
+        denials.note(one, "why", now)
+    start = "denied: 10.0.0.1:5 POST /v2/models/m/infer: why"
+    assert [r.getMessage() for r in caplog.records] == [
+        f"{start} (1 since the last such line)",
+        f"{start} (51 since the last such line)",
+        f"{start} (2 since the last such line)",
+    ]
+
+
+def test_whoever_is_denied_is_in_the_log(access: Access, caplog: pytest.LogCaptureFixture) -> None:
+    for secret in ("some-other-secret", SCORER):
+        with pytest.raises(Denied):
+            access.admit(with_key(secret), ADMIN)
+    (record,) = caplog.records
+    assert record.getMessage().startswith("denied: - POST /v2/models/iris/infer: the key is not known here; ")
+    assert "some-other-secret" not in caplog.text and SCORER not in caplog.text

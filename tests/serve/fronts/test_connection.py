@@ -6,10 +6,8 @@ import asyncio
 import contextlib
 import gc
 import json
-import shutil
 import socket
 import ssl
-import subprocess
 import threading
 import weakref
 from collections.abc import Callable
@@ -267,16 +265,6 @@ def test_requests_while_the_server_is_a_lame_duck(servers: Callable[..., Running
 
 
 # -- TLS
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl makes the certificate")
-    folder = tmp_path_factory.mktemp("tls")
-    words = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
-    subprocess.run([*words.split(), "-keyout", "key", "-out", "cert"], cwd=folder, check=True, capture_output=True)
-    return folder / "cert", folder / "key"
 
 
 def test_tls(servers: Callable[..., Running], hold: Callable[[Running], Held], certificate: tuple[Path, Path]) -> None:

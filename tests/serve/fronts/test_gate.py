@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -315,3 +316,40 @@ def test_a_connection_that_is_turned_away_is_closed_in_order(guarded: Running) -
         s.sendall(raw)
         answer = guarded.answers(guarded.read_all(s))
         assert [a.status for a in answer] == [401]
+
+
+def test_over_tls(servers: Callable[..., Running], zoo: Path, file: Path, certificate: tuple[Path, Path]) -> None:
+    server = servers(zoo / "double.onnx", keys=file, tls_certificate=certificate[0], tls_key=certificate[1])
+    context = ssl.create_default_context(cafile=str(certificate[0]))
+    x = {"x": np.ones((1, 3), np.float32)}
+    with Client(f"https://localhost:{server.port}", key=SCORER, tls=context) as client:
+        np.testing.assert_array_equal(client.infer("double", x)["y"], [[2, 2, 2]])
+        with pytest.raises(Denied, match="needs admin"):
+            client.unload("double")
+    with Client(f"https://localhost:{server.port}", tls=context) as client, pytest.raises(Denied, match="no key"):
+        client.infer("double", x)
+
+
+PLAIN_SCRIPT = """
+def init():
+    pass
+
+def run(data):
+    return data
+"""
+
+
+def test_a_browsers_preflight_brings_no_key(
+    servers: Callable[..., Running], echo: Path, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AML_CORS_ORIGINS", "https://a.example")
+    (tmp_path / "score.py").write_text(PLAIN_SCRIPT)
+    package = gantline.package(script=tmp_path / "score.py", name="plain", env="current", output=tmp_path / "p.pkg")
+    server = servers(package.path, echo, keys=file, default="plain")
+    asked = ("Origin: https://a.example", "Access-Control-Request-Method: POST")
+    answer = server.ask(server.get("/score", *asked, method="OPTIONS"))[0]
+    assert answer.status == 200 and answer.headers["access-control-allow-origin"] == "https://a.example"
+    for path in ("/models/echo/score", "/swagger.json", "/v2"):  # here a script would run, and there it is no preflight
+        status = server.ask(server.get(path, *asked, method="OPTIONS"))[0].status
+        assert status == (200 if path == "/swagger.json" else 401)
+    assert server.ask(server.get("/score", asked[0]))[0].status == 401
