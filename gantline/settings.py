@@ -42,6 +42,7 @@ class Setting:
     low: float | None = None
     high: float | None = None
     choices: tuple[str, ...] = ()
+    words: Mapping[str, int] = field(default_factory=dict)  # that stand for a number
 
     @property
     def flag(self) -> str:
@@ -56,31 +57,32 @@ class Setting:
         """What --help shows for the value."""
         if self.choices:
             return "{" + ",".join(self.choices) + "}"
-        return {"bytes": "BYTES", "path": "FILE"}.get(self.unit, "TEXT" if isinstance(self.default, str) else "N")
+        number = "|".join(("N", *self.words))
+        return {"bytes": "BYTES", "path": "FILE"}.get(self.unit, "TEXT" if isinstance(self.default, str) else number)
 
     def read(self, raw: Any, where: str) -> Value:
         """The checked value of text or of a TOML value. UsageError says `where`, what was found and what is right."""
-        value = self._convert(raw)
+        value = self.words[raw] if isinstance(raw, str) and raw in self.words else self._convert(raw)
         if value is None or not self._within(value):
             raise UsageError(f"{where}: {raw!r} is not {self.expected}")
         return value
 
     def show(self, value: Value) -> str:
         """The value as a person would write it."""
+        if isinstance(value, bool):
+            return str(value).lower()
         if self.unit == "bytes" and isinstance(value, int) and value:
             for shift, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
                 if value % (1 << shift) == 0:
                     return f"{value >> shift}{unit}"
-        return str(value).lower() if isinstance(value, bool) else str(value)
+        return next((word for word, number in self.words.items() if number == value), str(value))
 
     @property
     def expected(self) -> str:
         if self.choices:
             return "one of " + ", ".join(self.choices)
-        if isinstance(self.default, bool):
-            return "true or false"
-        if isinstance(self.default, str):
-            return "text"
+        if isinstance(self.default, bool | str):
+            return "text" if isinstance(self.default, str) else "true or false"
         what = 'a size such as 1048576 or "64MiB"' if self.unit == "bytes" else "a number"
         what = "a whole number" if isinstance(self.default, int) and not self.unit else what
         low, high = self.low, self.high
@@ -129,7 +131,7 @@ class ServeSettings:
     host: str = setting("127.0.0.1", "address to listen on; one that others can reach needs --keys or --no-auth")
     http_port: int = setting(8000, "HTTP port; 0: any free one", low=0, high=65535)
     grpc_port: int = setting(8001, "gRPC port (accepted; gRPC is not served yet)", low=0, high=65535)
-    workers: int = setting(1, "worker processes (accepted; one is used for now)", low=1, high=1024)
+    workers: int = setting(1, "worker processes; auto: one a usable core", low=0, high=1024, words={"auto": 0})
     default: str = setting("", "model that answers /score and /; default: the only one")
 
     max_body_bytes: int = setting(

@@ -4,20 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 Arguments: TypeAlias = dict[str, Any]  # of JSON values: they may travel to another process
 Run: TypeAlias = Callable[[Arguments], Awaitable[Any]]
 Merge: TypeAlias = Callable[[list[Any]], Any]
-FanOut: TypeAlias = Callable[[str, Arguments], Awaitable[list[Any]]]
+Subject: TypeAlias = Callable[[Arguments], str | None]
+
+
+class Effect(NamedTuple):
+    """What a call changes ("model:iris"), and whether it makes that as it was when the server started.
+
+    A subject that ends with ":" stands for all that begin so. Changes of one subject are made in one order in all
+    workers, and the last of them is made again in a worker that starts later, unless it undoes the others.
+    """
+
+    subject: str
+    undoes: bool = False
+
+
+FanOut: TypeAlias = Callable[[str, Arguments, Effect | None], Awaitable[list[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """`run` acts in one process and gives JSON; `merge` makes of all workers' answers what one server would say."""
+    """`run` acts in one process and gives JSON; `merge` makes of all workers' answers what one server would say.
+
+    A verb that changes something names its subject by its arguments, None when these only look.
+    """
 
     run: Run
     merge: Merge
+    subject: Subject | None
+    undoes: bool
+
+    def effect(self, arguments: Arguments) -> Effect | None:
+        """What a call with these arguments changes."""
+        subject = self.subject(arguments) if self.subject is not None else None
+        return Effect(subject, self.undoes) if subject is not None else None
 
 
 def first(answers: list[Any]) -> Any:
@@ -32,15 +56,19 @@ class Control:
         self._verbs: dict[str, Verb] = {}
         self.fan_out: FanOut | None = None
 
-    def register(self, name: str, run: Run, merge: Merge = first) -> None:
+    def register(
+        self, name: str, run: Run, merge: Merge = first, subject: Subject | None = None, undoes: bool = False
+    ) -> None:
         """Add a verb, once."""
         assert name not in self._verbs, name
-        self._verbs[name] = Verb(run, merge)
+        self._verbs[name] = Verb(run, merge, subject, undoes)
 
     async def call(self, verb: str, /, **arguments: Any) -> Any:
         """Do it everywhere; returns when every worker has done it. The verb's own GantlineError if one fails."""
-        answers = [await self.here(verb, arguments)] if self.fan_out is None else await self.fan_out(verb, arguments)
-        return self._verbs[verb].merge(answers)
+        one = self._verbs[verb]
+        if self.fan_out is None:
+            return one.merge([await one.run(arguments)])
+        return one.merge(await self.fan_out(verb, arguments, one.effect(arguments)))
 
     async def here(self, name: str, arguments: Arguments) -> Any:
         """Do it in this process alone."""

@@ -37,7 +37,7 @@ class LogSettings(logging.Filter):
         }
         self.values = dict(self._at_start)
         self._handlers: list[logging.Handler] = []
-        control.register("log_settings", self._run)
+        control.register("log_settings", self._run, subject=_subject)
 
     async def _run(self, arguments: Arguments) -> dict[str, Any]:
         """update: settings to change, null for what was at the start; empty to look. All settings."""
@@ -112,3 +112,8 @@ def _write_times(handler: logging.Handler, form: str) -> None:
     else:
         for name in ("default_time_format", "default_msec_format", "converter"):
             formatter.__dict__.pop(name, None)  # the class's own
+
+
+def _subject(arguments: Arguments) -> str | None:
+    update = arguments["update"]
+    return f"log_settings:{','.join(sorted(update))}" if update else None

@@ -9,7 +9,7 @@ from gantline.errors import BadArtefact, GantlineError, NotFound
 from .control import Arguments, Control
 from .loader import Loader
 from .model import Model
-from .repository import Repository
+from .repository import READY, Repository
 from .statistics import merge_statistics
 from .telemetry.memory import memory_of
 
@@ -20,9 +20,9 @@ class Operations:
     def __init__(self, repository: Repository, loader: Loader, control: Control) -> None:
         self.repository = repository
         self.loader = loader
-        control.register("index", self._index)
-        control.register("load", self._load)
-        control.register("unload", self._unload)
+        control.register("index", self._index, merge_index)
+        control.register("load", self._load, subject=_model)
+        control.register("unload", self._unload, subject=_model)
         control.register("statistics", self._statistics, merge_statistics)
 
     async def _index(self, arguments: Arguments) -> list[dict[str, Any]]:
@@ -69,3 +69,20 @@ class Operations:
 def _memory(model: Model) -> list[dict[str, Any]]:
     size = memory_of(model.session)
     return [{"type": "CPU", "id": 0, "byte_size": size}] if size else []
+
+
+def _model(arguments: Arguments) -> str:
+    return f"model:{arguments['name']}"
+
+
+def merge_index(answers: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """A model version is ready when it is so in every worker; one that not all workers know is not there."""
+    merged: dict[tuple[str, str], dict[str, Any]] = {}
+    seen: dict[tuple[str, str], int] = {}
+    for rows in answers:
+        for row in rows:
+            key = (row["name"], row.get("version", ""))
+            seen[key] = seen.get(key, 0) + 1
+            if key not in merged or merged[key].get("state") == READY:
+                merged[key] = row
+    return [row for key, row in merged.items() if seen[key] == len(answers)]

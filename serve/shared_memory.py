@@ -109,8 +109,8 @@ class SharedMemory:
         self.allowed = allowed
         self.max_bytes = max_bytes
         self.regions: dict[str, Region] = {}
-        control.register("shared_memory_register", self._register)
-        control.register("shared_memory_unregister", self._unregister)
+        control.register("shared_memory_register", self._register, subject=_subject)
+        control.register("shared_memory_unregister", self._unregister, subject=_subject, undoes=True)
         control.register("shared_memory_status", self._status)
 
     def access(self) -> Memory | None:
@@ -187,3 +187,7 @@ class Access:
 
     def write(self, place: Place, data: bytes) -> None:
         self._shared.find(place.region).write(place, data)
+
+
+def _subject(arguments: Arguments) -> str:
+    return f"shared_memory:{arguments['region']}"

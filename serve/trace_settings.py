@@ -56,7 +56,7 @@ class TraceSettings:
         self._closed = False
         self._numbers = count(1)
         self._files: dict[Path, int] = {}
-        control.register("trace_settings", self._run)
+        control.register("trace_settings", self._run, subject=_subject)
         repository.listeners.append(self._attach)
 
     async def _run(self, arguments: Arguments) -> Values:
@@ -180,3 +180,8 @@ class TraceSettings:
         if len(self._files) >= MAX_FILES:
             raise BadRequest("too many trace files have been named; use one of them again")
         return path.name
+
+
+def _subject(arguments: Arguments) -> str | None:
+    update = arguments["update"]
+    return f"trace_settings:{arguments['model']}:{','.join(sorted(update))}" if update else None

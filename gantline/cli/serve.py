@@ -22,10 +22,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     resolved = resolve(ServeSettings, flags_of(args, ServeSettings), os.environ, args.config)
+    from gantline.serve.process.cores import usable_cores
     from gantline.serve.process.log import set_up_log
 
     set_up_log(resolved.settings)
     _warn(resolved.settings)
+    workers = resolved.settings.workers or usable_cores()
+    if workers > 1:
+        from gantline.serve.process.supervisor import supervise
+
+        return supervise(resolved, args.refs, bool(args.json), workers)
     from gantline.serve.process.alone import serve
 
     return serve(resolved, args.refs, bool(args.json))

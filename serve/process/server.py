@@ -30,8 +30,10 @@ from ..fronts.http1 import Http1
 from ..loader import Find
 from ..repository import Slot
 from ..repository_layout import find_entries
+from .listener import turn_away
 
 _M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
+LAST_CALL_S = 0.1  # for connections that are being made when the server stops listening
 _log = logging.getLogger("gantline.server")
 
 
@@ -74,6 +76,7 @@ class Server(uvicorn.Server):
             self.listening.set()
         stack.collector.connections = lambda: len(self.server_state.connections)
         self._watch: asyncio.Future[None] | None = None  # of the keys file
+        self.whole = True  # nobody else uses the listener, or all stop
         self.unanswered = 0  # connections with an accepted request, when there was no more time for it
 
     @contextlib.contextmanager
@@ -103,11 +106,11 @@ class Server(uvicorn.Server):
         self.should_exit = self.force_exit = True
         self.listening.set()
 
-    def drain(self) -> None:
-        """Be a lame duck for `drain_s`, then stop listening and finish what was accepted."""
+    def drain(self, seconds: float | None = None) -> None:
+        """Be a lame duck for so long (`drain_s`), then stop listening and finish what was accepted."""
         _log.info("stopping: finishing what was accepted")
         self.stack.drain()
-        asyncio.get_running_loop().call_later(self.stack.settings.drain_s, self._leave)
+        asyncio.get_running_loop().call_later(self.stack.settings.drain_s if seconds is None else seconds, self._leave)
 
     def _leave(self) -> None:
         self.should_exit = True
@@ -133,6 +136,10 @@ class Server(uvicorn.Server):
         self.stack.drain()
         timers = asyncio.ensure_future(self._keep_time())  # on_tick is not called any more
         try:
+            if self.whole and not self.force_exit:
+                for listener in sockets or []:
+                    turn_away(listener)
+                await asyncio.sleep(LAST_CALL_S)
             await super().shutdown(sockets)
         finally:
             timers.cancel()

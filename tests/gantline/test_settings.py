@@ -112,7 +112,8 @@ def test_sizes(text: str, size: int) -> None:
         ("http_port", "80.5"),
         ("http_port", "http"),
         ("http_port", ""),
-        ("workers", "0"),
+        ("workers", "-1"),
+        ("workers", "Auto"),
         ("max_body_bytes", "0"),
         ("max_body_bytes", "64XB"),
         ("max_body_bytes", "MiB"),
@@ -327,3 +328,12 @@ def test_a_switch_undoes_a_file(toml: Path) -> None:
     resolved = serve(flags_of(parser.parse_args(["--pickle"]), ServeSettings), {}, toml)
     assert resolved.settings.no_pickle is False
     assert resolved.origins["no_pickle"] == "flag --no-pickle"
+
+
+def test_a_word_that_stands_for_a_number(tmp_path: Path) -> None:
+    toml = tmp_path / "gantline.toml"
+    toml.write_text("[serve]\nworkers = 'auto'\n")
+    one = settings_of(ServeSettings)["workers"]
+    assert (one.placeholder, one.show(0), one.show(2)) == ("N|auto", "auto", "2")
+    assert resolve(ServeSettings, {}, {}, toml).settings.workers == 0
+    assert resolve(ServeSettings, {"workers": "2"}, {}, toml).settings.workers == 2

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from gantline.serve.control import Control, first
+from gantline.serve.control import Control, Effect, first
 
 from gantline.errors import NotFound
 
@@ -27,13 +27,15 @@ def test_several_workers_answer_as_one() -> None:
     async def fail(arguments: dict[str, Any]) -> int:
         raise NotFound("not here")
 
-    async def fan_out(verb: str, arguments: dict[str, Any]) -> list[Any]:
-        assert verb == "count" and arguments == {"what": "requests"}
+    async def fan_out(verb: str, arguments: dict[str, Any], effect: Effect | None) -> list[Any]:
+        assert arguments == {"what": "requests"} and effect == {"count": None, "reset": ("of requests", False)}[verb]
         return [3, 4]
 
     control.register("count", fail, sum)
+    control.register("reset", fail, max, lambda arguments: f"of {arguments['what']}")
     control.fan_out = fan_out
     assert asyncio.run(control.call("count", what="requests")) == 7
+    assert asyncio.run(control.call("reset", what="requests")) == 4
     with pytest.raises(NotFound, match="not here"):
         asyncio.run(control.here("count", {}))
 

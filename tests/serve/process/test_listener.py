@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from gantline.serve.process.listener import bind
+from gantline.serve.process.listener import bind, turn_away
 
 from gantline.errors import UsageError
 from gantline.settings import ServeSettings
@@ -34,3 +34,28 @@ def test_ipv6() -> None:
         pytest.skip("no IPv6 here")
     with listener:
         assert listener.getsockname()[0] == "::1"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a filter on a listener is Linux's")
+def test_whoever_has_connected_is_accepted_and_nobody_else_connects() -> None:
+    with bind(ServeSettings(http_port=0)) as listener:
+        address = listener.getsockname()
+        inside = [socket.create_connection(address, 20) for _ in range(20)]
+        for s in inside:
+            s.sendall(b"before")
+        turn_away(listener)
+        with pytest.raises(TimeoutError):
+            socket.create_connection(address, 0.2)
+        for s in inside:
+            s.sendall(b" and after")  # data is no new connection
+        accepted = [listener.accept()[0] for _ in inside]
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+    for s in accepted:
+        with s:
+            s.settimeout(20)
+            assert s.recv(16, socket.MSG_WAITALL) == b"before and after"
+    for s in inside:
+        s.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address, 20)

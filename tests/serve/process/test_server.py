@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from gantline.serve.process.server import allow_connections
@@ -23,53 +17,9 @@ from gantline.settings import ServeSettings
 
 if TYPE_CHECKING:
     from tests.serve.conftest import Running
+    from tests.serve.process.conftest import Programs
 
 WAIT_S = 30.0
-
-
-@dataclass
-class Program:
-    """A running `gantline serve` and what it said when it was ready."""
-
-    process: subprocess.Popen[str]
-    ready: dict[str, Any]
-    log: Path
-
-    @property
-    def port(self) -> int:
-        return int(self.ready["url"].rpartition(":")[2])
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), WAIT_S)
-
-    def signal(self, one: int = signal.SIGTERM) -> None:
-        self.process.send_signal(one)
-
-    def wait_for_log(self, text: str) -> None:
-        """Until the log has it: it is a file that grows."""
-        while text not in self.log.read_text():
-            assert self.process.poll() is None, self.log.read_text()
-
-    def code(self) -> int:
-        return self.process.wait(WAIT_S)
-
-
-@contextmanager
-def program(folder: Path, *words: object) -> Iterator[Program]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("GANTLINE_")}
-    command = [sys.executable, "-m", "gantline", "serve", *map(str, words), "--http-port", "0", "--json"]
-    log = folder / "log"
-    with log.open("w") as errors, subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment, cwd=folder
-    ) as process:  # fmt: skip
-        out: IO[str] | None = process.stdout
-        assert out is not None
-        try:
-            line = out.readline()
-            assert line.startswith("{"), line + log.read_text()
-            yield Program(process, json.loads(line), log)
-        finally:
-            process.kill()
 
 
 def work(server: type[Running], times: int) -> bytes:
@@ -77,14 +27,8 @@ def work(server: type[Running], times: int) -> bytes:
     return server.post("/v2/models/toil/infer", {"inputs": [tensor]})
 
 
-@pytest.fixture
-def client(server: Running) -> type[Running]:
-    """What makes and reads messages; its server is not used here."""
-    return type(server)
-
-
-def test_ready_line_and_clean_end(zoo: Path, tmp_path: Path, client: type[Running]) -> None:
-    with program(tmp_path, zoo) as run:
+def test_ready_line_and_clean_end(zoo: Path, program: Programs, client: type[Running]) -> None:
+    with program(zoo) as run:
         assert set(run.ready) == {"url", "models", "failed"} and run.ready["failed"] == []
         assert {m["name"] for m in run.ready["models"]} == {"centre", "double", "lookup", "positive", "toil"}
         assert all(m["state"] == "READY" and m["version"] == "1" for m in run.ready["models"])
@@ -96,8 +40,8 @@ def test_ready_line_and_clean_end(zoo: Path, tmp_path: Path, client: type[Runnin
 
 
 @pytest.mark.parametrize("one", [signal.SIGTERM, signal.SIGINT])
-def test_requests_in_flight_are_answered(zoo: Path, tmp_path: Path, client: type[Running], one: int) -> None:
-    with program(tmp_path, zoo) as run:
+def test_requests_in_flight_are_answered(zoo: Path, program: Programs, client: type[Running], one: int) -> None:
+    with program(zoo) as run:
         with run.connect() as s:  # learn that this model is slow, so that the loop stays free
             s.sendall(work(client, 200) + client.get("/v2", "Connection: close"))
             assert [a.status for a in client.answers(client.read_all(s))] == [200, 200]
@@ -120,7 +64,7 @@ def test_requests_in_flight_are_answered(zoo: Path, tmp_path: Path, client: type
         assert run.code() == 0, run.log.read_text()
 
 
-def test_no_request_of_a_busy_client_is_lost(zoo: Path, tmp_path: Path, client: type[Running]) -> None:
+def test_no_request_of_a_busy_client_is_lost(zoo: Path, program: Programs, client: type[Running]) -> None:
     raw = client.post(
         "/v2/models/double/infer", {"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]}
     )
@@ -142,7 +86,7 @@ def test_no_request_of_a_busy_client_is_lost(zoo: Path, tmp_path: Path, client: 
                 if b"connection: close" in got:
                     return
 
-    with program(tmp_path, zoo) as run:
+    with program(zoo) as run:
         threads = [threading.Thread(target=ask_on_and_on, args=(run.port,)) for _ in range(8)]
         for t in threads:
             t.start()
@@ -154,8 +98,8 @@ def test_no_request_of_a_busy_client_is_lost(zoo: Path, tmp_path: Path, client: 
         assert run.code() == 0 and lost == []
 
 
-def test_a_second_signal_stops_at_once(zoo: Path, tmp_path: Path, client: type[Running]) -> None:
-    with program(tmp_path, zoo) as run, run.connect() as s, run.connect() as other:
+def test_a_second_signal_stops_at_once(zoo: Path, program: Programs, client: type[Running]) -> None:
+    with program(zoo) as run, run.connect() as s, run.connect() as other:
         s.sendall(work(client, 100))
         client.read_answer(s)
         s.sendall(work(client, 10_000_000))
@@ -168,8 +112,8 @@ def test_a_second_signal_stops_at_once(zoo: Path, tmp_path: Path, client: type[R
         assert "1 accepted requests were not answered" in run.log.read_text()
 
 
-def test_there_is_an_end_to_waiting(zoo: Path, tmp_path: Path, client: type[Running]) -> None:
-    with program(tmp_path, zoo, "--shutdown-s", "0.2") as run, run.connect() as s:
+def test_there_is_an_end_to_waiting(zoo: Path, program: Programs, client: type[Running]) -> None:
+    with program(zoo, "--shutdown-s", "0.2") as run, run.connect() as s:
         s.sendall(work(client, 100))
         client.read_answer(s)
         s.sendall(work(client, 10_000_000))

@@ -1,0 +1,128 @@
+"""Seat: one worker as its supervisor sees it: its process, its link, and what it was asked and has not answered."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from contextlib import suppress
+from itertools import count
+from typing import Any
+
+from gantline.errors import GantlineError, Unavailable
+
+from .link import Link, Message, error_of
+
+MAX_CALLS = 256  # that one worker may be at
+END_S = 5.0  # for a process to end after it has closed its link
+
+
+class WorkerGone(Exception):
+    """The worker died before it answered: the next one in its seat answers for it, by being brought up to date."""
+
+
+class Seat:
+    """A place for one worker at a time."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.failure: GantlineError | None = None  # what the worker said was wrong, before it ended
+        self._process: asyncio.subprocess.Process | None = None
+        self._link: Link | None = None
+        self._ids = count(1)
+        self._calls: dict[int, asyncio.Future[Any]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Seat {self.number} pid={self.pid} calls={len(self._calls)}>"
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None else None
+
+    async def start(self, start: Message, files: tuple[int, ...]) -> None:
+        """Start a process that inherits `files`, and tell it `start`."""
+        ours, theirs = socket.socketpair()
+        self.failure = None
+        with theirs:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, *_interpreter_flags(), "-m", "gantline.serve.process.worker",
+                str(self.number), str(theirs.fileno()),
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(), *files),
+                start_new_session=True,  # Ctrl-C is for the supervisor, which tells the workers
+            )  # fmt: skip
+        self._link = await Link.open(ours)
+        self._link.send("start", **start)
+
+    async def receive(self) -> Message | None:
+        """What the worker says, but for answers to `call`; None when it is gone."""
+        assert self._link is not None
+        while (message := await self._link.receive()) is not None:
+            if message["kind"] == "done":
+                self._answered(message)
+            else:
+                return message
+        return None
+
+    async def end(self) -> int:
+        """After the link has closed: see the process out; its exit status, negative for a signal."""
+        assert self._process is not None and self._link is not None
+        for future in self._calls.values():
+            if not future.done():
+                future.set_exception(WorkerGone())
+        await self._link.close()
+        self._link = None
+        try:
+            status = await asyncio.wait_for(self._process.wait(), END_S)
+        except TimeoutError:
+            self.kill()
+            status = await self._process.wait()
+        self._process = None
+        return status
+
+    def tell(self, kind: str, **fields: Any) -> None:
+        """Send a message, if anybody is there; one that does not read is ended."""
+        if self._link is None:
+            return
+        try:
+            self._link.send(kind, **fields)
+        except Unavailable:
+            self.kill()
+
+    def kill(self) -> None:
+        """End the process now."""
+        if self._process is not None and self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
+
+    async def call(self, verb: str, arguments: dict[str, Any], seconds: float) -> Any:
+        """Let the worker do a verb. Its own GantlineError, WorkerGone, or Unavailable when it takes too long."""
+        if self._link is None:
+            raise WorkerGone
+        if len(self._calls) >= MAX_CALLS:
+            raise Unavailable(f"worker {self.number} is at {MAX_CALLS} control calls already; try again later")
+        id = next(self._ids)
+        future = self._calls[id] = asyncio.get_running_loop().create_future()
+        try:
+            self._link.send("run", id=id, verb=verb, arguments=arguments)
+            return await asyncio.wait_for(future, seconds)
+        except TimeoutError:
+            raise Unavailable(f"worker {self.number} did not finish '{verb}' within {seconds:g} s") from None
+        finally:
+            del self._calls[id]
+
+    def _answered(self, message: Message) -> None:
+        future = self._calls.get(message["id"])
+        if future is None or future.done():
+            return  # nobody waits any longer
+        error = error_of(message)
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(message["answer"])
+
+
+def _interpreter_flags() -> list[str]:
+    return ["-I"] if sys.flags.isolated else ["-P"] if sys.flags.safe_path else []

@@ -1,0 +1,197 @@
+"""Supervisor: binds the port, keeps the workers alive, passes signals and control on. It serves nothing itself.
+
+All workers accept from one inherited listener: what waits in its backlog when one of them dies goes to the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from gantline.errors import GantlineError, Unavailable, Unsupported
+from gantline.exits import FAILED, OK
+from gantline.settings import Resolved, ServeSettings
+
+from ..control import Effect
+from .announcement import Announcement, Report
+from .handover import to_json
+from .link import Message, error_fields, error_of
+from .listener import bind
+from .relay import Relay
+from .roster import JOINED, SERVING, Roster
+from .seat import Seat, WorkerGone
+
+AT_ONCE_S = 3.0  # for workers that were told to stop at once
+MARGIN_S = 10.0  # beyond what the settings give a worker to stop
+MAX_ASKS = 64  # that are being relayed
+_log = logging.getLogger("gantline.supervisor")
+
+
+def supervise(resolved: Resolved[ServeSettings], refs: Sequence[str], as_json: bool, workers: int) -> int:
+    """Serve with several workers until told to stop; the exit code. The error that a worker could not start with."""
+    if not hasattr(socket, "AF_UNIX"):
+        raise Unsupported("several workers need a system that lets processes share a listener; this one does not")
+    with bind(resolved.settings) as listener:
+        announcement = Announcement(resolved.settings, listener.getsockname()[1], as_json)
+        return asyncio.run(Supervisor(resolved, refs, listener, announcement, workers).run())
+
+
+class Supervisor:
+    """Everything between the command line and the workers."""
+
+    def __init__(
+        self, resolved: Resolved[ServeSettings], refs: Sequence[str], listener: socket.socket,
+        announcement: Announcement, workers: int,
+    ) -> None:  # fmt: skip
+        self.settings = resolved.settings
+        self.listener = listener
+        self.announcement = announcement
+        self.seats = [Seat(n) for n in range(1, workers + 1)]
+        self.roster = Roster(workers)
+        self.relay = Relay(lambda: self._at(JOINED, SERVING), lambda: self._at(SERVING))
+        self._told = {"resolved": to_json(resolved), "refs": list(refs), "url": announcement.url}
+        self._stopping = asyncio.Event()
+        self._failure: GantlineError | None = None
+        self._unclean = False
+        self._report: Report | None = None  # of the worker that loaded least
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> int:
+        """Until a signal, or an error that no worker can get over."""
+        loop = asyncio.get_running_loop()
+        for one in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(one, self.stop)
+        keepers = [asyncio.ensure_future(self._keep(seat)) for seat in self.seats]
+        try:
+            await asyncio.gather(*keepers)
+        finally:
+            for keeper in (*keepers, *self._tasks):
+                keeper.cancel()
+            for seat in self.seats:
+                seat.kill()
+        if self._failure is not None:
+            raise self._failure
+        return FAILED if self._unclean else OK
+
+    def stop(self) -> None:
+        """Begin to stop; called again, stop at once."""
+        if self._stopping.is_set():
+            _log.warning("told to stop again: stopping at once")
+            self._tell("stop")
+            self._kill_after(AT_ONCE_S)
+            return
+        _log.info("stopping %d workers: they finish what was accepted", len(self.seats))
+        self._stop("drain", self.settings.drain_s + self.settings.shutdown_s + MARGIN_S)
+
+    def _stop(self, how: str, seconds: float) -> None:
+        self._stopping.set()
+        self.listener.close()  # ours: the workers have theirs
+        self._tell(how)
+        self._kill_after(seconds)
+
+    def _kill_after(self, seconds: float) -> None:
+        def kill() -> None:
+            for seat in self.seats:
+                if seat.pid is not None:
+                    _log.error("worker %d did not stop in time: killed", seat.number)
+                    seat.kill()
+
+        asyncio.get_running_loop().call_later(seconds, kill)
+
+    # -- one worker
+
+    async def _keep(self, seat: Seat) -> None:
+        """Start a worker, and another when it has ended, until the server stops."""
+        loop = asyncio.get_running_loop()
+        while True:
+            how = await self._one_life(seat)
+            if self._stopping.is_set():
+                return
+            verdict = self.roster.ended(seat.number, loop.time(), seat.failure, how)
+            if isinstance(verdict, GantlineError):
+                self._failure = verdict
+                self._stop("stop", AT_ONCE_S)
+                return
+            why = f": {seat.failure}" if seat.failure is not None else ""
+            _log.error("worker %d ended (%s)%s; starting another in %.2f s", seat.number, how, why, verdict)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), verdict)
+                return
+
+    async def _one_life(self, seat: Seat) -> str:
+        """See one process through; how it ended, in words."""
+        self.roster.starts(seat.number)
+        file = self.listener.fileno()
+        await seat.start({**self._told, "listener": file, "early": not self.roster.complete}, (file,))
+        if self._stopping.is_set():
+            seat.tell("drain")  # it was told while there was nobody to hear it
+        while (message := await seat.receive()) is not None:
+            self._heard(seat, message)
+        status = await seat.end()
+        self._unclean |= status != 0 and self._stopping.is_set()
+        return f"exit status {status}" if status >= 0 else f"signal {signal.Signals(-status).name}"
+
+    def _heard(self, seat: Seat, message: Message) -> None:
+        kind = message["kind"]
+        if kind == "loaded":
+            self._spawn(self._welcome(seat, message["report"]))
+        elif kind == "failed":
+            seat.failure = error_of(message)
+        elif kind == "ask":
+            self._spawn(self._ask(seat, message))
+        else:
+            _log.error("worker %d sent '%s', which is no message", seat.number, kind)
+
+    async def _welcome(self, seat: Seat, report: Report) -> None:
+        """A worker has loaded its models: bring it up to date, and let it serve."""
+        self.roster.joins(seat.number)
+        try:
+            await self.relay.catch_up(seat)
+        except WorkerGone:
+            return
+        first = self.roster.serves(seat.number, asyncio.get_running_loop().time())
+        if self._report is None or len(report["models"]) < len(self._report["models"]):
+            self._report = report
+        if first:
+            self._tell("serve", ready=True)
+            self.announcement.ready(self._report)
+        else:
+            seat.tell("serve", ready=self.roster.complete)
+
+    async def _ask(self, seat: Seat, message: Message) -> None:
+        """A worker wants a verb done everywhere."""
+        id = message["id"]
+        try:
+            if len(self._tasks) > MAX_ASKS:
+                raise Unavailable(f"{MAX_ASKS} control calls are under way already; try again later")
+            effect = Effect(*message["effect"]) if message["effect"] is not None else None
+            answers = await self.relay.ask(seat, message["verb"], message["arguments"], effect)
+            seat.tell("answers", id=id, answers=answers)
+        except WorkerGone:
+            return  # the one that asked
+        except GantlineError as e:
+            seat.tell("answers", id=id, **error_fields(e))
+
+    # -- all of them
+
+    def _at(self, *phases: str) -> list[Seat]:
+        return [s for s in self.seats if self.roster.phase(s.number) in phases]
+
+    def _tell(self, kind: str, **fields: Any) -> None:
+        for seat in self.seats:
+            seat.tell(kind, **fields)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("supervisor", exc_info=error)

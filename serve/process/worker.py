@@ -1,0 +1,165 @@
+"""Worker: one of several serving processes, as its supervisor starts it: `python -m gantline.serve.process.worker`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+from itertools import count
+from typing import Any
+
+from gantline.errors import GantlineError, Unavailable
+
+from ..app import Stack, build_stack
+from ..control import Arguments, Effect
+from ..repository import Slot
+from .announcement import report
+from .handover import from_json
+from .link import Link, Message, error_fields, error_of
+from .log import set_up_log
+from .server import Server, look, run, run_to_end
+
+_log = logging.getLogger("gantline.worker")
+
+
+class WorkerServer(Server):
+    """One of several. Its own signals only ever begin its end: a second one may be a copy, for all processes."""
+
+    def __init__(self, stack: Stack, early: bool) -> None:
+        super().__init__(stack, early)
+        self.whole = False  # until the supervisor says so: the others accept what this one leaves
+
+    def stop(self) -> None:
+        """Begin to stop, once; another worker will be started."""
+        if not self.stack.front.draining:
+            self.drain()
+
+    def stop_with_all(self, seconds: float | None = None) -> None:
+        """The whole server stops."""
+        self.whole = True
+        if not self.stack.front.draining:
+            self.drain(seconds)
+
+
+class Worker:
+    """This process's half of the link: it does what the supervisor asks, and asks it for what concerns all."""
+
+    def __init__(self, number: int, link: Link) -> None:
+        self.number = number
+        self.link = link
+        self.url = ""
+        self._server: WorkerServer
+        self._released = asyncio.Event()  # it may serve, or must end
+        self._ids = count(1)
+        self._asked: dict[int, asyncio.Future[list[Any]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> bool:
+        """Serve until told to stop; whether everything accepted was answered."""
+        start = await self.link.receive()
+        if start is None:
+            return True  # the supervisor is gone already
+        listening = asyncio.ensure_future(self._serve(start))
+        try:
+            return await listening
+        except GantlineError as e:
+            self.link.send("failed", **error_fields(e))
+            return True
+        finally:
+            await self.link.close()
+
+    async def _serve(self, start: Message) -> bool:
+        resolved = from_json(start["resolved"])
+        set_up_log(resolved.settings, self.number)
+        self.url = start["url"]
+        listener = socket.socket(fileno=start["listener"])
+        entries, find = look(start["refs"], resolved.settings.default)
+        stack = build_stack(resolved, entries, find)
+        stack.control.fan_out = self._fan_out
+        stack.readiness.others = False
+        self._server = WorkerServer(stack, early=start["early"])
+        hearing = asyncio.ensure_future(self._hear(stack))
+
+        async def ready(failed: list[Slot]) -> None:
+            self.link.send("loaded", report=report(stack, failed, self.url))
+            await self._released.wait()
+
+        try:
+            return await run(self._server, listener, None, ready)
+        finally:
+            hearing.cancel()
+
+    async def _hear(self, stack: Stack) -> None:
+        """Do what the supervisor says; when it is gone, finish what was accepted and end."""
+        while (message := await self.link.receive()) is not None:
+            kind = message["kind"]
+            if kind == "run":
+                task = asyncio.ensure_future(self._do(stack, message))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            elif kind == "answers":
+                self._answered(message)
+            elif kind == "serve":
+                stack.readiness.others = message["ready"]
+                self._released.set()
+            elif kind == "drain":
+                self._released.set()
+                self._server.stop_with_all()
+            elif kind == "stop":
+                self._released.set()
+                self._server.stop_now()
+        _log.error("the supervisor is gone: stopping")
+        for future in self._asked.values():
+            future.set_exception(Unavailable("the server is stopping"))
+        self._released.set()
+        self._server.stop_with_all(0.0)
+
+    async def _do(self, stack: Stack, message: Message) -> None:
+        """Do a verb here."""
+        id = message["id"]
+        try:
+            answer = await stack.control.here(message["verb"], message["arguments"])
+            self.link.send("done", id=id, answer=answer)
+        except Exception as e:
+            if not isinstance(e, GantlineError):
+                _log.exception("'%s'", message["verb"])
+            self.link.send("done", id=id, **error_fields(e))
+
+    async def _fan_out(self, verb: str, arguments: Arguments, effect: Effect | None) -> list[Any]:
+        """Have a verb done in all workers, this one too; their answers."""
+        id = next(self._ids)
+        future = self._asked[id] = asyncio.get_running_loop().create_future()
+        try:
+            changes = [*effect] if effect is not None else None
+            self.link.send("ask", id=id, verb=verb, arguments=arguments, effect=changes)
+            answers: list[Any] = await future
+            return answers
+        finally:
+            del self._asked[id]
+
+    def _answered(self, message: Message) -> None:
+        future = self._asked.get(message["id"])
+        if future is None or future.done():
+            return
+        error = error_of(message)
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(message["answers"])
+
+
+def main(words: list[str]) -> int:
+    """`words`: the worker's number, and the file of its link."""
+    number, file = int(words[0]), int(words[1])
+    os.set_inheritable(file, False)
+
+    async def work() -> bool:
+        return await Worker(number, await Link.open(socket.socket(fileno=file))).run()
+
+    return run_to_end(work())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,140 @@
+"""The relay's order of events, with workers that are coroutines: the real ones are in test_supervisor.py."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+from gantline.serve.control import Effect
+from gantline.serve.process.relay import CHANGE_S, READ_S, Relay
+from gantline.serve.process.seat import WorkerGone
+
+from gantline.errors import BadArtefact, NotFound
+
+
+class Worker:
+    """Does what it is told when `step` lets it, and notes it."""
+
+    def __init__(self, number: int, events: list[str]) -> None:
+        self.number = number
+        self.events = events
+        self.fails: dict[str, Exception] = {}
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def call(self, verb: str, arguments: dict[str, Any], seconds: float) -> Any:
+        assert seconds == (READ_S if verb == "count" else CHANGE_S)
+        name = arguments.get("name", "")
+        self.events.append(f"{self.number} begins {verb} {name}")
+        await self.gate.wait()
+        if verb in self.fails:
+            raise self.fails[verb]
+        self.events.append(f"{self.number} ends {verb} {name}")
+        return f"{verb} by {self.number}"
+
+
+class Company:
+    def __init__(self, workers: int = 3) -> None:
+        self.events: list[str] = []
+        self.workers = [Worker(n + 1, self.events) for n in range(workers)]
+        self.joined = list(self.workers)
+        self.serving = list(self.workers)
+        self.relay = Relay(lambda: self.joined, lambda: self.serving)
+
+    async def until(self, event: str) -> None:
+        while event not in self.events:  # noqa: ASYNC110  # no time passes here: every task gets its turn
+            await asyncio.sleep(0)
+
+    def load(self, asker: int, name: str, verb: str = "load") -> Coroutine[Any, Any, list[Any]]:
+        return self.relay.ask(self.workers[asker - 1], verb, {"name": name}, Effect(f"model:{name}"))
+
+
+def test_a_question_goes_to_all_who_serve() -> None:
+    async def run() -> None:
+        company = Company()
+        del company.serving[2]
+        answers = await company.relay.ask(company.workers[1], "count", {}, None)
+        assert answers == ["count by 2", "count by 1"]
+        assert await company.relay.ask(company.workers[2], "count", {}, None) == [
+            "count by 3", "count by 1", "count by 2",
+        ]  # fmt: skip
+        company.workers[0].fails["count"] = WorkerGone()
+        assert await company.relay.ask(company.workers[1], "count", {}, None) == ["count by 2"]
+        company.workers[0].fails["count"] = NotFound("not here")
+        with pytest.raises(NotFound, match="not here"):
+            await company.relay.ask(company.workers[1], "count", {}, None)
+
+    asyncio.run(run())
+
+
+def test_a_change_is_tried_in_one_worker_first() -> None:
+    async def run() -> None:
+        company = Company()
+        assert await company.load(2, "m") == ["load by 2", "load by 1", "load by 3"]
+        assert company.events[:2] == ["2 begins load m", "2 ends load m"]
+        company.events.clear()
+        company.workers[1].fails["load"] = BadArtefact("torn")
+        with pytest.raises(BadArtefact, match="torn"):
+            await company.load(2, "n")
+        assert company.events == ["2 begins load n"]
+        late = Worker(4, [])
+        await company.relay.catch_up(late)
+        assert late.events == ["4 begins load m", "4 ends load m"]
+
+    asyncio.run(run())
+
+
+def test_changes_of_one_model_are_made_in_one_order_and_others_do_not_wait() -> None:
+    async def run() -> None:
+        company = Company(2)
+        _, second = company.workers
+        second.gate.clear()
+        tasks = [asyncio.ensure_future(company.load(1, "m")), asyncio.ensure_future(company.load(2, "m", "unload"))]
+        tasks.append(asyncio.ensure_future(company.load(1, "n")))
+        await company.until("1 ends load n")
+        assert "2 begins unload m" not in company.events
+        second.gate.set()
+        await asyncio.gather(*tasks)
+        m = [e for e in company.events if e.endswith(" m")]
+        assert m == [
+            "1 begins load m", "1 ends load m", "2 begins load m", "2 ends load m",
+            "2 begins unload m", "2 ends unload m", "1 begins unload m", "1 ends unload m",
+        ]  # fmt: skip
+
+    asyncio.run(run())
+
+
+def test_one_that_dies_is_answered_for_by_the_next() -> None:
+    async def run() -> None:
+        company = Company(2)
+        company.workers[1].fails["load"] = WorkerGone()
+        assert await company.load(1, "m") == ["load by 1"]
+        company.workers[0].fails["unload"] = WorkerGone()
+        with pytest.raises(WorkerGone):
+            await company.load(1, "m", "unload")  # of who asked, nobody waits for an answer
+        late = Worker(2, [])
+        late.fails["load"] = BadArtefact("changed since")
+        await company.relay.catch_up(late)
+        assert late.events == ["2 begins load m"]
+
+    asyncio.run(run())
+
+
+def test_who_catches_up_waits_for_a_change_under_way() -> None:
+    async def run() -> None:
+        company = Company(2)
+        await company.load(1, "m")
+        late = Worker(3, company.events)
+        company.workers[1].gate.clear()
+        unload = asyncio.ensure_future(company.load(1, "m", "unload"))
+        await company.until("2 begins unload m")
+        catching = asyncio.ensure_future(company.relay.catch_up(late))
+        await asyncio.sleep(0)
+        assert not any(e.startswith("3") for e in company.events)
+        company.workers[1].gate.set()
+        await asyncio.gather(unload, catching)
+        assert [e for e in company.events if e.startswith("3")] == ["3 begins unload m", "3 ends unload m"]
+
+    asyncio.run(run())

@@ -1,0 +1,69 @@
+"""A seat with a real worker process in it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from gantline.serve.process.handover import to_json
+from gantline.serve.process.link import error_of
+from gantline.serve.process.listener import bind
+from gantline.serve.process.seat import Seat, WorkerGone
+
+from gantline.errors import BadArtefact, NotFound, Unavailable
+from gantline.settings import ServeSettings, resolve
+
+WAIT_S = 60.0
+
+
+async def start(seat: Seat, ref: Path) -> None:
+    resolved = resolve(ServeSettings, {"http_port": "0", "log_level": "error"}, {})
+    with bind(resolved.settings) as listener:
+        file = listener.fileno()
+        told = {"resolved": to_json(resolved), "refs": [str(ref)], "url": "http://x", "listener": file, "early": True}
+        await seat.start(told, (file,))
+
+
+def test_a_life(zoo: Path) -> None:
+    async def run() -> None:
+        seat = Seat(7)
+        with pytest.raises(WorkerGone):
+            await seat.call("index", {"ready": True}, WAIT_S)
+        await start(seat, zoo / "double.onnx")
+        assert seat.pid is not None and repr(seat) == f"<Seat 7 pid={seat.pid} calls=0>"
+        message = await seat.receive()
+        assert message is not None and message["kind"] == "loaded" and len(message["report"]["models"]) == 1
+        seat.tell("serve", ready=True)
+        hearing = asyncio.ensure_future(seat.receive())
+        assert [r["state"] for r in await seat.call("index", {"ready": False}, WAIT_S)] == ["READY"]
+        with pytest.raises(NotFound, match="failed to load 'none'"):
+            await seat.call("load", {"name": "none", "config": ""}, WAIT_S)
+        with pytest.raises(Unavailable, match=r"worker 7 did not finish 'statistics' within 0 s"):
+            await seat.call("statistics", {"name": "", "version": ""}, 0.0)
+        os.kill(seat.pid, signal.SIGSTOP)
+        last = asyncio.ensure_future(seat.call("index", {"ready": False}, WAIT_S))
+        await asyncio.sleep(0)
+        seat.kill()
+        assert await hearing is None
+        assert await seat.end() == -9 and seat.pid is None
+        with pytest.raises(WorkerGone):
+            await last
+        seat.tell("to nobody")
+
+    asyncio.run(asyncio.wait_for(run(), WAIT_S))
+
+
+def test_a_worker_that_cannot_start_says_why(tmp_path: Path) -> None:
+    async def run() -> None:
+        seat = Seat(1)
+        await start(seat, tmp_path / "none.onnx")
+        message = await seat.receive()
+        assert message is not None and message["kind"] == "failed"
+        error = error_of(message)
+        assert type(error) is BadArtefact and "none.onnx: no such file" in error.message
+        assert await seat.receive() is None and await seat.end() == 0
+
+    asyncio.run(asyncio.wait_for(run(), WAIT_S))
