@@ -6,6 +6,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -39,6 +40,9 @@ from .shared_memory import SharedMemory
 from .telemetry.collector import Collector
 from .trace_settings import TraceSettings
 
+if TYPE_CHECKING:
+    from .rpc.service import Service
+
 MAX_WAITING = 64  # threads
 
 
@@ -61,6 +65,17 @@ class Stack:
     logs: LogSettings
     traces: TraceSettings
     collector: Collector
+    _service: Service | None = None
+
+    def service(self) -> Service:
+        """What the gRPC fronts answer; made when the first of them asks, since protobuf takes its time to import."""
+        if self._service is None:
+            from .rpc.service import Service
+
+            self._service = Service(
+                self.repository, self.control, self.readiness, self.core, self.settings, self.access, self.pools[0]
+            )
+        return self._service
 
     def drain(self) -> None:
         """Lame duck: readiness says no, and every answer asks its client to connect elsewhere."""
@@ -79,6 +94,7 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], find: F
 
     Hot:  Http1 -> Access -> Front -> Core -> wire.v2 -> Model -> Batcher, Dispatch -> Session -> Engine, and back.
     Slow: Http1 -> Starlette -> Gate, Access -> V2Routes, or asgi.Endpoint -> Core as above.
+    gRPC: Grpcio -> rpc.Service -> Infer -> wire.v2_grpc -> Core.submit -> Model as above; the rest -> Control.
     """
     settings = resolved.settings
     # engines release the GIL: one thread a core computes. Loads and calls of another process only wait: a script that

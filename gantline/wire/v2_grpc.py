@@ -36,6 +36,7 @@ _LISTS = {
 _REQUEST, _RESPONSE = message("inference.ModelInferRequest"), message("inference.ModelInferResponse")
 _RAW_INPUT = 7 << 3 | 2  # field and wire type of ModelInferRequest.raw_input_contents
 _RAW_OUTPUT = b"\x32"  # of ModelInferResponse.raw_output_contents: 6 << 3 | 2
+_STREAM_REPLY = b"\x12"  # of ModelStreamInferResponse.infer_response: 2 << 3 | 2
 _JOIN_FROM = 4 << 10  # bytes; below it protobuf's own copies are the quickest
 _MAX_INT64 = (1 << 63) - 1
 
@@ -134,6 +135,19 @@ def encode_reply(reply: Reply, request: Request | None = None, memory: Memory | 
             blob = b""
         blobs.append(blob)
     return _joined(out, blobs, out.raw_output_contents, _RAW_OUTPUT)
+
+
+def stream_answer(reply: bytes) -> bytes:
+    """A ModelStreamInferResponse around the bytes of a ModelInferResponse."""
+    return b"".join((_STREAM_REPLY, _varint(len(reply)), reply))
+
+
+def stream_error(text: str, id: str, parameters: dict[str, Parameter]) -> bytes:
+    """A ModelStreamInferResponse that says why there is no answer, and to which request."""
+    out = message("inference.ModelStreamInferResponse")(error_message=text)
+    out.infer_response.id = id
+    _set_parameters(out.infer_response.parameters, parameters)
+    return bytes(out.SerializeToString())
 
 
 def encode_request(request: Request) -> bytes:

@@ -1,0 +1,155 @@
+"""Infer: ModelInfer, and what it shares with ModelStreamInfer: from a message's bytes to the queue, and back.
+
+bytes -> wire.v2_grpc -> Request -> Core.submit (Model, batcher, dispatch, session, engine) -> wire.v2_grpc -> bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from time import perf_counter_ns
+from typing import TypeAlias
+
+from gantline.errors import GantlineError, Unavailable
+from gantline.request import Parameter, Reply, Request
+from gantline.tensors import Array
+from gantline.wire.classification import classify
+from gantline.wire.v2_grpc import Envelope, encode_reply, is_slow, parse
+
+from ..batcher import Deliver, Ticket
+from ..core import Core
+from ..model import Model
+from ..repository import Repository
+from ..statistics import Statistics
+from .answering import broken, refuse
+from .call import Call
+from .gate import Gate
+
+# called once with what was wrong, and with the request's id as far as it is known
+Refuse: TypeAlias = Callable[[GantlineError, str], None]
+
+
+class Infer:
+    """Inference by gRPC. `pool` decodes what would hold up the loop."""
+
+    def __init__(self, repository: Repository, core: Core, gate: Gate, pool: Executor) -> None:
+        self._repository = repository
+        self._core = core
+        self._gate = gate
+        self._pool = pool
+        self._models: dict[tuple[str, str], Model] = {}  # only what was found: bounded by what is loaded
+        repository.listeners.append(self._models.clear)
+
+    def method(self, call: Call, data: bytes) -> None:
+        """ModelInfer: one request, one answer."""
+        self.start(call, data, self._deliver, lambda error, _: refuse(call, error))
+
+    def start(self, call: Call, data: bytes, deliver: Deliver, refuse: Refuse) -> None:
+        """Decode and queue one request of a call; later either `deliver` is called or, now or later, `refuse`."""
+        arrived = perf_counter_ns()
+        try:
+            self._gate.admit(call.head)
+            if is_slow(data) or self._reads_much(data):
+                self._decode_apart(call, data, deliver, refuse, arrived)
+                return
+            envelope = parse(data)
+        except GantlineError as e:
+            refuse(e, "")
+            return
+        self._queue(call, envelope, deliver, refuse, arrived)
+
+    def find(self, name: str, version: str) -> Model:
+        """The loaded model. NotFound or Unavailable otherwise."""
+        model = self._models.get((name, version))
+        if model is None:
+            model = self._models[name, version] = self._repository.find(name, version)
+        return model
+
+    def encode(self, ticket: Ticket, outputs: list[Array], parameters: dict[str, Parameter] | None = None) -> bytes:
+        """An answer's bytes. GantlineError if it cannot be written."""
+        request, model = ticket.request, ticket.context
+        wishes = request.outputs
+        if wishes is not None:
+            outputs = [
+                classify(a, model.signature.output(w.name), w.classes, model.stacked) if w.classes else a
+                for w, a in zip(wishes, outputs, strict=True)
+            ]
+        named = list(zip(ticket.outputs, outputs, strict=True))
+        reply = Reply(request.model, request.version, named, request.id, parameters)
+        try:
+            return encode_reply(reply, request, self._core.memory.access())
+        except GantlineError:
+            raise
+        except Exception as e:
+            raise broken(f"model '{request.model}': its answer could not be written", e) from None
+
+    def _queue(self, call: Call, source: Envelope | Request, deliver: Deliver, refuse: Refuse, arrived: int) -> None:
+        try:
+            self._gate.admit(call.head, source.model)
+            model = self.find(source.model, source.version)
+            try:
+                request = source.request(self._core.memory.access()) if isinstance(source, Envelope) else source
+                request.deadline = call.deadline
+                self._core.submit(model, request, call.head, call, deliver, arrived)
+            except GantlineError:
+                model.statistics.failed(perf_counter_ns() - arrived)
+                raise
+        except GantlineError as e:
+            refuse(e.with_traceback(None), source.id or "")  # else it keeps this frame, and this frame it
+
+    def _reads_much(self, data: bytes) -> bool:
+        """Whether a small message may stand for a large tensor in shared memory."""
+        return bool(self._core.memory.regions) and b"shared_memory_region" in data
+
+    def _decode_apart(self, call: Call, data: bytes, deliver: Deliver, refuse: Refuse, arrived: int) -> None:
+        """Decode on a thread, so that a large message holds up nobody else, and go on from there on the loop."""
+
+        def decoded(future: asyncio.Future[Request]) -> None:
+            # looked at, not raised: an exception that is caught where its future is known keeps the data, in a cycle
+            error = None if future.cancelled() else future.exception()
+            if call.closed:
+                return
+            if isinstance(error, GantlineError):
+                refuse(error, "")
+            elif error is not None or future.cancelled():
+                refuse(broken("a message could not be decoded", error), "")
+            else:
+                self._queue(call, future.result(), deliver, refuse, arrived)
+
+        try:
+            work = asyncio.get_running_loop().run_in_executor(self._pool, self._decode, data)
+        except RuntimeError as e:  # the pool has been shut down
+            raise Unavailable("the server is stopping; try again elsewhere") from e
+        work.add_done_callback(decoded)
+
+    def _decode(self, data: bytes) -> Request:
+        return parse(data).request(self._core.memory.access())
+
+    def _deliver(self, ticket: Ticket, outputs: list[Array] | None, error: GantlineError | None) -> None:
+        data, error = self.result(ticket, outputs, error)
+        call: Call = ticket.responder
+        if error is not None:
+            refuse(call, error)
+        else:
+            call.send(data)
+            call.finish()
+
+    def result(
+        self, ticket: Ticket, outputs: list[Array] | None, error: GantlineError | None,
+        parameters: dict[str, Parameter] | None = None,
+    ) -> tuple[bytes, GantlineError | None]:  # fmt: skip
+        """What a delivery comes to: an answer's bytes, or what went wrong; counted either way."""
+        data = b""
+        if outputs is not None:
+            try:
+                data = self.encode(ticket, outputs, parameters)
+            except GantlineError as e:
+                error = e.with_traceback(None)  # else it keeps this frame, and this frame it
+        statistics: Statistics = ticket.context.statistics
+        took = perf_counter_ns() - ticket.request.arrived
+        if error is not None:
+            statistics.failed(took)
+        else:
+            statistics.succeeded(took)
+        return data, error
