@@ -47,7 +47,9 @@ class Request:
     deadline: int = 0
     priority: int = 0
     tenant: bytes = b""
-    cancelled: bool = False  # set by the front when the client has left; checked before work starts
+    sequence: int | str = 0  # requests of one sequence run in order, on one state; 0 for none
+    sequence_start: bool = False
+    sequence_end: bool = False
     arrived: int = 0
     queued: int = 0
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import difflib
-import math
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from .errors import UsageError
+from .setting import PREFIX, Setting, Value, check, nearest, number_of, setting, settings_of, unknown
 
-PREFIX = "GANTLINE_"
 TOML = "gantline.toml"
 CONFIG = "GANTLINE_CONFIG"  # the path of a gantline.toml elsewhere
 # read by other parts of the program; not settings of a server
@@ -23,105 +21,8 @@ OTHER_VARIABLES = (CONFIG, "GANTLINE_HOME", "GANTLINE_KEY", "GANTLINE_URL")
 # Kubernetes sets these for every Service whose name begins with "gantline"
 _INJECTED_NAME = re.compile(r"_SERVICE_(HOST|PORT)(_\w+)?$|_PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?$")
 _INJECTED_VALUE = re.compile(r"(tcp|udp|sctp)://")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?b?)", re.IGNORECASE)
-_TRUE = ("1", "true", "yes", "on")
-_FALSE = ("0", "false", "no", "off")
 
-Value: TypeAlias = bool | int | float | str
 S = TypeVar("S")
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What a field of a settings class may hold. `unit` is "bytes", "path" or "" (seconds are in the name: `_s`)."""
-
-    name: str
-    default: Value
-    help: str
-    unit: str = ""
-    low: float | None = None
-    high: float | None = None
-    choices: tuple[str, ...] = ()
-    words: Mapping[str, int] = field(default_factory=dict)  # that stand for a number
-
-    @property
-    def flag(self) -> str:
-        return "--" + self.name.replace("_", "-")
-
-    @property
-    def variable(self) -> str:
-        return PREFIX + self.name.upper()
-
-    @property
-    def placeholder(self) -> str:
-        """What --help shows for the value."""
-        if self.choices:
-            return "{" + ",".join(self.choices) + "}"
-        number = "|".join(("N", *self.words))
-        return {"bytes": "BYTES", "path": "FILE"}.get(self.unit, "TEXT" if isinstance(self.default, str) else number)
-
-    def read(self, raw: Any, where: str) -> Value:
-        """The checked value of text or of a TOML value. UsageError says `where`, what was found and what is right."""
-        value = self.words[raw] if isinstance(raw, str) and raw in self.words else self._convert(raw)
-        if value is None or not self._within(value):
-            raise UsageError(f"{where}: {raw!r} is not {self.expected}")
-        return value
-
-    def show(self, value: Value) -> str:
-        """The value as a person would write it."""
-        if isinstance(value, bool):
-            return str(value).lower()
-        if self.unit == "bytes" and isinstance(value, int) and value:
-            for shift, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
-                if value % (1 << shift) == 0:
-                    return f"{value >> shift}{unit}"
-        return next((word for word, number in self.words.items() if number == value), str(value))
-
-    @property
-    def expected(self) -> str:
-        if self.choices:
-            return "one of " + ", ".join(self.choices)
-        if isinstance(self.default, bool | str):
-            return "text" if isinstance(self.default, str) else "true or false"
-        what = 'a size such as 1048576 or "64MiB"' if self.unit == "bytes" else "a number"
-        what = "a whole number" if isinstance(self.default, int) and not self.unit else what
-        low, high = self.low, self.high
-        if low is not None and high is not None:
-            return f"{what} from {low:g} to {high:.0f}"
-        return what if low is None else f"{what}, {low:g} or more"
-
-    def _convert(self, raw: Any) -> Value | None:
-        kind = type(self.default)
-        if kind is bool:
-            return raw if isinstance(raw, bool) else _boolean(raw)
-        if isinstance(raw, bool):
-            return None
-        if kind is str:
-            return raw if isinstance(raw, str) else None
-        if isinstance(raw, str):
-            return _size(raw) if self.unit == "bytes" else _number(raw, kind)
-        if kind is float:
-            return float(raw) if isinstance(raw, int | float) else None
-        return raw if isinstance(raw, int) else None
-
-    def _within(self, value: Value) -> bool:
-        if self.choices:
-            return value in self.choices
-        if isinstance(value, str):
-            return "\0" not in value
-        if not math.isfinite(value):
-            return False
-        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
-
-
-def setting(default: Value, help: str, **rest: Any) -> Any:
-    """A dataclass field that says its own help text, unit and bounds; see `Setting`."""
-    return field(default=default, metadata={"help": help, **rest})
-
-
-def settings_of(kind: Any) -> dict[str, Setting]:
-    """The settings of a class (or of one of its values), in order of declaration."""
-    return {f.name: Setting(f.name, cast(Value, f.default), **f.metadata) for f in fields(kind)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +48,16 @@ class ServeSettings:
     shutdown_s: float = setting(30.0, "after that, wait this long for accepted requests", low=0, high=3600)
 
     max_queue_rows: int = setting(16384, "rows that may wait for one model; more are answered 503", low=1)
+    max_queue_delay_ms: float = setting(
+        0.0, "longest wait for a fuller batch; 0: an idle model never waits", low=0, high=60_000
+    )
+    deadline_s: float = setting(0.0, "time for a request that brings none of its own; 0: no limit", low=0, high=86400)
+    tenants: str = setting("", "shares of the tenants of x-gantline-tenant, gold=3,free=0.5 say; default: 1 each")
+    priority_levels: int = setting(10, "levels of priority, 1 the most urgent", low=1, high=1000)
+    default_priority: int = setting(5, "level of a request that brings none", low=1, high=1000)
+    priority_ageing_s: float = setting(
+        1.0, "after so long in the queue a request counts one level more urgent; 0: never", low=0, high=3600
+    )
     threads: int = setting(0, "threads of one model's engine; 0: by the model's size", low=0, high=4096)
     timeout_s: float = setting(0.0, "time for one call of a script; 0: as the package says", low=0, high=86400)
     memory_limit: int = setting(0, "memory of one script host; 0: no limit", unit="bytes", low=0)
@@ -172,6 +83,7 @@ class ServeSettings:
 
     def __post_init__(self) -> None:
         check(self)
+        self.weights  # noqa: B018  # its error is due now
         if self.keys and self.no_auth:
             raise UsageError("keys and no_auth exclude each other: give one of them")
         if bool(self.tls_certificate) != bool(self.tls_key):
@@ -182,6 +94,18 @@ class ServeSettings:
                 "or --no-auth"
             )
 
+    @property
+    def weights(self) -> dict[bytes, float]:
+        """The shares of `tenants` by name. UsageError for what is not NAME=NUMBER,..."""
+        out: dict[bytes, float] = {}
+        for part in filter(None, (p.strip() for p in self.tenants.split(","))):
+            name, equals, text = part.partition("=")
+            share = number_of(text, float) if equals else None
+            if share is None or not 0.001 <= share <= 1000:
+                raise UsageError(f"tenants: {part!r} is not NAME=SHARE, with a share from 0.001 to 1000")
+            out[name.strip().encode()] = float(share)
+        return out
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
@@ -189,6 +113,13 @@ class ModelSettings:
 
     max_queue_rows: int = setting(16384, "rows that may wait; more are answered 503", low=1)
     max_batch_size: int = setting(0, "most rows in one run; 0: never stack requests", low=0)
+    max_queue_delay_ms: float = setting(0.0, "longest wait for a fuller batch; 0: never waits", low=0, high=60_000)
+    deadline_s: float = setting(0.0, "time for a request that brings none of its own; 0: no limit", low=0, high=86400)
+    priority_levels: int = setting(10, "levels of priority, 1 the most urgent", low=1, high=1000)
+    default_priority: int = setting(5, "level of a request that brings none", low=1, high=1000)
+    priority_ageing_s: float = setting(
+        1.0, "after so long in the queue a request counts one level more urgent; 0: never", low=0, high=3600
+    )
     threads: int = setting(0, "threads of the engine; 0: by the model's size", low=0, high=4096)
     timeout_s: float = setting(0.0, "time for one call of a script; 0: as the package says", low=0, high=86400)
     memory_limit: int = setting(0, "memory of the script host; 0: no limit", unit="bytes", low=0)
@@ -285,27 +216,6 @@ def flags_of(args: argparse.Namespace, kind: Any) -> dict[str, str | None]:
     return {name: getattr(args, name, None) for name in settings_of(kind)}
 
 
-def check(settings: Any) -> None:
-    """Hold a settings value, however it was made, to the types and bounds that its fields declare."""
-    for name, one in settings_of(settings).items():
-        one.read(getattr(settings, name), name)
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Words for the end of an error: the name that was probably meant, or all that are known."""
-    names = list(known)
-    close = difflib.get_close_matches(word, names, 1, 0.5)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
-
-
-def unknown(given: Iterable[str], known: Iterable[str], where: str) -> None:
-    """UsageError for the first key that is not known, with the nearest one that is."""
-    names = list(known)
-    for key in given:
-        if key not in names:
-            raise UsageError(f"{where}: unknown setting {key!r}; {nearest(key, names)}")
-
-
 def _settle(kind: type[S], layers: Sequence[Layer]) -> Resolved[S]:
     values: dict[str, Value] = {}
     origins: dict[str, str] = {}
@@ -365,29 +275,6 @@ def _table(tree: Mapping[str, Any], key: str, where: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise UsageError(f"{where}: expected a table, found {found!r}")
     return found
-
-
-def _boolean(raw: Any) -> bool | None:
-    word = str(raw).strip().lower()
-    return True if word in _TRUE else False if word in _FALSE else None
-
-
-def _number(text: str, kind: type) -> int | float | None:
-    try:
-        return float(text) if kind is float else int(text)
-    except ValueError:
-        return None
-
-
-def _size(text: str) -> int | None:
-    """Bytes; KB, MB.. are powers of 1000, K, KiB, M, MiB.. powers of 1024."""
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        return None
-    number, unit = float(match[1]), match[2].lower()
-    power = " kmgt".index(unit[0]) if unit and unit[0] in "kmgt" else 0
-    base = 1000 if unit.endswith("b") and "i" not in unit else 1024
-    return int(number * base**power)
 
 
 def is_loopback(host: str) -> bool:

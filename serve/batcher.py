@@ -1,107 +1,283 @@
-"""Batcher: which waiting requests run together. Pure bookkeeping: no clock, no I/O, no asyncio.
+"""Batcher: which waiting requests run together, and when. Pure: state and `now` in, a batch out; no clock, no asyncio.
 
-Greedy (design decision 2): whoever is waiting when the engine is free goes at once, as many rows as fit.
+Greedy unless its pace says otherwise (design decision 2): whoever waits when the engine is free goes at once, as many
+rows as fit. Between tenants service is shared by weight, within one the more urgent goes first, and then the older.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Hashable
-from typing import Any, TypeAlias
+from collections import Counter, deque
+from collections.abc import Hashable
+from typing import NamedTuple
 
-from gantline.errors import GantlineError, Unavailable
-from gantline.request import Request
-from gantline.tensors import Array
+from gantline.errors import Unavailable
 
-from .exchange import Gone, Head
-
-# called once with the outputs, or with the error that kept them from being
-Deliver: TypeAlias = Callable[["Ticket", "list[Array] | None", "GantlineError | None"], None]
+from .deadlines import Deadlines
+from .pace import Greedy, Pace
+from .policy import QueuePolicy
+from .tenants import Lane, Tenant, Tenants
+from .ticket import DONE, RUNNING, WAITING, Batch, Ticket
 
 LOOK_PAST = 64  # requests that do not fit, before the search for others that do is given up
+_SLACK = 256  # requests without hope that may lie in the queues before these are swept
+_DECISIONS = 64  # that are remembered
+_LAST = 1 << 40  # the level of those whose time-out put them behind all others: no ageing brings them back
 
 
-class Ticket:
-    """One request's place in the queue, and how to answer it.
+class Decision(NamedTuple):
+    """Why a batch went as it did: for whoever looks into the queue. Times in ns; `waiting`: rows, this batch's too."""
 
-    `key` says what it may be stacked with; `context` is the caller's own.
-    """
-
-    __slots__ = ("context", "deliver", "head", "key", "outputs", "request", "responder", "rows")
-
-    def __init__(
-        self,
-        request: Request,
-        rows: int,
-        key: Hashable,
-        outputs: tuple[str, ...],
-        head: Head,
-        responder: Gone,
-        deliver: Deliver,
-        context: Any,
-    ) -> None:
-        self.request = request
-        self.rows = rows
-        self.key = key
-        self.outputs = outputs
-        self.head = head
-        self.responder: Any = responder  # what `deliver` answers through: its own kind
-        self.deliver = deliver
-        self.context = context
+    at: int
+    reason: str
+    rows: int
+    requests: int
+    waiting: int
+    oldest: int
 
 
 class Batcher:
-    """A bounded queue that gives out batches of compatible requests, in order of arrival.
+    """A bounded queue that gives out batches of compatible requests. `max_rows` 0: requests are never stacked."""
 
-    `max_rows` 0: requests are never stacked. `max_queue_rows` bounds the rows that wait.
-    """
-
-    def __init__(self, max_rows: int, max_queue_rows: int) -> None:
-        self.max_rows = max_rows
-        self.max_queue_rows = max_queue_rows
+    def __init__(self, policy: QueuePolicy, pace: Pace | None = None) -> None:
+        self.policy = policy
+        self.pace: Pace = pace or Greedy()
+        self.max_rows = policy.max_rows
         self.waiting_rows = 0
-        self._queue: deque[Ticket] = deque()
+        self.wait_until = 0  # when take() wants to be asked again, after it gave nothing although something waits
+        self.reasons: Counter[str] = Counter()  # batches by why they went
+        self.decisions: deque[Decision] = deque(maxlen=_DECISIONS)
+        self.left: list[Ticket] = []  # found to have no client any more; the owner takes them out
+        self._deadlines = Deadlines()
+        self._tenants = Tenants(policy.weights)
+        self._home = self._tenants.home
+        self._main = self._home.lane(policy.default_level)
+        self._live = 0  # waiting tickets
+        self._aside = 0  # tickets that lie elsewhere than in _main, hopeless ones too
+        self._hopeless = 0  # tickets that were answered where they lie
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return self._live
 
     def __repr__(self) -> str:
-        return f"<Batcher {self.waiting_rows}/{self.max_queue_rows} rows wait, max_rows={self.max_rows}>"
+        return f"<Batcher {self.waiting_rows}/{self.policy.max_queue_rows} rows wait, max_rows={self.max_rows}>"
 
-    def add(self, ticket: Ticket) -> None:
-        """Queue a ticket. Unavailable when the queue is full."""
-        # a request larger than the whole queue is taken when nothing else waits: it could never go otherwise
-        if self._queue and max(self.waiting_rows + ticket.rows, len(self._queue) + 1) > self.max_queue_rows:
-            raise Unavailable(
-                f"model '{ticket.request.model}': {self.waiting_rows} rows are waiting already; try again later"
-            )
+    # -- in
+
+    def add(self, ticket: Ticket, now: int) -> list[Ticket]:
+        """Queue a ticket; those that were put out for it, to be refused. Unavailable when there is no room for it."""
+        request = ticket.request
+        if request.tenant or request.priority:
+            lane = self._tenants.get(request.tenant).lane(self.policy.level(request.priority))
+        else:
+            lane = self._main
+            if not self._home.rows:
+                self._tenants.get(b"")
+        ticket.lane = lane
+        out = self._make_room(ticket) if self._over(ticket.rows) else []
         self.waiting_rows += ticket.rows
-        self._queue.append(ticket)
+        self._live += 1
+        lane.tenant.rows += ticket.rows
+        lane.append(ticket)
+        self._aside += lane is not self._main
+        if request.deadline:
+            self._deadlines.add(ticket)
+        return out
 
-    def take(self) -> list[Ticket]:
-        """The next batch, empty when nothing waits.
+    def _over(self, rows: int) -> bool:
+        # a request larger than the whole queue is taken when nothing else waits: it could never go otherwise
+        policy = self.policy
+        if not self._live:
+            return False
+        if max(self.waiting_rows + rows, self._live + 1) > policy.max_queue_rows:
+            return True
+        return bool(policy.max_queue_requests) and self._live >= policy.max_queue_requests
 
-        Three cases: the first request fills a batch by itself; others behind it fit (same key, rows to spare);
-        others do not fit and stay, in order. Nobody starves: the first always goes.
+    def _make_room(self, ticket: Ticket) -> list[Ticket]:
+        out: list[Ticket] = []
+        while self._over(ticket.rows):
+            victim = self.victim(ticket)
+            if victim is None:
+                for one in out:  # it would not have been enough
+                    one.state = WAITING
+                    self._count(one, 1)
+                raise Unavailable(
+                    f"model '{ticket.request.model}': {self.waiting_rows} rows are waiting already; try again later"
+                )
+            victim.state = DONE
+            self._count(victim, -1)
+            out.append(victim)
+        return out
+
+    def victim(self, ticket: Ticket) -> Ticket | None:
+        """Who should give way to a ticket when there is no room for both, or None.
+
+        The newest of the tenant with the largest share, if the ticket's own tenant stays below that; or one of its
+        own tenant that is less urgent.
         """
-        queue = self._queue
-        if not queue:
-            return []
-        first = queue.popleft()
-        self.waiting_rows -= first.rows
-        room = self.max_rows - first.rows
-        if room <= 0 or not queue:
-            return [first]
-        batch = [first]
-        key = first.key
+        own, largest = ticket.lane.tenant, self._tenants.largest()
+        if largest is not own and (own.rows + ticket.rows) / own.weight < largest.rows / largest.weight:
+            return largest.newest_of_least(0)
+        return own.newest_of_least(ticket.lane.level + 1)  # type: ignore[no-any-return]  # a lane's tenant is a Tenant
+
+    def _count(self, ticket: Ticket, sign: int) -> None:
+        """Take a ticket that lies in its lane out of the accounts of those that wait, or back into them."""
+        rest = sign * (ticket.rows - ticket.start)
+        self.waiting_rows += rest
+        ticket.lane.tenant.rows += rest
+        self._live += sign
+        self._hopeless -= sign
+
+    # -- out, before its turn
+
+    def drop(self, ticket: Ticket) -> None:
+        """A ticket has been answered otherwise: it never goes into a batch again. Nothing happens to one done."""
+        if ticket.state == WAITING:
+            self._count(ticket, -1)
+        ticket.state = DONE
+        if self._hopeless > self._live + _SLACK:
+            self._sweep()
+
+    def expire(self, now: int) -> list[Ticket]:
+        """Those whose time has run out, waiting or running: dropped, to be answered so by the caller."""
+        due = self._deadlines.due(now)
+        for ticket in due:
+            self.drop(ticket)
+        return due
+
+    @property
+    def next_deadline(self) -> int:
+        """When expire() has something to do at the earliest, 0 for never."""
+        return self._deadlines.next
+
+    def _sweep(self) -> None:
+        self._hopeless = self._aside = 0
+        for tenant in self._tenants:
+            for lane in tenant.lanes.values():
+                alive = [t for t in lane if t.state == WAITING]
+                lane.clear()
+                lane.extend(alive)
+                self._aside += 0 if lane is self._main else len(alive)
+
+    # -- out, in turn
+
+    def take(self, now: int) -> Batch | None:
+        """The next batch. None when nothing waits, or when it is better to wait until `wait_until`."""
+        self.wait_until = 0
+        while self._live:
+            if not self._aside:
+                first = self._head(self._main, now)
+            else:
+                heads = (self._head(lane, now) for t in self._tenants.in_turn() for lane in self._lanes(t, now))
+                first = next((head for head in heads if head is not None), None)
+            if first is None:
+                assert self._aside, "a ticket is counted that lies nowhere"
+            elif first.responder.closed:
+                self._leave(first)
+            else:
+                return self._batch(first, now)
+        return None
+
+    def _lanes(self, tenant: Tenant, now: int) -> list[Lane]:
+        for lane in list(tenant.lanes.values()):
+            self._head(lane, now)  # what is hopeless must not look old
+        return tenant.in_order(now, self.policy.ageing_ns)
+
+    def _head(self, lane: Lane, now: int) -> Ticket | None:
+        """The first ticket of a lane that waits; those before it are taken out, or put behind all others."""
+        patience = self.policy.timeout_ns if self.policy.demote and lane.level != _LAST else 0
+        while lane:
+            first = lane[0]
+            if first.state == WAITING and not (patience and now - first.request.queued >= patience):
+                return first
+            lane.popleft()
+            self._aside -= lane is not self._main
+            if first.state == WAITING:
+                first.lane = lane.tenant.lane(_LAST)
+                first.lane.append(first)
+                self._aside += 1
+            else:
+                self._hopeless -= 1
+        return None
+
+    def _batch(self, first: Ticket, now: int) -> Batch | None:
+        waiting, oldest = self.waiting_rows, first.request.queued
+        limit, reason = first.rows, "single"
+        if self.max_rows:
+            choice = self.pace.choose(now, waiting, oldest, self.max_rows, first.key)
+            if not choice.rows:
+                self.wait_until = choice.until
+                return None
+            limit, reason = choice.rows, choice.reason
+        start = first.start
+        rows = min(first.rows - start, limit)
+        stop = start + rows
+        tickets = [first]
+        if stop < first.rows:
+            first.start = stop
+            self._charge(first.lane, rows, 0)
+        else:
+            first.lane.popleft()
+            first.state = RUNNING
+            self._charge(first.lane, rows, 1)
+            if rows < limit and self._live:
+                rows += self._fill(tickets, first.key, limit - rows, now)
+        self.reasons[reason] += 1
+        self.decisions.append(Decision(now, reason, rows, len(tickets), waiting, oldest))
+        return Batch(tickets, start, stop, rows, reason)
+
+    def _fill(self, tickets: list[Ticket], key: Hashable, room: int, now: int) -> int:
+        """Add compatible tickets while there is room, each from whoever's turn it is; how many rows."""
+        if not self._aside:
+            return self._sift(self._main, tickets, key, room, True)
+        spent: set[int] = set()  # lanes that have nothing more to give
+        added = 0
+        while added < room and (found := self._next(tickets, key, room - added, now, spent)):
+            added += found
+        return added
+
+    def _next(self, tickets: list[Ticket], key: Hashable, room: int, now: int, spent: set[int]) -> int:
+        for tenant in self._tenants.in_turn():
+            for lane in self._lanes(tenant, now):
+                if id(lane) in spent:
+                    continue
+                if found := self._sift(lane, tickets, key, room, False):
+                    return found
+                spent.add(id(lane))
+        return 0
+
+    def _sift(self, lane: Lane, tickets: list[Ticket], key: Hashable, room: int, many: bool) -> int:
+        """Move what fits from a lane to a batch, all or the first; the rows. What does not fit keeps its place."""
         passed: list[Ticket] = []
-        while queue and room > 0 and len(passed) < LOOK_PAST:
-            ticket = queue.popleft()
-            if ticket.key == key and ticket.rows <= room:
-                batch.append(ticket)
-                room -= ticket.rows
-                self.waiting_rows -= ticket.rows
+        before, moved = len(tickets), 0
+        while lane and moved < room and len(passed) < LOOK_PAST:
+            ticket = lane.popleft()
+            if ticket.state != WAITING:
+                self._hopeless -= 1
+                self._aside -= lane is not self._main
+            elif ticket.responder.closed:
+                lane.appendleft(ticket)
+                self._leave(ticket)
+            elif ticket.key == key and moved + ticket.rows <= room and not ticket.start:
+                ticket.state = RUNNING
+                moved += ticket.rows
+                tickets.append(ticket)
+                if not many and moved:
+                    break
             else:
                 passed.append(ticket)
-        queue.extendleft(reversed(passed))
-        return batch
+        lane.extendleft(reversed(passed))
+        self._charge(lane, moved, len(tickets) - before)
+        return moved
+
+    def _charge(self, lane: Lane, rows: int, requests: int) -> None:
+        """Rows of a lane go into a batch, and with them so many requests whole."""
+        self.waiting_rows -= rows
+        self._live -= requests
+        if lane is not self._main:
+            self._aside -= requests
+        self._tenants.charge(lane.tenant, rows)
+
+    def _leave(self, ticket: Ticket) -> None:
+        self._count(ticket, -1)
+        ticket.state = DONE
+        self.left.append(ticket)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from gantline.accelerators.engine import Engine, EngineOptions, load_engine
 from gantline.accelerators.session import Session
 
@@ -13,6 +14,7 @@ from gantline.signature import Signature, TensorSpec
 from gantline.tensors import Array
 
 from .model_config import ModelConfig, TensorConfig
+from .sequences import SequencePolicy
 
 Shape = tuple[int, ...]
 
@@ -25,12 +27,20 @@ class Configured:
         self._before: dict[str, tuple[Shape, Shape]] = {}  # input -> shape as declared, shape as the program has it
         self._after: dict[str, tuple[Shape, Shape]] = {}
         actual = engine.signature
+        hidden_in, hidden_out = config.sequences.hidden if config.sequences else (frozenset[str](), frozenset[str]())
+        self.sequences = (
+            config.sequences.policy(config.path, actual.inputs, actual.outputs) if config.sequences else None
+        )
+        shown = [t for t in actual.inputs if t.name not in hidden_in]
+        given = [t for t in actual.outputs if t.name not in hidden_out]
         self.signature = Signature(
-            _declared(config, "input", config.inputs, actual.inputs, self._before),
-            _declared(config, "output", config.outputs, actual.outputs, self._after),
+            _declared(config, "input", config.inputs, tuple(shown), self._before),
+            _declared(config, "output", config.outputs, tuple(given), self._after),
         )
 
     def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        if self.sequences is not None:
+            inputs = self._completed(inputs, self.sequences)
         if self._before:
             inputs = {n: reshaped(a, *self._before[n]) if n in self._before else a for n, a in inputs.items()}
         found = self._engine.run(inputs, outputs)
@@ -40,6 +50,17 @@ class Configured:
                 for n, a in zip(outputs, found, strict=True)
             ]
         return found
+
+    def _completed(self, inputs: Mapping[str, Array], sequences: SequencePolicy) -> Mapping[str, Array]:
+        """With states and controls as at a sequence's start, where they are missing: for a trial outside of any."""
+        first = next(iter(inputs.values()), None)
+        rows = first.shape[0] if first is not None and first.ndim else 1
+        rest = {s.input: s.initial for s in sequences.states}
+        rest |= {
+            name: on if kind in ("START", "READY") else off for name, (kind, off, on) in sequences.controls.items()
+        }
+        missing = {name: array for name, array in rest.items() if name not in inputs}
+        return {**inputs, **{n: np.repeat(a, rows, 0) if rows != 1 else a for n, a in missing.items()}}
 
     def close(self) -> None:
         self._engine.close()

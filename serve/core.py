@@ -19,19 +19,20 @@ from gantline.tensors import Array
 from gantline.wire.classification import classify
 from gantline.wire.v2 import decode_raw, decode_request, encode_reply
 
-from .batcher import Deliver, Ticket
 from .exchange import Gone, Head, Headers, Responder
 from .model import Model
 from .repository import Repository
 from .shared_memory import SharedMemory
 from .statistics import Statistics
 from .statuses import JSON, v2_error
+from .ticket import LEFT, Deliver, Ticket
+from .wishes import settle, wishes_of
 
 _OCTETS = (b"content-type", b"application/octet-stream")
 _PLAIN: Headers = [JSON]
 COMPRESS_FROM = 1024  # bytes; below it compression costs more than it saves
 _OFF_LOOP = 64 << 10  # bytes; larger answers are compressed on a thread
-_LARGE = 1 << 20  # bytes; larger bodies are decoded on a thread
+_LARGE = 64 << 10  # bytes; larger bodies are decoded on a thread: an MB of JSON takes milliseconds
 _LARGE_PACKED = 4 << 10  # the same for compressed ones, which can grow a thousandfold
 _ZERO = re.compile(rb"q=0(\.0*)?")
 _log = logging.getLogger("gantline.core")
@@ -55,12 +56,15 @@ class Core:
             self._refuse(e, responder)
             return
         try:
-            length, coding = _framing(head)
+            wishes = wishes_of(head)
+            length, coding = wishes.length, wishes.coding
             plain = length is None and coding is None
             like = model.forms.like
             if plain and like is not None and (array := like.form.read(body)) is not None:
                 request = Request({like.form.name: array}, arrived=arrived, queued=perf_counter_ns())
                 request.model, request.version = model.name, model.version
+                if wishes.urgent or model.policy.timeout_ns:
+                    settle(request, wishes, model.policy)
                 model.submit_like(like, request, head, responder, self._deliver)
                 return
             if len(body) > (_LARGE if coding is None else _LARGE_PACKED) or self._reads_much(body):
@@ -83,6 +87,7 @@ class Core:
         """
         request.model, request.version = model.name, model.version
         request.arrived, request.queued = arrived, perf_counter_ns()
+        settle(request, wishes_of(head), model.policy)
         return model.submit(request, head, responder, deliver)
 
     def _decode(
@@ -139,6 +144,8 @@ class Core:
 
     def _deliver(self, ticket: Ticket, outputs: list[Array] | None, error: GantlineError | None) -> None:
         statistics: Statistics = ticket.context.statistics
+        if error is LEFT:
+            return
         body = b""
         if outputs is not None:
             try:
@@ -213,23 +220,6 @@ class Core:
 
 class UnknownCoding(Unsupported):
     """A Content-Encoding that is not spoken here; the answer lists those that are."""
-
-
-def _framing(head: Head) -> tuple[int | None, bytes | None]:
-    """The length of the JSON before binary tensors, and the body's coding; None where the header is absent."""
-    length, coding = None, None
-    for name, value in head.headers:
-        if name == b"inference-header-content-length":
-            length = _header_length(value)
-        elif name == b"content-encoding":
-            coding = value
-    return length, coding
-
-
-def _header_length(value: bytes) -> int:
-    if not value.isdigit() or len(value) > 18:
-        raise BadRequest(f"Inference-Header-Content-Length is {value.decode('latin-1')!r}, expected a whole number")
-    return int(value)
 
 
 def decompress(body: bytes, coding: bytes, limit: int) -> bytes:

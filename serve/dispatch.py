@@ -13,45 +13,61 @@ from time import perf_counter_ns
 from typing import TypeAlias
 
 import numpy as np
+from gantline.accelerators.isolation import run_apart
 from gantline.accelerators.session import Session
 
-from gantline.errors import EngineFailed, GantlineError, Unavailable
+from gantline.errors import DeadlineExceeded, EngineFailed, GantlineError, Unavailable
 from gantline.tensors import Array
 
-from .batcher import Batcher, Ticket
+from .assembly import Assembly, follow
+from .batcher import Batcher
 from .statistics import Statistics
+from .ticket import DONE, LEFT, WAITING, Batch, Ticket
 from .trace import Trace
 
 INLINE_NS = 300_000  # a batch expected to take longer leaves the loop
-# one for each ticket, and the nanoseconds of assembling, computing and splitting
-Results: TypeAlias = tuple[Sequence[list[Array] | GantlineError], tuple[int, int, int]]
+SLICE_NS = 450_000  # after so long on the loop, others have their turn before more answers are written
+Result: TypeAlias = "list[Array] | GantlineError"
 _STOPPING = Unavailable("the server is stopping; try again elsewhere")
 _log = logging.getLogger("gantline.dispatch")
 
 
 class Dispatch:
-    """One model's engine loop: `batch = take(); outputs = run(batch); deliver(outputs)`.
+    """One model's engine loop: `batch = take(); outputs = run(batch); hand_out(outputs)`.
 
     One batch at a time; while it runs, requests gather in the batcher.
     """
 
-    def __init__(self, session: Session, batcher: Batcher, statistics: Statistics, pool: Executor) -> None:
+    def __init__(
+        self, session: Session, batcher: Batcher, statistics: Statistics, pool: Executor,
+        assembly: Assembly | None = None,
+    ) -> None:  # fmt: skip
         self.session = session
         self.batcher = batcher
         self.statistics = statistics
+        self.assembly = assembly or Assembly()
         self._pool = pool
         self._loop = asyncio.get_running_loop()
         self._scheduled = False  # a _step is under way, on the loop or on a thread
+        self._pause: asyncio.TimerHandle | None = None  # a batch is held back until then
+        self._alarm: asyncio.TimerHandle | None = None  # for the next deadline
+        self._alarm_at = 0
         self._idle = asyncio.Event()
         self._idle.set()
+        self.trace: Trace | None = None  # set while this model's requests are traced
+        self._times = (0, 0, 0)  # of the last batch: assembling, computing, splitting
         self.batch_ns = session.run_ns  # moving average, what the next batch is expected to take
         self.inline_batches = 0
         self.thread_batches = 0
-        self.trace: Trace | None = None  # set while this model's requests are traced
 
     def submit(self, ticket: Ticket) -> None:
         """Queue a ticket; its `deliver` is called later, on the loop. Unavailable when the queue is full."""
-        self.batcher.add(ticket)
+        now = ticket.request.queued
+        for other in self.batcher.add(ticket, now):
+            name = ticket.request.model
+            self._deliver(other, Unavailable(f"model '{name}': the queue is full, and others are more due; try again"))
+        if ticket.request.deadline:
+            self._watch(now)
         if not self._scheduled:
             self._scheduled = True
             # not at once: what else has arrived in this turn of the loop joins the batch
@@ -63,137 +79,199 @@ class Dispatch:
             self._idle.clear()
             await self._idle.wait()
 
+    # -- the loop
+
     def _step(self) -> None:
-        batch = self._live(self.batcher.take())
-        if not batch:
-            if len(self.batcher):
-                self._loop.call_soon(self._step)
-            else:
-                self._rest()
-            return
-        if self.batch_ns <= INLINE_NS and self.session.inline:
+        now = perf_counter_ns()
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+        batch = self.batcher.take(now)
+        if self.batcher.left:
+            self._let_go()
+        if batch is None:
+            self._rest(now)
+        elif self.batch_ns <= INLINE_NS and self.session.inline:
             self.inline_batches += 1
-            self._finish(batch, *self._run(batch))
-            return
-        self.thread_batches += 1
-        try:
-            future = self._loop.run_in_executor(self._pool, self._run, batch)
-        except RuntimeError:  # the pool has been shut down
-            self._finish(batch, [_STOPPING] * len(batch), (0, 0, 0))
-            return
-        future.add_done_callback(lambda f: self._finish(batch, *_results(f, len(batch))))
+            self._finish(batch, self._run(batch), now)
+        else:
+            self.thread_batches += 1
+            try:
+                future = self._loop.run_in_executor(self._pool, self._run, batch)
+            except RuntimeError:  # the pool has been shut down
+                self._times = (0, 0, 0)
+                self._finish(batch, [_STOPPING] * len(batch.tickets), now)
+                return
+            future.add_done_callback(lambda f: self._finish(batch, _results(f, batch), perf_counter_ns()))
 
-    def _rest(self) -> None:
+    def _rest(self, now: int) -> None:
+        """Nothing goes now: until the next request, or until the time when what waits should go."""
         self._scheduled = False
-        self._idle.set()
+        if self.batcher.wait_until:
+            self._pause = self._loop.call_later(max(self.batcher.wait_until - now, 0) / 1e9, self._wake)
+        elif not len(self.batcher):
+            self._idle.set()
 
-    def _live(self, batch: list[Ticket]) -> list[Ticket]:
+    def _wake(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._step()
+
+    def _let_go(self) -> None:
         # a client that has left costs nothing more; the others in the batch do not notice
-        for ticket in batch:
-            if ticket.responder.closed:
-                live = [t for t in batch if not t.responder.closed]
-                self.statistics.cancelled += len(batch) - len(live)
-                return live
-        return batch
+        left, self.batcher.left = self.batcher.left, []
+        self.statistics.cancelled += len(left)
+        for ticket in left:
+            self._deliver(ticket, LEFT)
 
-    def _run(self, batch: list[Ticket]) -> Results:
-        """Results, one for each ticket, and the times of assembling, computing and splitting. Never raises."""
-        a = perf_counter_ns()
+    # -- deadlines
+
+    def _watch(self, now: int) -> None:
+        at = self.batcher.next_deadline
+        if at and (self._alarm is None or at < self._alarm_at):
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm_at = at
+            self._alarm = self._loop.call_later(max(at - now, 0) / 1e9, self._expire)
+
+    def _expire(self) -> None:
+        """Answer those whose time has run out, whatever the engine is doing."""
+        self._alarm = None
+        now = perf_counter_ns()
+        for ticket in self.batcher.expire(now):
+            waited = (now - ticket.request.arrived) / 1e6
+            self.statistics.expired += 1
+            error = DeadlineExceeded(f"model '{ticket.request.model}': the deadline passed after {waited:.1f} ms")
+            self._deliver(ticket, error)
+        self._watch(now)
+        if not self._scheduled and not len(self.batcher):
+            self._idle.set()
+
+    # -- one batch
+
+    def _run(self, batch: Batch) -> list[Result]:
+        """Results, one for each ticket. Never raises; `_times` says what it took."""
+        began = perf_counter_ns()
+        self._times = (0, 0, 0)
         try:
-            if len(batch) == 1:
-                ticket = batch[0]
-                found = self._engine(ticket.request.inputs, ticket.outputs, ticket.rows)
-                b = perf_counter_ns()
-                return [found], (0, b - a, 0)
-            first = batch[0].request.inputs
-            feed = {name: np.concatenate([t.request.inputs[name] for t in batch]) for name in first}
-            b = perf_counter_ns()
-            rows = sum(t.rows for t in batch)
-            found = self._engine(feed, batch[0].outputs, rows)
-            c = perf_counter_ns()
-            return self._split(batch, found, rows), (b - a, c - b, perf_counter_ns() - c)
-        except Exception as e:
-            if len(batch) == 1:
-                return [self._failure(e)], (0, perf_counter_ns() - a, 0)
-            # somebody's input broke the batch: each alone, so that only the guilty pays
-            return [self._run([t])[0][0] for t in batch], (0, perf_counter_ns() - a, 0)
+            if not batch.partial:
+                return run_apart(batch.tickets, self._together, self._failure)
+            return self._run_part(batch)
+        finally:
+            if self._times == (0, 0, 0):
+                self._times = (0, perf_counter_ns() - began, 0)
+
+    def _run_part(self, batch: Batch) -> list[Result]:
+        """A batch that begins with some rows of a large request; with all, if its outputs turn out not to follow."""
+        first = batch.tickets[0]
+        piece = first.piece(batch.start, batch.stop)
+        results = run_apart([piece, *batch.tickets[1:]], self._together, self._failure)
+        if not isinstance(results[0], GantlineError) and not follow(results[0], piece.rows):
+            self._stack_no_more()
+            batch.start, batch.stop = 0, first.rows
+            results[:1] = run_apart([first], self._together, self._failure)
+        return results
+
+    def _together(self, tickets: Sequence[Ticket]) -> list[list[Array]]:
+        first = tickets[0]
+        a = perf_counter_ns()
+        if len(tickets) == 1:
+            found = self.session.run(first.request.inputs, first.outputs)
+            self._times = (0, perf_counter_ns() - a, 0)
+            return [found]
+        feed = self.assembly.stack(tickets)
+        b = perf_counter_ns()
+        found = self.session.run(feed, first.outputs)
+        c = perf_counter_ns()
+        if not follow(found, sum([t.rows for t in tickets])):
+            self._stack_no_more()
+            return [self._together([t])[0] for t in tickets]
+        results = self.assembly.split(tickets, found)
+        self._times = (b - a, c - b, perf_counter_ns() - c)
+        return results
 
     def _failure(self, error: Exception) -> GantlineError:
         if isinstance(error, GantlineError):
-            return error
+            return _bare(error)
         name = self.session.package.name
         _log.error("model '%s': the engine raised", name, exc_info=error)
         return EngineFailed(f"model '{name}' failed: {type(error).__name__}; see the server's log")
-
-    def _engine(self, feed: dict[str, Array], outputs: tuple[str, ...], rows: int) -> list[Array]:
-        limit = self.batcher.max_rows
-        if not limit or rows <= limit:
-            return self.session.run(feed, outputs)
-        # more rows than the model takes at once: slices, joined again
-        joined: list[list[Array]] = []
-        for at in range(0, rows, limit):
-            part = {n: a[at : at + limit] for n, a in feed.items()}
-            found = self.session.run(part, outputs)
-            if not _follow(found, min(limit, rows - at)):
-                self._stack_no_more()
-                return self.session.run(feed, outputs)
-            joined.append(found)
-        return [np.concatenate(columns) for columns in zip(*joined, strict=True)]
-
-    def _split(self, batch: list[Ticket], found: list[Array], rows: int) -> list[list[Array] | GantlineError]:
-        if not _follow(found, rows):
-            self._stack_no_more()
-            return [self._run([t])[0][0] for t in batch]
-        results: list[list[Array] | GantlineError] = []
-        at = 0
-        for ticket in batch:
-            end = at + ticket.rows
-            results.append([array[at:end] for array in found])
-            at = end
-        return results
-
-    def _finish(
-        self, batch: list[Ticket], results: Sequence[list[Array] | GantlineError], times: tuple[int, int, int]
-    ) -> None:
-        took = sum(times)
-        self.batch_ns += (took - self.batch_ns) >> 3
-        rows, queued, started = 0, 0, perf_counter_ns() - took
-        for ticket in batch:
-            rows += ticket.rows
-            queued += max(started - ticket.request.queued, 0)
-        self.statistics.executed(len(batch), rows, queued, *times)
-        for ticket, result in zip(batch, results, strict=True):
-            try:
-                if isinstance(result, GantlineError):
-                    ticket.deliver(ticket, None, result)
-                else:
-                    ticket.deliver(ticket, result, None)
-            except Exception:  # one answer that cannot be sent must not stop the model for all
-                _log.exception("model '%s': an answer could not be delivered", self.session.package.name)
-        if self.trace is not None:
-            self.trace.batch(batch, started, times)
-        if len(self.batcher):
-            self._loop.call_soon(self._step)
-        else:
-            self._rest()
 
     def _stack_no_more(self) -> None:
         # outputs that are not one row for each row in: this model cannot be stacked after all
         _log.warning("model '%s': outputs do not follow rows; batching is off", self.session.package.name)
         self.batcher.max_rows = 0
 
+    # -- and its answers
 
-def _follow(outputs: list[Array], rows: int) -> bool:
-    """Whether each output has one row for each row in."""
-    for array in outputs:  # noqa: SIM110  # all() with a generator takes three times as long
-        if not array.shape or array.shape[0] != rows:
-            return False
-    return True
+    def _finish(self, batch: Batch, results: Sequence[Result], began: int) -> None:
+        """`began`: when this turn of the loop did."""
+        assemble, compute, split = self._times
+        took = assemble + compute + split
+        self.batch_ns += (took - self.batch_ns) >> 3
+        queued, started = 0, perf_counter_ns() - took
+        for ticket in batch.tickets:
+            queued += max(started - ticket.request.queued, 0)
+        self.statistics.executed(len(batch.tickets), batch.rows, queued, assemble, compute, split)
+        self.batcher.pace.observe(started + took, batch.rows, batch.tickets[0].key, took)
+        if self.trace is not None:
+            self.trace.batch(batch.tickets, started, self._times)
+        self._hand_out(batch, results, 0, began)
+
+    def _hand_out(self, batch: Batch, results: Sequence[Result], at: int, began: int) -> None:
+        for i in range(at, len(results)):
+            ticket, result = batch.tickets[i], results[i]
+            if i == 0 and batch.partial and not isinstance(result, GantlineError):
+                self._join(ticket, batch, result)
+            else:
+                self._deliver(ticket, result)
+            if i & 3 == 3 and perf_counter_ns() - began > SLICE_NS and i + 1 < len(results):
+                self._loop.call_soon(self._go_on, batch, results, i + 1)
+                return
+        if len(self.batcher):
+            self._loop.call_soon(self._step)
+        else:
+            self._rest(0)
+
+    def _go_on(self, batch: Batch, results: Sequence[Result], at: int) -> None:
+        self._hand_out(batch, results, at, perf_counter_ns())
+
+    def _join(self, ticket: Ticket, batch: Batch, found: list[Array]) -> None:
+        """Keep a part of an answer; the last one completes it."""
+        if ticket.parts is None:
+            ticket.parts = []
+        ticket.parts.append(found)
+        if batch.stop == ticket.rows:
+            self._deliver(ticket, [np.concatenate(columns) for columns in zip(*ticket.parts, strict=True)])
+
+    def _deliver(self, ticket: Ticket, result: Result) -> None:
+        """Answer a ticket, unless it has been answered: when its deadline passed, say."""
+        deliver, ticket.deliver = ticket.deliver, None
+        if deliver is None:
+            return
+        if ticket.state == WAITING:
+            self.batcher.drop(ticket)
+        ticket.state = DONE
+        try:
+            if isinstance(result, GantlineError):
+                deliver(ticket, None, result)
+            else:
+                deliver(ticket, result, None)
+        except Exception:  # one answer that cannot be sent must not stop the model for all
+            _log.exception("model '%s': an answer could not be delivered", self.session.package.name)
 
 
-def _results(future: asyncio.Future[Results], requests: int) -> Results:
+def _bare(error: GantlineError) -> GantlineError:
+    """Without tracebacks: these keep frames, the frames results and requests, and so a cycle the collector's work."""
+    for one in (error, error.__cause__, error.__context__):
+        if one is not None:
+            one.__traceback__ = None
+    return error
+
+
+def _results(future: asyncio.Future[list[Result]], batch: Batch) -> list[Result]:
     """What a thread found; Unavailable for all when it never ran, because the server stops."""
     try:
         return future.result()
     except (Exception, asyncio.CancelledError):
-        return [_STOPPING] * requests, (0, 0, 0)
+        return [_STOPPING] * len(batch.tickets)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from .keys import Key, KeySet
@@ -17,7 +17,7 @@ class Head:
     `key` is whose key it came with, and `keys` the version of the keys file that let it in: see serve.access.
     """
 
-    __slots__ = ("client", "headers", "key", "keys", "method", "path", "query", "secure")
+    __slots__ = ("client", "headers", "key", "keys", "method", "path", "query", "secure", "wishes")
 
     def __init__(
         self,
@@ -36,6 +36,7 @@ class Head:
         self.secure = secure
         self.key: Key | None = None
         self.keys: KeySet | None = None
+        self.wishes: Any = None  # what the headers ask for, once read: heads are used again for requests alike
 
     def get(self, name: bytes) -> bytes | None:
         """The first value of a header (name in lower case), or None."""

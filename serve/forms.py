@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 from gantline.tensors import Array
 from gantline.wire.v2_forms import ReplyForm, RequestForm
 
-from .batcher import Ticket
+from .ticket import Ticket
 
 _MAX_REPLIES = 64
 _PATIENCE = 256  # requests of another form before the remembered one is given up: clients may alternate

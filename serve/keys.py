@@ -18,7 +18,7 @@ from enum import IntEnum
 from typing import Any
 
 from gantline.errors import UsageError
-from gantline.settings import nearest
+from gantline.setting import nearest
 
 MAX_KEYS = 1000  # all of them are compared for every new caller
 MAX_BYTES = 1 << 20  # of a keys file

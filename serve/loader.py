@@ -14,12 +14,13 @@ from gantline.accelerators.session import Session, rows_are_independent
 from gantline.accelerators.warming import warm_up
 
 from gantline.errors import BadArtefact, GantlineError, NotFound, UsageError
-from gantline.settings import ModelSettings, Resolved, ServeSettings
+from gantline.settings import Resolved, ServeSettings
 
 from .configured import open_session
 from .entry import Entry
 from .model import Model
 from .repository import LOADING, UNAVAILABLE, UNLOADING, Repository, Slot
+from .tuning import Tuning, said_of, tune
 
 DEFAULT_MAX_ROWS = 64  # for a model file that says nothing and whose rows turn out independent
 _log = logging.getLogger("gantline.loader")
@@ -65,7 +66,7 @@ class Loader:
         if slot.model is None:
             slot.state, slot.reason = LOADING, ""
         try:
-            session, rows, settings = await asyncio.get_running_loop().run_in_executor(self._waiting, self._open, entry)
+            session, tuning = await asyncio.get_running_loop().run_in_executor(self._waiting, self._open, entry)
         except Exception as e:
             if slot.model is None:
                 slot.state, slot.reason = UNAVAILABLE, str(e)
@@ -75,7 +76,7 @@ class Loader:
             raise BadArtefact(f"model '{entry.name}' cannot be loaded: {type(e).__name__}: {e}") from e
         pool = self._pool if session.inline else self._waiting
         statistics = self.repository.ledger.of(entry.name, entry.version)
-        model = Model(session, entry.name, entry.version, rows, settings.max_queue_rows, pool, statistics)
+        model = Model(session, entry.name, entry.version, pool, tuning, statistics)
         old = self.repository.publish(slot, model)
         if old is not None:
             await self._let_go(old)
@@ -122,13 +123,13 @@ class Loader:
             await model.session.engine.host.drain()  # /score does not go through the dispatch
         await asyncio.get_running_loop().run_in_executor(self._waiting, model.session.close)
 
-    def _open(self, entry: Entry) -> tuple[Session, int, ModelSettings]:
+    def _open(self, entry: Entry) -> tuple[Session, Tuning]:
         if entry.package is None:
             raise BadArtefact(entry.problem or f"model '{entry.name}' has no package")
         package = entry.package
         said = package.manifest.batching.max_batch_size
-        pbtxt = {"max_batch_size": entry.config.max_batch_size} if entry.config is not None else {}
-        settings = self.resolved.model(entry.name, {"max_batch_size": said} if said else {}, pbtxt).settings
+        own = {"max_batch_size": said} if said else {}
+        settings = self.resolved.model(entry.name, own, said_of(entry.config)).settings
         server = self.resolved.settings
         script = package.manifest.script
         if server.no_pickle and script is not None and script.pickles:
@@ -151,4 +152,4 @@ class Loader:
         except BaseException:
             session.close()
             raise
-        return session, rows, settings
+        return session, tune(session, rows, settings, server, entry.config)

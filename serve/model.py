@@ -10,30 +10,39 @@ from gantline.accelerators.session import Session
 from gantline.errors import BadRequest
 from gantline.request import Request
 
-from .batcher import Batcher, Deliver, Ticket
+from .batcher import Batcher
 from .dispatch import Dispatch
 from .exchange import Gone, Head
 from .forms import Forms, Like
+from .sequences import Sequences
 from .statistics import Statistics
+from .ticket import Deliver, Ticket
+from .tuning import Tuning
+from .wishes import TREATMENT
 
 
 class Model:
     """A version that takes requests. Made on the event loop, after its session has warmed up elsewhere."""
 
     def __init__(
-        self, session: Session, name: str, version: str, max_rows: int, max_queue_rows: int, pool: Executor,
+        self, session: Session, name: str, version: str, pool: Executor, tuning: Tuning | None = None,
         statistics: Statistics | None = None,
     ) -> None:  # fmt: skip
         """`statistics` to go on with, of a version that served before."""
+        tuning = tuning or Tuning()
+        policy = tuning.policy
         self.session = session
         self.name = name
         self.version = version
         self.signature = session.signature
-        self.stacked = max_rows > 0 and session.signature.batched
-        self.max_rows = max_rows if self.stacked else 0
+        self.stacked = policy.max_rows > 0 and session.signature.batched
+        self.policy = policy
         self.statistics = statistics or Statistics()
-        self.batcher = Batcher(self.max_rows, max_queue_rows)
-        self.dispatch = Dispatch(session, self.batcher, self.statistics, pool)
+        self.batcher = Batcher(policy if self.stacked else policy.unstacked(), tuning.pace)
+        self.max_rows = self.batcher.max_rows
+        self.assembly = tuning.assembly
+        self.dispatch = Dispatch(session, self.batcher, self.statistics, pool, self.assembly)
+        self.sequences = Sequences(tuning.sequences, self.dispatch.submit) if tuning.sequences else None
         self.forms = Forms(name, version)
         self._all = session.output_names
         inputs = session.signature.inputs
@@ -49,7 +58,10 @@ class Model:
         outputs = self._all if request.outputs is None else self._wanted(request)
         rows, key = self._rows(request), self._key(request, outputs)
         ticket = Ticket(request, rows, key, outputs, head, responder, deliver, self)
-        self.dispatch.submit(ticket)
+        if self.sequences is None:
+            self.dispatch.submit(ticket)
+        else:
+            self.sequences.enter(ticket)
         return ticket
 
     def submit_like(self, like: Like, request: Request, head: Head, responder: Gone, deliver: Deliver) -> None:
@@ -81,6 +93,9 @@ class Model:
         return names
 
     def _key(self, request: Request, outputs: tuple[str, ...]) -> Hashable:
-        shapes = None if self._uniform else tuple(sorted((n, a.shape[1:]) for n, a in request.inputs.items()))
-        parameters = frozenset(request.parameters.items()) if request.parameters else None
+        """What has the same key may run together."""
+        shapes = None if self._uniform else self.assembly.shapes(request.inputs)
+        parameters = None
+        if request.parameters:
+            parameters = frozenset(item for item in request.parameters.items() if item[0] not in TREATMENT) or None
         return (outputs, shapes, parameters)

@@ -1,12 +1,14 @@
 """ModelConfig: a Triton config.pbtxt as far as Gantline acts on it, and the same document as JSON for any model.
 
 Acted on: name, platform, backend, max_batch_size, input and output (datatypes, dims, reshape, optional, labels),
-version_policy and default_model_filename. Everything else that is set is listed in `ignored`, never dropped silently;
-what would change the answers (ensembles, sequence batching, batch inputs, other backends) is refused.
+version_policy, default_model_filename, dynamic_batching and sequence_batching (see scheduling). Everything else that is
+set is listed in `ignored`, never dropped silently; what would change the answers (ensembles, batch inputs, other
+backends) is refused.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +19,16 @@ from gantline.packages import Package
 from gantline.pb import message
 from gantline.signature import Signature, TensorSpec
 
+from .scheduling import BatchingConfig, SequenceConfig, ignored, read_batching
+
 CONFIG = "config.pbtxt"
 ONNX_FILE = "model.onnx"
 PLATFORMS = {"onnx": "onnxruntime_onnx", "torch": "pytorch_libtorch"}
 BACKENDS = {"onnx": "onnxruntime", "torch": "pytorch"}
-_REFUSED = ("ensemble_scheduling", "sequence_batching", "batch_input", "batch_output")
+_REFUSED = ("ensemble_scheduling", "batch_input", "batch_output")
 _USED = {
     "name", "platform", "backend", "max_batch_size", "input", "output", "version_policy", "default_model_filename",
+    "dynamic_batching", "sequence_batching",
 }  # fmt: skip
 _USED_OF_TENSORS = {"name", "data_type", "dims", "reshape", "optional", "label_filename"}
 
@@ -55,6 +60,8 @@ class ModelConfig:
     model_file: str
     message: Any
     ignored: tuple[str, ...] = ()
+    batching: BatchingConfig = dataclasses.field(default_factory=BatchingConfig)
+    sequences: SequenceConfig | None = None
 
     @classmethod
     def read(cls, path: Path) -> ModelConfig:
@@ -97,7 +104,9 @@ class ModelConfig:
             tuple(_tensor(t) for t in found.output),
             found.default_model_filename or ONNX_FILE,
             found,
-            tuple(_ignored(found)),
+            (*_ignored(found), *ignored(found)),
+            read_batching(found),
+            SequenceConfig(found.sequence_batching, path.parent) if found.HasField("sequence_batching") else None,
         )
 
     def versions(self, there: list[int]) -> list[int]:
@@ -200,8 +209,6 @@ def _ignored(found: Any) -> Iterator[str]:
             for tensor in value:
                 more = (f.name for f, _ in tensor.ListFields() if f.name not in _USED_OF_TENSORS)
                 yield from (f"{key} '{tensor.name}' {name}" for name in more)
-        elif key == "dynamic_batching":
-            yield from (f"{key}.{f.name}" for f, _ in value.ListFields())
         elif key == "instance_group":
             yield from _ignored_instances(value)
         elif key == "parameters":

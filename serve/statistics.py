@@ -49,14 +49,15 @@ class Statistics:
     """Counters of one model version, that one thread (the event loop) adds to."""
 
     __slots__ = (
-        "_settle_at", "assemble", "batches", "cancelled", "compute", "execution_count", "fail_count", "fail_ns",
-        "inference_count", "last_inference_ms", "queue_ns", "request", "requests", "responses", "split",
+        "_settle_at", "assemble", "batches", "cancelled", "compute", "execution_count", "expired", "fail_count",
+        "fail_ns", "inference_count", "last_inference_ms", "queue_ns", "request", "requests", "responses", "split",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.request = Histogram()  # from arrival to answer, of those that succeeded
         self.fail_count = self.fail_ns = 0
         self.cancelled = 0  # clients that left before their request ran
+        self.expired = 0  # requests whose deadline passed
         self.requests = 0  # that were executed, alone or in a batch
         self.queue_ns = 0
         # each batch's time is that of each of its requests, as Triton has it

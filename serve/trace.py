@@ -14,7 +14,7 @@ from pathlib import Path
 from time import perf_counter_ns
 from typing import Any, NamedTuple
 
-from .batcher import Ticket
+from .ticket import Ticket
 
 MAX_GATHERED = 10_000  # requests; then a file is written even if none was asked for yet
 _NAMES = (

@@ -10,7 +10,8 @@ from dataclasses import asdict
 from typing import Any
 
 from ..exits import OK
-from ..settings import ModelSettings, Resolved, ServeSettings, add_arguments, flags_of, resolve, settings_of
+from ..setting import settings_of
+from ..settings import ModelSettings, Resolved, ServeSettings, add_arguments, flags_of, resolve
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..exits import OK
-from ..settings import ServeSettings, nearest, settings_of
+from ..setting import nearest, settings_of
+from ..settings import ServeSettings
 from .show import print_json, table, write
 
 if TYPE_CHECKING:

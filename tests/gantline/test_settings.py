@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gantline.errors import UsageError
+from gantline.setting import settings_of
 from gantline.settings import (
     ModelSettings,
     Resolved,
@@ -18,7 +19,6 @@ from gantline.settings import (
     find_toml,
     flags_of,
     resolve,
-    settings_of,
 )
 
 NAMES = list(settings_of(ServeSettings))
@@ -92,8 +92,8 @@ def _another_value(name: str) -> str:
     if isinstance(one.default, bool):
         return "true"
     if isinstance(one.default, str):
-        return "10.0.0.1" if name == "host" else "/other"
-    return "1024"
+        return {"host": "10.0.0.1", "tenants": "gold=3"}.get(name, "/other")
+    return "7" if one.high == 1000 else "1024"
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_a_models_layers(toml: Path) -> None:
     assert iris.settings == ModelSettings(
         threads=5, max_batch_size=9, max_queue_rows=50, timeout_s=7.0, memory_limit=1 << 30
     )
-    assert iris.origins == {
+    assert {name: origin for name, origin in iris.origins.items() if origin != "default"} == {
         "threads": "gantline.toml [model.iris] threads",
         "max_batch_size": "gantline.toml [model.iris] max_batch_size",
         "max_queue_rows": "package max_queue_rows",
@@ -337,3 +337,10 @@ def test_a_word_that_stands_for_a_number(tmp_path: Path) -> None:
     assert (one.placeholder, one.show(0), one.show(2)) == ("N|auto", "auto", "2")
     assert resolve(ServeSettings, {}, {}, toml).settings.workers == 0
     assert resolve(ServeSettings, {"workers": "2"}, {}, toml).settings.workers == 2
+
+
+def test_shares_of_tenants() -> None:
+    assert serve({"tenants": "gold=3, free=0.5"}).settings.weights == {b"gold": 3.0, b"free": 0.5}
+    for wrong in ("gold", "gold=", "gold=0", "gold=x", "gold=1001"):
+        with pytest.raises(UsageError, match=r"tenants: .* is not NAME=SHARE"):
+            serve({"tenants": wrong})

@@ -21,8 +21,10 @@ from gantline.serve.core import Core, UnknownCoding, compress, decompress
 from gantline.serve.entry import Entry
 from gantline.serve.exchange import Head, Headers
 from gantline.serve.model import Model
+from gantline.serve.policy import QueuePolicy
 from gantline.serve.repository import Repository
 from gantline.serve.shared_memory import SharedMemory
+from gantline.serve.tuning import Tuning
 
 from gantline.errors import BadRequest, TooLarge
 from gantline.packages import Package
@@ -65,7 +67,7 @@ class Desk:
 
     def add(self, name: str, session: Session, rows: int = 0) -> Model:
         slot = self.repository.add(Entry(name, "1", session.package))
-        model = Model(session, name, "1", rows, 100, self.pool)
+        model = Model(session, name, "1", self.pool, Tuning(QueuePolicy(rows, 100)))
         self.repository.publish(slot, model)
         return model
 

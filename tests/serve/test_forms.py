@@ -7,9 +7,9 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
-from gantline.serve.batcher import Ticket
 from gantline.serve.exchange import Head, Responder
 from gantline.serve.forms import _MAX_REPLIES, _PATIENCE, Forms
+from gantline.serve.ticket import Ticket
 
 from gantline.wire.v2 import decode_request
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gantline.serve.batcher import Ticket
 from gantline.serve.entry import Entry
 from gantline.serve.loader import DEFAULT_MAX_ROWS, Loader
 from gantline.serve.repository import READY, UNAVAILABLE, Repository
 from gantline.serve.repository_layout import find_entries
+from gantline.serve.ticket import Ticket
 
 from gantline.errors import BadArtefact, NotFound
 from gantline.packages import Package
@@ -212,7 +212,7 @@ def test_the_model_s_own_queue_and_batch_settings(zoo: Path, tmp_path: Path, mon
     async def test(loader: Loader) -> None:
         await loader.load_all()
         batcher = loader.repository.find("double").batcher
-        assert (batcher.max_rows, batcher.max_queue_rows) == (5, 7)
+        assert (batcher.max_rows, batcher.policy.max_queue_rows) == (5, 7)
 
     at([zoo / "double.onnx"], test)
 

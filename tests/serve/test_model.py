@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from gantline.accelerators.null import Null
 from gantline.accelerators.session import Session
-from gantline.serve.batcher import Ticket
 from gantline.serve.model import Model
+from gantline.serve.policy import QueuePolicy
+from gantline.serve.ticket import Ticket
+from gantline.serve.tuning import Tuning
 
 from gantline.errors import BadRequest, Unavailable
 from gantline.packages import Package
@@ -31,7 +33,7 @@ def at(zoo: Path, signature: Signature, test: Callable[[Model], None], rows: int
     async def run() -> None:
         session = Session(Package.bare(zoo / "double.onnx", "m"), Null(signature))
         with ThreadPoolExecutor(1) as pool:
-            test(Model(session, "m", "1", rows, queue, pool))
+            test(Model(session, "m", "1", pool, Tuning(QueuePolicy(rows, queue))))
 
     asyncio.run(run())
 

@@ -53,8 +53,6 @@ def test_everything_that_is_read(tmp_path: Path) -> None:
 def test_what_is_not_acted_on_is_listed(tmp_path: Path) -> None:
     assert set(ModelConfig.read(_write(tmp_path, FULL)).ignored) == {
         "optimization",
-        "dynamic_batching.preferred_batch_size",
-        "dynamic_batching.max_queue_delay_microseconds",
         "instance_group.count",
         "instance_group.kind KIND_GPU",
         "instance_group.gpus",
@@ -92,7 +90,6 @@ def test_version_policies(tmp_path: Path, policy: str, served: list[int]) -> Non
         ("max_batch_size: -1", BadArtefact, "max_batch_size is -1"),
         ('backend: "tensorrt"', Unsupported, "backend 'tensorrt' is not supported"),
         ('platform: "ensemble" ensemble_scheduling { step { model_name: "a" } }', Unsupported, "ensemble_scheduling"),
-        ("sequence_batching { }", Unsupported, "sequence_batching"),
         ('batch_input { kind: BATCH_ITEM_SHAPE target_name: "x" }', Unsupported, "batch_input"),
     ],
 )

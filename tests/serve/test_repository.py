@@ -29,7 +29,7 @@ def at(zoo: Path) -> Callable[[Callable[[Publish], None]], None]:
 
                 def publish(repository: Repository, slot: Slot) -> Model:
                     session = Session.open(Package.bare(zoo / "double.onnx", slot.entry.name))
-                    model = Model(session, slot.entry.name, slot.entry.version, 0, 10, pool)
+                    model = Model(session, slot.entry.name, slot.entry.version, pool)
                     repository.publish(slot, model)
                     return model
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gantline.serve.batcher import Ticket
 from gantline.serve.exchange import Head
+from gantline.serve.ticket import Ticket
 from gantline.serve.trace import MAX_GATHERED, Sampling, Trace, write
 
 from gantline.request import Request

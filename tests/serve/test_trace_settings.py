@@ -38,7 +38,7 @@ class Desk:
         self.control = Control()
         self.settings = TraceSettings(str(folder), self.repository, self.control, self.pool)
         for slot, package in zip(self.repository.slots(), packages, strict=True):
-            self.repository.publish(slot, Model(Session.open(package), package.name, "1", 0, 100, self.pool))
+            self.repository.publish(slot, Model(Session.open(package), package.name, "1", self.pool))
 
     async def set(self, model: str = "", **update: Any) -> dict[str, Any]:
         found: dict[str, Any] = await self.control.call("trace_settings", model=model, update=update)

@@ -1,0 +1,135 @@
+"""Scheduling: what a config.pbtxt says of batching and of sequences, read from its protobuf messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gantline.errors import BadArtefact
+from gantline.signature import TensorSpec
+from gantline.tensors import Array, numpy_dtype
+
+from .sequences import MAX_SEQUENCES, SequencePolicy, StateTensor
+
+_IDLE_US = 1_000_000  # Triton's default
+
+
+@dataclass(frozen=True, slots=True)
+class BatchingConfig:
+    """`dynamic_batching` as far as it is acted on; 0 and () where nothing is said. Times in microseconds."""
+
+    preferred: tuple[int, ...] = ()
+    delay_us: int = 0
+    levels: int = 0
+    default_level: int = 0
+    timeout_us: int = 0
+    timeout_override: bool = True
+    demote: bool = False
+    max_queue_size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceConfig:
+    """`sequence_batching`: its message, to be completed by the shapes that the program itself has."""
+
+    message: Any
+    folder: Path
+
+    @property
+    def hidden(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Inputs and outputs that are the server's affair, and no client's."""
+        states = self.message.state
+        controls = (c.name for c in self.message.control_input)
+        return frozenset({s.input_name for s in states} | set(controls)), frozenset(s.output_name for s in states)
+
+    def policy(self, where: Path, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> SequencePolicy:
+        """With the program's own tensors. BadArtefact if one that is named is not there."""
+        takes, gives = {t.name: t for t in inputs}, {t.name: t for t in outputs}
+        states = []
+        for state in self.message.state:
+            spec = _found(where, "state input", state.input_name, takes)
+            _found(where, "state output", state.output_name, gives)
+            states.append(StateTensor(spec.name, state.output_name, self._initial(where, state, spec)))
+        controls = {}
+        for control in self.message.control_input:
+            spec = _found(where, "control input", control.name, takes)
+            if len(control.control) != 1:
+                raise BadArtefact(f"{where}: control input '{control.name}' has {len(control.control)} controls, not 1")
+            controls[spec.name] = _control(where, control.control[0], spec)
+        idle = (self.message.max_sequence_idle_microseconds or _IDLE_US) * 1000
+        most = self.message.oldest.max_candidate_sequences or MAX_SEQUENCES
+        return SequencePolicy(tuple(states), controls, idle, most)
+
+    def _initial(self, where: Path, state: Any, spec: TensorSpec) -> Array:
+        dims = [1 if d < 0 else d for d in spec.shape]
+        dtype = numpy_dtype(spec.datatype)
+        if not state.initial_state:
+            return np.full(dims, b"" if dtype.kind == "O" else 0, dtype)
+        first = state.initial_state[0]
+        if first.WhichOneof("state_data") != "data_file":
+            return np.full(dims, b"" if dtype.kind == "O" else 0, dtype)
+        path = self.folder / "initial_state" / first.data_file
+        try:
+            return np.frombuffer(path.read_bytes(), dtype).reshape(dims)
+        except (OSError, ValueError) as e:
+            raise BadArtefact(f"{where}: state '{spec.name}': {path} does not hold {dims} of {dtype}: {e}") from e
+
+
+def read_batching(message: Any) -> BatchingConfig:
+    """The `dynamic_batching` of a ModelConfig."""
+    said = message.dynamic_batching
+    queue = said.default_queue_policy
+    return BatchingConfig(
+        preferred=tuple(said.preferred_batch_size),
+        delay_us=said.max_queue_delay_microseconds,
+        levels=said.priority_levels,
+        default_level=said.default_priority_level,
+        timeout_us=queue.default_timeout_microseconds,
+        # Triton ignores a request's own time-out unless this is set; without any time-out said, it is simply heeded
+        timeout_override=queue.allow_timeout_override or not queue.default_timeout_microseconds,
+        demote=bool(queue.timeout_action),
+        max_queue_size=queue.max_queue_size,
+    )
+
+
+def ignored(message: Any) -> Iterator[str]:
+    """What is set in `dynamic_batching` and `sequence_batching` and not acted on.
+
+    preserve_ordering needs nothing: a model's batches run one after another.
+    """
+    if message.dynamic_batching.priority_queue_policy:
+        yield "dynamic_batching.priority_queue_policy"
+    said = message.sequence_batching
+    for name, value in (("direct", said.direct), ("oldest", said.oldest)):
+        if said.HasField(name):
+            used = ("max_candidate_sequences", "preserve_ordering")
+            yield from (f"sequence_batching.{name}.{f.name}" for f, _ in value.ListFields() if f.name not in used)
+    if said.iterative_sequence:
+        yield "sequence_batching.iterative_sequence"
+    for state in said.state:
+        if state.use_growable_memory:
+            yield f"sequence_batching.state '{state.input_name}' use_growable_memory"
+
+
+def _found(where: Path, what: str, name: str, known: dict[str, TensorSpec]) -> TensorSpec:
+    spec = known.get(name)
+    if spec is None:
+        raise BadArtefact(f"{where}: {what} '{name}' is not the model's; it has {', '.join(repr(n) for n in known)}")
+    return spec
+
+
+def _control(where: Path, control: Any, spec: TensorSpec) -> tuple[str, Array, Array]:
+    names = control.DESCRIPTOR.fields_by_name["kind"].enum_type.values_by_number
+    kind = names[control.kind].name.removeprefix("CONTROL_SEQUENCE_")
+    shape = [1 if d < 0 else d for d in spec.shape]
+    dtype = numpy_dtype(spec.datatype)
+    if kind == "CORRID":
+        return kind, np.full(shape, b"" if dtype.kind == "O" else 0, dtype), np.full(shape, 0, dtype)
+    pair = list(control.int32_false_true) or list(control.fp32_false_true) or list(control.bool_false_true)
+    if len(pair) != 2:
+        raise BadArtefact(f"{where}: control input '{spec.name}' needs two values, for false and for true")
+    return kind, np.full(shape, pair[0], dtype), np.full(shape, pair[1], dtype)

@@ -1,0 +1,178 @@
+"""Sequences: requests that belong together run in order, and the model's state goes from one to the next.
+
+The state never leaves the server (Triton's implicit state): it is an extra output of one run and an extra input of
+the next. Different sequences share batches as other requests do.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gantline.errors import BadRequest, GantlineError, Unavailable
+from gantline.tensors import Array
+
+from .ticket import Ticket
+
+MAX_WAITING = 1024  # requests of one sequence
+MAX_SEQUENCES = 4096  # open at once, unless the model says otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class StateTensor:
+    """An output that the next request of a sequence gets as an input; `initial`: what the first one gets."""
+
+    input: str
+    output: str
+    initial: Array
+
+
+@dataclass(frozen=True, slots=True)
+class SequencePolicy:
+    """How a model keeps sequences. `controls`: input -> (kind "START", "END", "READY", "CORRID"; what it is when the
+    flag is not set, and when it is), each of one row. `idle_ns`: without a request for so long, a sequence is over."""
+
+    states: tuple[StateTensor, ...] = ()
+    controls: Mapping[str, tuple[str, Array, Array]] = field(default_factory=dict)
+    idle_ns: int = 1_000_000_000
+    max_sequences: int = MAX_SEQUENCES
+
+    @property
+    def hidden(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Inputs and outputs of the program that clients do not see."""
+        inputs = {s.input for s in self.states} | set(self.controls)
+        return frozenset(inputs), frozenset(s.output for s in self.states)
+
+
+class _Open:
+    """A sequence that has begun and not ended."""
+
+    __slots__ = ("last", "state", "waiting")
+
+    def __init__(self, state: dict[str, Array]) -> None:
+        self.state = state
+        self.waiting: deque[Ticket] = deque()  # the first one is with the batcher
+        self.last = 0
+
+
+class Sequences:
+    """The open sequences of one model version. `submit` queues a ticket with the model's dispatch."""
+
+    def __init__(self, policy: SequencePolicy, submit: Callable[[Ticket], None]) -> None:
+        self.policy = policy
+        self._submit = submit
+        self._open: OrderedDict[int | str, _Open] = OrderedDict()  # the longest idle first
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def enter(self, ticket: Ticket) -> None:
+        """Queue a request in its sequence. BadRequest without a sequence, or when its first request is missing;
+        Unavailable when there are too many."""
+        request, now = ticket.request, ticket.request.queued
+        name, key = request.model, request.sequence
+        if not key:
+            raise BadRequest(f"model '{name}' keeps sequences: give parameter 'sequence_id', other than 0")
+        if ticket.rows != 1:
+            raise BadRequest(f"model '{name}' keeps sequences: a request has one row, this one {ticket.rows}")
+        self._close_idle(now)
+        one = self._open.get(key)
+        if request.sequence_start and not (one and one.waiting):
+            if one is None and len(self._open) >= self.policy.max_sequences:
+                raise Unavailable(f"model '{name}': {len(self._open)} sequences are open; try again later")
+            one = self._open[key] = _Open({s.input: s.initial for s in self.policy.states})
+        elif one is None:
+            raise BadRequest(
+                f"model '{name}': sequence {key!r:.80} is not open; its first request has 'sequence_start', and no "
+                f"more than {self.policy.idle_ns / 1e9:g} s may pass between two"
+            )
+        if len(one.waiting) >= MAX_WAITING:
+            raise Unavailable(f"model '{name}': {MAX_WAITING} requests of sequence {key!r:.80} wait; try again later")
+        one.waiting.append(ticket)
+        one.last = now
+        self._open.move_to_end(key)
+        if len(one.waiting) == 1:
+            try:
+                self._go(one)
+            except GantlineError:
+                one.waiting.clear()
+                if request.sequence_start:
+                    del self._open[key]
+                raise
+
+    def _go(self, one: _Open) -> None:
+        """Hand the first request of a sequence to the batcher, with its state and controls."""
+        ticket = one.waiting[0]
+        request, deliver = ticket.request, ticket.deliver
+        shown = len(ticket.outputs)
+        if request.sequence_start:  # within a sequence that is still at work, too
+            one.state = {s.input: s.initial for s in self.policy.states}
+        request.inputs = {**request.inputs, **one.state, **self._controls(ticket)}
+        ticket.outputs = ticket.outputs + tuple(s.output for s in self.policy.states)
+
+        def delivered(ticket: Ticket, outputs: list[Array] | None, error: GantlineError | None) -> None:
+            ticket.outputs = ticket.outputs[:shown]
+            if outputs is not None:
+                found = zip(self.policy.states, outputs[shown:], strict=True)
+                # a copy: a row of a batch would keep the whole batch in memory
+                one.state = {s.input: np.array(a) for s, a in found}
+                outputs = outputs[:shown]
+            self._after(one, ticket)
+            if deliver is not None:
+                deliver(ticket, outputs, error)
+
+        ticket.deliver = delivered
+        self._submit(ticket)
+
+    def _after(self, one: _Open, ticket: Ticket) -> None:
+        request = ticket.request
+        if one.waiting and one.waiting[0] is ticket:
+            one.waiting.popleft()
+        if request.sequence_end and not one.waiting and self._open.get(request.sequence) is one:
+            del self._open[request.sequence]
+        while one.waiting:
+            following = one.waiting[0]
+            try:
+                self._go(one)
+                return
+            except GantlineError as e:
+                one.waiting.popleft()
+                if following.deliver is not None:
+                    deliver, following.deliver = following.deliver, None
+                    deliver(following, None, e.with_traceback(None))
+
+    def _controls(self, ticket: Ticket) -> dict[str, Array]:
+        request = ticket.request
+        on = {"START": request.sequence_start, "END": request.sequence_end, "READY": True}
+        out: dict[str, Array] = {}
+        for name, (kind, off, set_) in self.policy.controls.items():
+            if kind == "CORRID":
+                out[name] = _correlation(request.sequence, off, request.model)
+            else:
+                out[name] = set_ if on[kind] else off
+        return out
+
+    def _close_idle(self, now: int) -> None:
+        for _ in range(len(self._open)):
+            key, one = next(iter(self._open.items()))
+            if now - one.last <= self.policy.idle_ns:
+                return
+            if one.waiting:  # at work, not idle
+                one.last = now
+                self._open.move_to_end(key)
+            else:
+                del self._open[key]
+
+
+def _correlation(sequence: int | str, like: Array, model: str) -> Array:
+    """The sequence's id as the model's input of kind CORRID takes it."""
+    if like.dtype.kind == "O":
+        return np.full(like.shape, str(sequence).encode(), object)
+    if isinstance(sequence, str):
+        raise BadRequest(f"model '{model}': its sequence ids are numbers, not {sequence!r:.80}")
+    if sequence > np.iinfo(like.dtype).max:
+        raise BadRequest(f"model '{model}': sequence id {sequence} does not fit {like.dtype}")
+    return np.full(like.shape, sequence, like.dtype)

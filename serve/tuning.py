@@ -1,0 +1,68 @@
+"""Tuning: how one model's requests wait, gather and go, from its settings, its package and its config.pbtxt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gantline.accelerators.session import Session
+
+from gantline.settings import ModelSettings, ServeSettings
+
+from .assembly import Assembly
+from .configured import Configured
+from .model_config import ModelConfig
+from .pace import Delayed, Greedy, Pace
+from .policy import QueuePolicy
+from .sequences import SequencePolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """`pace` and `assembly` belong to one loaded version: a pace learns from what it sees."""
+
+    policy: QueuePolicy = field(default_factory=QueuePolicy)
+    pace: Pace = field(default_factory=Greedy)
+    assembly: Assembly = field(default_factory=Assembly)
+    sequences: SequencePolicy | None = None
+
+
+def tune(
+    session: Session, max_rows: int, own: ModelSettings, server: ServeSettings, config: ModelConfig | None
+) -> Tuning:
+    """`max_rows`: what one run takes, 0 for requests that are never stacked; `own` has been settled with the rest."""
+    said = config.batching if config is not None else None
+    engine = session.engine
+    policy = QueuePolicy(
+        max_rows=max_rows,
+        max_queue_rows=own.max_queue_rows,
+        max_queue_requests=said.max_queue_size if said else 0,
+        levels=own.priority_levels,
+        default_level=min(own.default_priority, own.priority_levels),
+        ageing_ns=int(own.priority_ageing_s * 1e9),
+        timeout_ns=int(own.deadline_s * 1e9),
+        timeout_override=said.timeout_override if said else True,
+        demote=said.demote if said else False,
+        weights=server.weights,
+    )
+    delay = int(own.max_queue_delay_ms * 1e6)
+    preferred = said.preferred if said else ()
+    pace: Pace = Delayed(delay, preferred) if delay or preferred else Greedy()
+    return Tuning(policy, pace, Assembly(), engine.sequences if isinstance(engine, Configured) else None)
+
+
+def said_of(config: ModelConfig | None) -> Mapping[str, Any]:
+    """What a config.pbtxt says of settings, for their lowest layer but the defaults."""
+    if config is None:
+        return {}
+    out: dict[str, Any] = {"max_batch_size": config.max_batch_size}
+    said = config.batching
+    if said.delay_us:
+        out["max_queue_delay_ms"] = said.delay_us / 1e3
+    if said.timeout_us:
+        out["deadline_s"] = said.timeout_us / 1e6
+    if said.levels:
+        out["priority_levels"] = said.levels
+        out["default_priority"] = said.default_level or (said.levels + 1) // 2
+    return out

@@ -1,0 +1,53 @@
+"""From settings, package and config.pbtxt to how requests wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from gantline.accelerators.session import Session
+from gantline.serve.model_config import ModelConfig
+from gantline.serve.pace import Delayed, Greedy
+from gantline.serve.policy import QueuePolicy
+from gantline.serve.tuning import Tuning, said_of, tune
+
+from gantline.packages import Package
+from gantline.settings import ServeSettings, resolve
+
+
+@pytest.fixture
+def tuned(zoo: Path, tmp_path: Path) -> Callable[..., Tuning]:
+    def tuned(text: str = "", **flags: str) -> Tuning:
+        (tmp_path / "config.pbtxt").write_text(text)
+        config = ModelConfig.read(tmp_path / "config.pbtxt") if text else None
+        resolved = resolve(ServeSettings, flags, {})
+        own = resolved.model("double", {}, said_of(config)).settings
+        session = Session.open(Package.bare(zoo / "double.onnx", "double"))
+        return tune(session, 64, own, resolved.settings, config)
+
+    return tuned
+
+
+def test_by_default_an_idle_model_never_waits(tuned: Callable[..., Tuning]) -> None:
+    found = tuned()
+    assert found.policy == QueuePolicy(max_rows=64) and isinstance(found.pace, Greedy) and found.sequences is None
+
+
+def test_a_config_pbtxt_is_honoured(tuned: Callable[..., Tuning]) -> None:
+    found = tuned(
+        "max_batch_size: 8 dynamic_batching { preferred_batch_size: 4 max_queue_delay_microseconds: 2000 "
+        "priority_levels: 4 default_queue_policy { default_timeout_microseconds: 7000 max_queue_size: 3 } }"
+    )
+    assert isinstance(found.pace, Delayed)
+    assert found.pace.choose(0, 3, 0, 8, None)[:2] == (0, 2_000_000) and found.pace.choose(0, 5, 0, 8, None).rows == 4
+    policy = found.policy
+    assert (policy.timeout_ns, policy.timeout_override, policy.max_queue_requests) == (7_000_000, False, 3)
+    assert (policy.levels, policy.default_level) == (4, 2)
+
+
+def test_flags_beat_it(tuned: Callable[..., Tuning]) -> None:
+    text = "dynamic_batching { max_queue_delay_microseconds: 2000 priority_levels: 4 }"
+    found = tuned(text, max_queue_delay_ms="0", priority_levels="9", tenants="gold=3, free=0.5", deadline_s="2")
+    assert isinstance(found.pace, Greedy) and found.policy.levels == 9
+    assert found.policy.weights == {b"gold": 3.0, b"free": 0.5} and found.policy.timeout_ns == 2_000_000_000
