@@ -17,11 +17,11 @@ from gantline.tensors import Array
 from gantline.wire.classification import classify
 from gantline.wire.v2_grpc import Envelope, encode_reply, is_slow, parse
 
-from ..batcher import Deliver, Ticket
 from ..core import Core
 from ..model import Model
 from ..repository import Repository
 from ..statistics import Statistics
+from ..ticket import LEFT, Deliver, Ticket
 from .answering import broken, refuse
 from .call import Call
 from .gate import Gate
@@ -148,8 +148,8 @@ class Infer:
                 error = e.with_traceback(None)  # else it keeps this frame, and this frame it
         statistics: Statistics = ticket.context.statistics
         took = perf_counter_ns() - ticket.request.arrived
-        if error is not None:
-            statistics.failed(took)
-        else:
+        if error is None:
             statistics.succeeded(took)
+        elif error is not LEFT:  # who left is counted where that was found out
+            statistics.failed(took)
         return data, error

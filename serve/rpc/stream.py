@@ -11,7 +11,7 @@ from gantline.request import Parameter
 from gantline.tensors import Array
 from gantline.wire.v2_grpc import stream_answer, stream_error
 
-from ..batcher import Ticket
+from ..ticket import Ticket
 from .answering import refuse
 from .call import Call
 from .infer import Infer

@@ -149,7 +149,7 @@ def test_the_calls_deadline_goes_along(own_rpc: Callable[..., Rpc], zoo: Path, a
     deadline = time.perf_counter_ns() + 10**12
     first, second = rpc.burst(INFER, *[asked("toil", np.array([200]))] * 2, deadline=deadline)
     batcher = rpc.server.stack.repository.find("toil").batcher
-    assert rpc.server.on_loop(lambda: [t.request.deadline for t in batcher._queue])[-1:] == [deadline]
+    assert rpc.server.on_loop(lambda: [t.request.deadline for t in batcher._main])[-1:] == [deadline]
     assert len(first.rest()) == len(second.rest()) == 1
 
 
