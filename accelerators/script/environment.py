@@ -64,8 +64,11 @@ class Environment:
     packages: Mapping[str, str] = field(default_factory=dict)  # what was installed; empty for the current interpreter
 
     def variables(self, base: Mapping[str, str]) -> dict[str, str]:
-        """The environment variables of a child: `base`, without paths into another interpreter's packages."""
-        out = dict(base)
+        """The environment variables of a child: `base`, without paths into another interpreter's packages.
+
+        Nor does a script get the key with which whoever started the server asks servers.
+        """
+        out = {name: value for name, value in base.items() if name != "GANTLINE_KEY"}
         if self.source is not None:
             for name in ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__"):
                 out.pop(name, None)

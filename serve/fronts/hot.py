@@ -7,14 +7,15 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from gantline.errors import Denied
 from gantline.settings import ServeSettings
 from gantline.wire.v2 import dump_json
 
+from ..access import SCORE, Access
 from ..exchange import Handler, Head, Headers
-from ..statuses import JSON
+from ..statuses import JSON, refusal
 
 if TYPE_CHECKING:
-    from ..access import Access
     from .connection import Connection
 
 _log = logging.getLogger("gantline.http")
@@ -57,6 +58,23 @@ class Front:
     def handler(self, path: bytes) -> Handler | None:
         """Who answers a POST to this raw path, or None for the slow road."""
         return self.infer if path in self.infer_paths else self.handlers.get(path)
+
+    def refused(self, head: Head) -> tuple[int, Headers, bytes] | None:
+        """None for a request to a hot path that may be answered; else what to answer, before its body comes.
+
+        Whoever has no key may not fill our memory.
+        """
+        if self.access is None:
+            return None
+        try:
+            self.access.admit(head, SCORE)
+        except Denied as e:
+            return refusal(head.path, e)
+        return None
+
+    def current(self, head: Head) -> bool:
+        """Whether a head that was let in before still is: no, once the keys have changed."""
+        return self.access is None or head.keys is self.access.keys
 
     def ok_json(self, common: list[tuple[bytes, bytes]]) -> bytes:
         """The head of a 200 JSON answer up to the content length."""

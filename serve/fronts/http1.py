@@ -14,11 +14,7 @@ import httptools
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from gantline.errors import Denied
-
-from ..access import SCORE
 from ..exchange import Handler, Head
-from ..statuses import refusal
 from .connection import CONTINUE, Connection
 from .hot import Exchange, Front
 
@@ -167,9 +163,8 @@ class Http1(Connection):
         head = self._known_head
         if self.in_head or self.in_body or self.deaf or self.flow.write_paused or head is None or self.busy():
             return False
-        access = self.front.access
-        if access is not None and head.keys is not access.keys:
-            return False  # other keys are in force since: read and ask again
+        if not self.front.current(head):
+            return False  # read and ask again
         handler = self.front.handler(head.path)
         if handler is None or not (self.cycle is None or self.cycle.keep_alive):
             return False
@@ -211,13 +206,10 @@ class Http1(Connection):
         parser = self.parser
         version = parser.get_http_version()
         head = Head(b"POST", path, query, self.headers, self.client, self.scheme == "https")
-        access = self.front.access
-        if access is not None:
-            try:
-                access.admit(head, SCORE)
-            except Denied as e:  # before the body: whoever has no key may not fill our memory
-                self.refuse_with(*refusal(path, e))
-                return
+        refused = self.front.refused(head)
+        if refused is not None:
+            self.refuse_with(*refused)
+            return
         exchange = Exchange(self, handler, head, version != "1.0" and parser.should_keep_alive(), version)
         waits = self.cycle is not None and not self.cycle.response_complete
         self.cycle = exchange

@@ -40,7 +40,7 @@ def request_for(wheels: Path, *more: str) -> EnvironmentRequest:
 def test_current_is_this_interpreter() -> None:
     found = prepare(EnvironmentRequest())
     assert found.python == Path(sys.executable)
-    assert found.variables({"PYTHONPATH": "x"}) == {"PYTHONPATH": "x"}
+    assert found.variables({"PYTHONPATH": "x", "GANTLINE_KEY": "a secret"}) == {"PYTHONPATH": "x"}
 
 
 def test_made_once(tmp_path: Path, wheels: Path) -> None:
