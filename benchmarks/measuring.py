@@ -25,12 +25,13 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What wrk saw: requests a second, latencies in ms, and answers that were not 2xx."""
+    """What wrk saw: requests a second, latencies in ms, answers that were not 2xx, and answers in all."""
 
     per_second: float
     p50_ms: float
     p99_ms: float
     failed: int
+    requests: int
 
 
 class Process:
@@ -77,6 +78,11 @@ class Process:
                 time.sleep(0.005)
         raise SystemExit(f"{self.command}: no answer at {url} within {within_s:.0f} s")
 
+    def cpu_ns(self) -> int:
+        """CPU time that the process itself has used, all its threads together, as the scheduler counts it."""
+        tasks = Path(f"/proc/{self._process.pid}/task").glob("*/schedstat")
+        return sum(int(task.read_text().split()[0]) for task in tasks)
+
     def rss_mb(self) -> float:
         """Resident memory of the whole process group, in MB (shared pages counted once for each process)."""
         listed = subprocess.run(
@@ -109,6 +115,7 @@ def wrk(url: str, body: bytes, connections: int, seconds: float, work: Path) -> 
         _ms("50%", out),
         _ms("99%", out),
         lost + int(failed[1] if failed else 0),
+        int(_number(r"(\d+) requests in", out)),
     )
 
 

@@ -50,7 +50,11 @@ class Unsupported(GantlineError):
 
 
 class Unavailable(GantlineError):
-    """Known, but not ready, or full: worth another try later."""
+    """Known, but not ready, or full: worth another try later. `reason` is one of a few words, to be counted by."""
+
+    def __init__(self, message: str, reason: str = "unavailable") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class DeadlineExceeded(GantlineError):

@@ -31,6 +31,7 @@ from .operations import Operations
 from .readiness import Readiness
 from .repository import Repository
 from .routes.azure import UNMATCHED_HEADERS, AzureRoutes
+from .routes.dispatch import DispatchRoutes
 from .routes.log_settings import LogRoutes
 from .routes.metrics import MetricsRoutes
 from .routes.shared_memory import SharedMemoryRoutes
@@ -38,6 +39,7 @@ from .routes.trace_settings import TraceRoutes
 from .routes.v2 import V2Routes
 from .shared_memory import SharedMemory
 from .telemetry.collector import Collector
+from .telemetry.explainer import Explainer
 from .trace_settings import TraceSettings
 
 if TYPE_CHECKING:
@@ -115,13 +117,16 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], find: F
     limit = settings.max_body_bytes
     logs = LogSettings(settings.log_level, control)
     traces = TraceSettings(settings.trace_dir, repository, control, waiting)
+    repository.ledger.measured = not settings.no_metrics
     collector = Collector(repository, readiness, control, not settings.no_triton_metrics)
+    Explainer(repository, control)
     routes: list[BaseRoute] = [
         *v2.routes(),
         *SharedMemoryRoutes(control, limit).routes(),
         *LogRoutes(control, limit).routes(),
         *TraceRoutes(control, limit).routes(),
         *([] if settings.no_metrics else MetricsRoutes(control).routes()),
+        *DispatchRoutes(control).routes(),
         *azure.routes(),
     ]
     gates = [Middleware(Gate, access, azure.preflight)] if access else []

@@ -6,7 +6,7 @@ rows as fit. Between tenants service is shared by weight, within one the more ur
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Hashable
 from typing import NamedTuple
 
@@ -44,7 +44,6 @@ class Batcher:
         self.max_rows = policy.max_rows
         self.waiting_rows = 0
         self.wait_until = 0  # when take() wants to be asked again, after it gave nothing although something waits
-        self.reasons: Counter[str] = Counter()  # batches by why they went
         self.decisions: deque[Decision] = deque(maxlen=_DECISIONS)
         self.left: list[Ticket] = []  # found to have no client any more; the owner takes them out
         self._deadlines = Deadlines()
@@ -101,7 +100,8 @@ class Batcher:
                     one.state = WAITING
                     self._count(one, 1)
                 raise Unavailable(
-                    f"model '{ticket.request.model}': {self.waiting_rows} rows are waiting already; try again later"
+                    f"model '{ticket.request.model}': {self.waiting_rows} rows are waiting already; try again later",
+                    "queue_full",
                 )
             victim.state = DONE
             self._count(victim, -1)
@@ -221,7 +221,6 @@ class Batcher:
             self._charge(first.lane, rows, 1)
             if rows < limit and self._live:
                 rows += self._fill(tickets, first.key, limit - rows, now)
-        self.reasons[reason] += 1
         self.decisions.append(Decision(now, reason, rows, len(tickets), waiting, oldest))
         return Batch(tickets, start, stop, rows, reason)
 

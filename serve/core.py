@@ -53,6 +53,7 @@ class Core:
         try:
             model = self.repository.routes.get(head.path) or self.repository.resolve(head.path)
         except GantlineError as e:
+            self.repository.ledger.refused(e)
             self._refuse(e, responder)
             return
         try:
@@ -75,7 +76,7 @@ class Core:
             if plain:
                 model.forms.remember(body, ticket)
         except GantlineError as e:
-            model.statistics.failed(perf_counter_ns() - arrived)
+            model.statistics.failed(perf_counter_ns() - arrived, e)
             self._refuse(e, responder)
 
     def submit(
@@ -115,11 +116,11 @@ class Core:
             error = None if future.cancelled() else future.exception()
             if responder.closed:
                 return
-            if isinstance(error, GantlineError):
-                model.statistics.failed(perf_counter_ns() - arrived)
+            if error is not None or future.cancelled():
+                if not isinstance(error, GantlineError):
+                    error = self._broken("a body could not be decoded", error)
+                model.statistics.failed(perf_counter_ns() - arrived, error)
                 self._refuse(error, responder)
-            elif error is not None or future.cancelled():
-                self._broken("a body could not be decoded", responder, error)
             else:
                 self._resume(head, future.result(), responder, arrived)
 
@@ -127,19 +128,20 @@ class Core:
         try:
             work = loop.run_in_executor(self._pool, self._decode, body, length, coding, model.signature, model.name)
         except RuntimeError as e:  # the pool has been shut down
-            raise Unavailable("the server is stopping; try again elsewhere") from e
+            raise Unavailable("the server is stopping; try again elsewhere", "stopping") from e
         work.add_done_callback(decoded)
 
     def _resume(self, head: Head, request: Request, responder: Responder, arrived: int) -> None:
         try:
             model = self.repository.resolve(head.path)  # by now another version may be in its place
         except GantlineError as e:
+            self.repository.ledger.refused(e)
             self._refuse(e, responder)
             return
         try:
             self.submit(model, request, head, responder, self._deliver, arrived)
         except GantlineError as e:
-            model.statistics.failed(perf_counter_ns() - arrived)
+            model.statistics.failed(perf_counter_ns() - arrived, e)
             self._refuse(e, responder)
 
     def _deliver(self, ticket: Ticket, outputs: list[Array] | None, error: GantlineError | None) -> None:
@@ -147,21 +149,24 @@ class Core:
         if error is LEFT:
             return
         body = b""
+        began = perf_counter_ns() if statistics.measured else 0
         if outputs is not None:
             try:
                 headers, body = self._encode(ticket, outputs)
             except GantlineError as e:
                 error = e.with_traceback(None)  # else it keeps this frame, and this frame it
             except Exception as e:
-                statistics.failed(perf_counter_ns() - ticket.request.arrived)
-                self._broken(f"model '{ticket.request.model}': its answer could not be written", ticket.responder, e)
+                broken = self._broken(f"model '{ticket.request.model}': its answer could not be written", e)
+                statistics.failed(perf_counter_ns() - ticket.request.arrived, broken)
+                self._refuse(broken, ticket.responder)
                 return
-        took = perf_counter_ns() - ticket.request.arrived
+        ended = perf_counter_ns()
+        took = ended - ticket.request.arrived
         if error is not None:
-            statistics.failed(took)
+            statistics.failed(took, error)
             self._refuse(error, ticket.responder)
             return
-        statistics.succeeded(took)
+        statistics.succeeded(took, ended - began)
         if len(body) >= COMPRESS_FROM and (coding := _accepted(ticket.head)):
             self._send_compressed(ticket.responder, headers, body, coding)
         else:
@@ -188,10 +193,10 @@ class Core:
             return _PLAIN, body
         return [_OCTETS, (b"inference-header-content-length", b"%d" % length)], body
 
-    def _broken(self, what: str, responder: Responder, error: BaseException | None) -> None:
-        """A fault of ours: the traceback goes to the log, and nobody is left to wait."""
+    def _broken(self, what: str, error: BaseException | None) -> EngineFailed:
+        """What to say of a fault of ours: the traceback goes to the log."""
         _log.error(what, exc_info=error)
-        self._refuse(EngineFailed(f"{what}; see the server's log"), responder)
+        return EngineFailed(f"{what}; see the server's log")
 
     def _refuse(self, error: GantlineError, responder: Responder) -> None:
         status, body = v2_error(error)
@@ -206,7 +211,7 @@ class Core:
 
         def compressed(future: asyncio.Future[bytes]) -> None:
             if future.cancelled() or future.exception() is not None:
-                self._broken("an answer could not be compressed", responder, None)
+                self._refuse(self._broken("an answer could not be compressed", None), responder)
             else:
                 responder.send(200, headers, future.result())
 

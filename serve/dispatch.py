@@ -28,7 +28,7 @@ from .trace import Trace
 INLINE_NS = 300_000  # a batch expected to take longer leaves the loop
 SLICE_NS = 450_000  # after so long on the loop, others have their turn before more answers are written
 Result: TypeAlias = "list[Array] | GantlineError"
-_STOPPING = Unavailable("the server is stopping; try again elsewhere")
+_STOPPING = Unavailable("the server is stopping; try again elsewhere", "stopping")
 _log = logging.getLogger("gantline.dispatch")
 
 
@@ -57,6 +57,7 @@ class Dispatch:
         self.trace: Trace | None = None  # set while this model's requests are traced
         self._times = (0, 0, 0)  # of the last batch: assembling, computing, splitting
         self.batch_ns = session.run_ns  # moving average, what the next batch is expected to take
+        self.running = 0  # requests in the batch that is computed
         self.inline_batches = 0
         self.thread_batches = 0
 
@@ -65,7 +66,10 @@ class Dispatch:
         now = ticket.request.queued
         for other in self.batcher.add(ticket, now):
             name = ticket.request.model
-            self._deliver(other, Unavailable(f"model '{name}': the queue is full, and others are more due; try again"))
+            self._deliver(
+                other,
+                Unavailable(f"model '{name}': the queue is full, and others are more due; try again", "queue_full"),
+            )
         if ticket.request.deadline:
             self._watch(now)
         if not self._scheduled:
@@ -96,6 +100,7 @@ class Dispatch:
             self._finish(batch, self._run(batch), now)
         else:
             self.thread_batches += 1
+            self.running = len(batch.tickets)
             try:
                 future = self._loop.run_in_executor(self._pool, self._run, batch)
             except RuntimeError:  # the pool has been shut down
@@ -140,7 +145,6 @@ class Dispatch:
         now = perf_counter_ns()
         for ticket in self.batcher.expire(now):
             waited = (now - ticket.request.arrived) / 1e6
-            self.statistics.expired += 1
             error = DeadlineExceeded(f"model '{ticket.request.model}': the deadline passed after {waited:.1f} ms")
             self._deliver(ticket, error)
         self._watch(now)
@@ -209,10 +213,10 @@ class Dispatch:
         assemble, compute, split = self._times
         took = assemble + compute + split
         self.batch_ns += (took - self.batch_ns) >> 3
-        queued, started = 0, perf_counter_ns() - took
-        for ticket in batch.tickets:
-            queued += max(started - ticket.request.queued, 0)
-        self.statistics.executed(len(batch.tickets), batch.rows, queued, assemble, compute, split)
+        started = perf_counter_ns() - took
+        self.running = 0
+        requests = [ticket.request for ticket in batch.tickets]
+        self.statistics.executed(requests, batch.rows, started, self._times, batch.reason, batch.start > 0)
         self.batcher.pace.observe(started + took, batch.rows, batch.tickets[0].key, took)
         if self.trace is not None:
             self.trace.batch(batch.tickets, started, self._times)

@@ -91,7 +91,7 @@ class Repository:
             if slot.model is not None:
                 return slot.model
         reason = next((s.reason for s in slots if s.reason), "it was unloaded")
-        raise Unavailable(f"model '{name}' is not ready: {reason}")
+        raise Unavailable(f"model '{name}' is not ready: {reason}", "not_ready")
 
     def versions(self, name: str) -> list[str]:
         """The loaded versions of a model."""

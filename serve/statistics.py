@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from time import perf_counter_ns
 from typing import Any, Literal, TypeAlias
+
+from gantline.errors import GantlineError
+from gantline.request import Request
 
 from .telemetry.families import BATCH_BOUNDS
 from .telemetry.histogram import Histogram
+from .telemetry.reasons import TRITON, reason_of
 from .telemetry.snapshot import Snapshot, add
 
 MAX_SIZES = 256  # batch sizes told apart; clients choose them. Beyond, the next power of two stands for a size
@@ -17,6 +22,8 @@ MAX_RESPONSES = 256  # answers to one request told apart; the last stands for al
 SETTLE_EVERY = 512  # requests: the histograms' values that wait to be counted are bounded by it
 RESPONSE = ("compute_infer", "compute_output", "success", "fail", "empty_response", "cancel")
 Ending: TypeAlias = Literal["success", "fail", "empty_response", "cancel"]
+PHASES = ("parse", "queue", "assemble", "compute", "split", "encode")
+Times: TypeAlias = tuple[int, int, int]
 Json: TypeAlias = dict[str, Any]
 
 
@@ -46,65 +53,97 @@ class BatchSize:
 
 
 class Statistics:
-    """Counters of one model version, that one thread (the event loop) adds to."""
+    """Counters of one model version, that one thread (the event loop) adds to. Durations are kept as histograms."""
 
     __slots__ = (
-        "_settle_at", "assemble", "batches", "cancelled", "compute", "execution_count", "expired", "fail_count",
-        "fail_ns", "inference_count", "last_inference_ms", "queue_ns", "request", "requests", "responses", "split",
+        "_ended", "_settle_at", "assemble", "batches", "cancelled", "compute", "encode", "execution_count",
+        "fail_ns", "inference_count", "measured", "parse", "queue", "reasons", "rejections", "request", "requests",
+        "responses", "split",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, measured: bool = True) -> None:
+        """`measured` false: only what V2's statistics need, not what /metrics shows beside it."""
+        self.measured = measured
         self.request = Histogram()  # from arrival to answer, of those that succeeded
-        self.fail_count = self.fail_ns = 0
-        self.cancelled = 0  # clients that left before their request ran
-        self.expired = 0  # requests whose deadline passed
-        self.requests = 0  # that were executed, alone or in a batch
-        self.queue_ns = 0
-        # each batch's time is that of each of its requests, as Triton has it
+        # a request's phases, one after the other; a batch's time is that of each of its requests, as Triton has it
+        self.parse, self.queue, self.encode = Histogram(), Histogram(), Histogram()
         self.assemble, self.compute, self.split = Histogram(), Histogram(), Histogram()
-        self._settle_at = SETTLE_EVERY
+        self.fail_ns = 0
+        self.rejections: Counter[str] = Counter()  # requests that failed, by reason
+        self.cancelled = 0  # clients that left before their request ran
+        self.requests = 0  # that were executed, alone or in a batch
         self.inference_count = 0
         self.execution_count = 0
-        self.last_inference_ms = 0
+        self.reasons: Counter[str] = Counter()  # batches, by why they went
         self.batches: dict[int, BatchSize] = {}
         # by place among the answers to one request, of models that may give several
         self.responses: dict[int, dict[str, Duration]] = {}
+        self._ended = 0  # of the last batch; perf_counter_ns
+        self._settle_at = SETTLE_EVERY
 
     @property
     def success_count(self) -> int:
         return self.request.count
 
-    def succeeded(self, ns: int) -> None:
-        """One request was answered, `ns` after it arrived."""
-        self.request.observe(ns)
+    @property
+    def fail_count(self) -> int:
+        return self.rejections.total()
 
-    def failed(self, ns: int) -> None:
-        """One request was refused or failed."""
-        self.fail_count += 1
+    def succeeded(self, ns: int, encode_ns: int = 0) -> None:
+        """One request was answered, `ns` after it arrived; writing the answer took `encode_ns` of it."""
+        self.request.observe(ns)
+        if self.measured:
+            self.encode.observe(encode_ns)
+
+    def failed(self, ns: int, why: GantlineError | str) -> None:
+        """One request was refused or failed, for an error or a reason of those in telemetry.reasons."""
+        self.rejections[why if isinstance(why, str) else reason_of(why)] += 1
         self.fail_ns += ns
 
-    def executed(self, requests: int, rows: int, queue_ns: int, input_ns: int, infer_ns: int, output_ns: int) -> None:
-        """One batch ran. `queue_ns` is the sum over its requests; the others are the batch's own."""
+    def executed(
+        self, requests: Sequence[Request], rows: int, started: int, times: Times, reason: str, again: bool = False
+    ) -> None:
+        """One batch ran, from `started` on (perf_counter_ns), and took `times`: assembling, computing, splitting.
+
+        `again`: its request is too large for one batch, and this is not the first of them.
+        """
+        if again:
+            self.reasons[reason] += 1
+            self._ran(1, rows, started, times)
+            return
+        self.queue.extend([started - request.queued for request in requests])
+        if self.measured:
+            self.parse.extend([request.queued - request.arrived for request in requests])
+        self.reasons[reason] += 1
+        self._ran(len(requests), rows, started, times)
+
+    def scored(self, waited_ns: int, ran_ns: int) -> None:
+        """One request ran by itself elsewhere, after so long."""
+        self.queue.observe(waited_ns)
+        self.reasons["single"] += 1
+        self._ran(1, 1, perf_counter_ns() - ran_ns, (0, ran_ns, 0))
+
+    def _ran(self, requests: int, rows: int, started: int, times: Times) -> None:
+        assemble, compute, split = times
         self.execution_count += 1
         self.inference_count += rows
         self.requests += requests
-        self.queue_ns += queue_ns
         if requests == 1:
-            self.assemble.observe(input_ns)
-            self.compute.observe(infer_ns)
-            self.split.observe(output_ns)
+            self.assemble.observe(assemble)
+            self.compute.observe(compute)
+            self.split.observe(split)
         else:
-            self.assemble.add(input_ns, requests)
-            self.compute.add(infer_ns, requests)
-            self.split.add(output_ns, requests)
+            self.assemble.add(assemble, requests)
+            self.compute.add(compute, requests)
+            self.split.add(split, requests)
         if self.requests >= self._settle_at:
             self._settle()
-        self.last_inference_ms = time.time_ns() // 1_000_000
+        self._ended = started + assemble + compute + split
         size = self.batches.get(rows) or self._size(rows)
         size.count += 1
-        size.input_ns += input_ns
-        size.infer_ns += infer_ns
-        size.output_ns += output_ns
+        size.input_ns += assemble
+        size.infer_ns += compute
+        size.output_ns += split
 
     def responded(self, index: int, infer_ns: int, output_ns: int, ending: Ending = "success") -> None:
         """One of several answers to one request: its place among them from 0, and what it took since the last."""
@@ -120,13 +159,13 @@ class Statistics:
         return {
             "name": name,
             "version": version,
-            "last_inference": self.last_inference_ms,
+            "last_inference": self._last_inference_ms(),
             "inference_count": self.inference_count,
             "execution_count": self.execution_count,
             "inference_stats": {
                 "success": _duration(self.success_count, self.request.total_ns),
                 "fail": _duration(self.fail_count, self.fail_ns),
-                "queue": _duration(n, self.queue_ns),
+                "queue": _duration(self.queue.count, self.queue.total_ns),
                 "compute_input": _duration(n, self.assemble.total_ns),
                 "compute_infer": _duration(n, self.compute.total_ns),
                 "compute_output": _duration(n, self.split.total_ns),
@@ -158,8 +197,12 @@ class Statistics:
         ):
             add(out, "gantline_requests", count, name, version, outcome)
         add(out, "gantline_request_seconds", self.request.to_json(), name, version)
-        for phase in ("assemble", "compute", "split"):
+        for phase in PHASES:
             add(out, "gantline_phase_seconds", getattr(self, phase).to_json(), name, version, phase)
+        for reason, count in self.rejections.items():
+            add(out, "gantline_rejections", count, name, version, reason)
+        for reason, count in self.reasons.items():
+            add(out, "gantline_dispatches", count, name, version, reason)
         add(out, "gantline_rows", self.inference_count, name, version)
         add(out, "gantline_batches", self.execution_count, name, version)
         add(out, "gantline_batch_rows", self._batch_rows(), name, version)
@@ -167,13 +210,16 @@ class Statistics:
 
     def _measure_triton(self, out: Snapshot, name: str, version: str) -> None:
         add(out, "nv_inference_request_success", self.success_count, name, version)
-        for reason, count in (("CANCELED", self.cancelled), ("OTHER", self.fail_count)):
+        failures = Counter({"CANCELED": self.cancelled, "REJECTED": 0, "BACKEND": 0, "OTHER": 0})
+        for reason, count in self.rejections.items():
+            failures[TRITON.get(reason, "OTHER")] += count
+        for reason, count in failures.items():
             add(out, "nv_inference_request_failure", count, name, version, reason)
         for key, value in (
             ("count", self.inference_count),
             ("exec_count", self.execution_count),
             ("request_duration_us", self.request.total_ns),
-            ("queue_duration_us", self.queue_ns),
+            ("queue_duration_us", self.queue.total_ns),
             ("compute_input_duration_us", self.assemble.total_ns),
             ("compute_infer_duration_us", self.compute.total_ns),
             ("compute_output_duration_us", self.split.total_ns),
@@ -182,8 +228,12 @@ class Statistics:
 
     def _settle(self) -> None:
         self._settle_at = self.requests + SETTLE_EVERY
-        for one in (self.request, self.assemble, self.compute, self.split):
+        for one in (self.request, *(getattr(self, phase) for phase in PHASES)):
             one.settle()
+
+    def _last_inference_ms(self) -> int:
+        """Since 1970; 0 for never."""
+        return (time.time_ns() - (perf_counter_ns() - self._ended)) // 1_000_000 if self._ended else 0
 
     def _size(self, rows: int) -> BatchSize:
         if len(self.batches) >= MAX_SIZES:

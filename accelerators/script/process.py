@@ -107,7 +107,9 @@ class ScriptHost:
             link = self.link
             waiting = len(self._pending)
             if waiting + (len(link.calls) if link is not None else 0) >= self.depth:
-                raise Unavailable(f"model '{self.name}': {self.depth} requests wait already; try again later")
+                raise Unavailable(
+                    f"model '{self.name}': {self.depth} requests wait already; try again later", "queue_full"
+                )
             if link is None and self._refuse:
                 raise Unavailable(self._refuse)
             self._last_id = call.id = self._last_id % 0xFFFFFFFF + 1

@@ -170,7 +170,7 @@ class Face:
                 self.host.attach(self._loop)
                 self.host.submit(call)
             except GantlineError as e:
-                self.model.statistics.failed(perf_counter_ns() - scoring.arrived)
+                self.model.statistics.failed(perf_counter_ns() - scoring.arrived, e)
                 self._refuse(503, e.message, head, exchanged, responder)
                 return
             responder.on_close(scoring.left)
@@ -260,7 +260,7 @@ class Scoring:
                 self._stream.chunk(message.body)
             else:
                 self._stream.end(kind == ch.END)
-                self._count(kind == ch.END, 0)
+                self._count("" if kind == ch.END else "engine", 0)
 
     def left(self) -> None:
         """The client has gone: the script need not go on."""
@@ -289,7 +289,7 @@ class Scoring:
         common = self._face.common(self._head, self._exchanged)
         headers = wire.merged(headers, common) if own else headers + common
         self._responder.send(message.status, headers, body)
-        self._count(message.status < 400, message.aux)
+        self._count(_reason(message), message.aux)
 
     def _error(self, message: Message) -> str:
         if message.flags & ch.TIMED_OUT:
@@ -300,15 +300,22 @@ class Scoring:
             return wire.INTERNAL_ERROR
         return message.body.decode("utf-8", "replace")
 
-    def _count(self, good: bool, ran_ns: int) -> None:
+    def _count(self, failure: str, ran_ns: int) -> None:
         statistics = self._face.model.statistics
         took = perf_counter_ns() - self.arrived
-        if good:
-            statistics.succeeded(took)
+        if failure:
+            statistics.failed(took, failure)
         else:
-            statistics.failed(took)
+            statistics.succeeded(took)
         if ran_ns:
-            statistics.executed(1, 1, max(took - ran_ns, 0), 0, ran_ns, 0)
+            statistics.scored(took - ran_ns, ran_ns)
+
+
+def _reason(message: Message) -> str:
+    """Why a script's answer counts as failed, as telemetry.reasons has it; empty when it does not."""
+    if message.flags & ch.TIMED_OUT:
+        return "deadline"
+    return "" if message.status < 400 else "bad_request" if message.status < 500 else "engine"
 
 
 class Stream:

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from ..control import Control
 from ..telemetry.exposition import expose, negotiate
+from .answering import get
 
 _REFUSED = re.compile(r"gzip\s*;\s*q=0(\.0*)?\s*(,|$)")
 
@@ -23,7 +24,7 @@ class MetricsRoutes:
         self.control = control
 
     def routes(self) -> list[Route]:
-        return [Route("/metrics", self.metrics, methods=["GET"])]
+        return [get("/metrics", self.metrics)]
 
     async def metrics(self, request: Request) -> Response:
         kind = negotiate(request.headers.get("accept", ""))

@@ -88,14 +88,16 @@ class Infer:
         try:
             self._gate.admit(call.head, source.model)
             model = self.find(source.model, source.version)
-            try:
-                request = source.request(self._core.memory.access()) if isinstance(source, Envelope) else source
-                request.deadline = call.deadline
-                self._core.submit(model, request, call.head, call, deliver, arrived)
-            except GantlineError:
-                model.statistics.failed(perf_counter_ns() - arrived)
-                raise
         except GantlineError as e:
+            self._repository.ledger.refused(e)
+            refuse(e.with_traceback(None), source.id or "")
+            return
+        try:
+            request = source.request(self._core.memory.access()) if isinstance(source, Envelope) else source
+            request.deadline = call.deadline
+            self._core.submit(model, request, call.head, call, deliver, arrived)
+        except GantlineError as e:
+            model.statistics.failed(perf_counter_ns() - arrived, e)
             refuse(e.with_traceback(None), source.id or "")  # else it keeps this frame, and this frame it
 
     def _reads_much(self, data: bytes) -> bool:
@@ -141,15 +143,17 @@ class Infer:
     ) -> tuple[bytes, GantlineError | None]:  # fmt: skip
         """What a delivery comes to: an answer's bytes, or what went wrong; counted either way."""
         data = b""
+        statistics: Statistics = ticket.context.statistics
+        began = perf_counter_ns() if statistics.measured else 0
         if outputs is not None:
             try:
                 data = self.encode(ticket, outputs, parameters)
             except GantlineError as e:
                 error = e.with_traceback(None)  # else it keeps this frame, and this frame it
-        statistics: Statistics = ticket.context.statistics
-        took = perf_counter_ns() - ticket.request.arrived
+        ended = perf_counter_ns()
+        took = ended - ticket.request.arrived
         if error is None:
-            statistics.succeeded(took)
+            statistics.succeeded(took, ended - began)
         elif error is not LEFT:  # who left is counted where that was found out
-            statistics.failed(took)
+            statistics.failed(took, error)
         return data, error

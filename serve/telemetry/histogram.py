@@ -23,13 +23,14 @@ class Histogram:
     Whoever observes calls `settle` now and then: only that bounds what waits.
     """
 
-    __slots__ = ("_counts", "_pending", "_total_ns", "observe")
+    __slots__ = ("_counts", "_pending", "_total_ns", "extend", "observe")
 
     def __init__(self) -> None:
         self._counts: list[int] = [0] * (len(BOUNDS) + 1)
         self._total_ns = 0
         self._pending: list[int] = []
         self.observe = self._pending.append  # one duration in ns
+        self.extend = self._pending.extend  # several
 
     def __repr__(self) -> str:
         return f"<Histogram {self.count} in {self.total_ns} ns>"
@@ -53,7 +54,7 @@ class Histogram:
         """Count what has gathered."""
         if not self._pending:
             return
-        values = np.array(self._pending, np.int64)
+        values = np.maximum(np.array(self._pending, np.int64), 0)  # a sum must never go down
         self._pending.clear()
         self._total_ns += int(values.sum())
         found = np.bincount(np.searchsorted(_BOUNDS, values), minlength=len(self._counts))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gantline.errors import GantlineError
+
 from ..statistics import Statistics
-from .snapshot import Snapshot, merge, relabelled
+from .reasons import reason_of
+from .snapshot import Snapshot, add, merge, relabelled
 
 MAX_SHOWN = 200  # model versions with rows of their own; the rest is one row, "other"
 MAX_UNLOADED = 200  # versions out of service whose counts are kept, for when they come back
@@ -29,18 +33,26 @@ class Ledger:
         self._loaded = loaded
         self._pages: dict[tuple[str, str], Page] = {}
         self._others: Snapshot = {}  # of pages that were torn out without ever being shown
+        self._strangers: Counter[str] = Counter()  # requests that met no model, by reason
+        self.measured = True  # false: see Statistics
 
     def of(self, name: str, version: str) -> Statistics:
         """The statistics to go on with."""
         page = self._pages.pop((name, version), None)
         if page is None:
             self._tear_out()
-            page = Page(Statistics(), sum(p.shown for p in self._pages.values()) < MAX_SHOWN)
+            page = Page(Statistics(self.measured), sum(p.shown for p in self._pages.values()) < MAX_SHOWN)
         self._pages[name, version] = page  # the last in order: the first is out of use for longest
         return page.statistics
 
+    def refused(self, error: GantlineError) -> None:
+        """A request asked for a model that is not there, or not ready. Its name is the client's: not ours to keep."""
+        self._strangers[reason_of(error)] += 1
+
     def read(self, out: Snapshot) -> None:
         """Add every version's rows, and one for all others."""
+        for reason, count in self._strangers.items():
+            add(out, "gantline_rejections", count, "", "", reason)
         others = [self._others] if self._others else []
         for (name, version), page in self._pages.items():
             if page.shown:

@@ -41,8 +41,13 @@ def relabelled(snapshot: Snapshot, **labels: str) -> Snapshot:
     return merge([changed])
 
 
+def add_histograms(values: list[dict[str, Any]]) -> dict[str, Any]:
+    """Several histograms of the same bounds as one."""
+    counts = [sum(column) for column in zip_longest(*(v["counts"] for v in values), fillvalue=0)]
+    return {"counts": counts, "sum": sum(v["sum"] for v in values)}
+
+
 def _both(family: Family, a: Any, b: Any) -> Any:
     if family.kind == "histogram":
-        counts = [x + y for x, y in zip_longest(a["counts"], b["counts"], fillvalue=0)]
-        return {"counts": counts, "sum": a["sum"] + b["sum"]}
+        return add_histograms([a, b])
     return a if family.kind == "info" else family.merge(a, b)

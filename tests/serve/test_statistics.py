@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
+from time import perf_counter_ns
 
-from gantline.serve.statistics import MAX_RESPONSES, MAX_SIZES, Statistics, merge_statistics
+from gantline.serve.statistics import MAX_RESPONSES, MAX_SIZES, PHASES, Statistics, merge_statistics
 from gantline.serve.telemetry.snapshot import Snapshot, merge
+
+from gantline.errors import BadRequest, DeadlineExceeded, EngineFailed, Unavailable
+from gantline.request import Request
+
+START = 10**12
 
 
 def test_every_field_from_the_start() -> None:
@@ -19,17 +26,21 @@ def test_every_field_from_the_start() -> None:
     assert found["batch_stats"] == [] and found["memory_usage"] == [] and found["response_stats"] == {}
 
 
+def batch(*waits: int, parse_ns: int = 10) -> list[Request]:
+    """Requests that were queued so long before START, and parsed before that."""
+    return [Request({}, arrived=START - wait - parse_ns, queued=START - wait) for wait in waits]
+
+
 def test_a_batch_is_charged_to_each_of_its_requests() -> None:
     statistics = Statistics()
-    statistics.executed(requests=2, rows=5, queue_ns=30, input_ns=1, infer_ns=10, output_ns=2)
-    statistics.executed(requests=1, rows=5, queue_ns=7, input_ns=0, infer_ns=20, output_ns=0)
-    statistics.executed(requests=1, rows=1, queue_ns=1, input_ns=0, infer_ns=3, output_ns=0)
-    statistics.succeeded(100)
-    statistics.succeeded(50)
-    statistics.failed(7)
+    statistics.executed(batch(10, 20), 5, START, (1, 10, 2), "full")
+    statistics.executed(batch(7), 5, START, (0, 20, 0), "idle")
+    statistics.scored(1, 3)
+    statistics.succeeded(100, 5)
+    statistics.succeeded(50, 5)
+    statistics.failed(7, BadRequest("no"))
     found = statistics.to_json("m", "1")
     assert (found["inference_count"], found["execution_count"]) == (11, 3)
-    assert found["last_inference"] > 1_600_000_000_000
     stats = found["inference_stats"]
     assert stats["success"] == {"count": 2, "ns": 150} and stats["fail"] == {"count": 1, "ns": 7}
     assert stats["queue"] == {"count": 4, "ns": 38}
@@ -42,10 +53,18 @@ def test_a_batch_is_charged_to_each_of_its_requests() -> None:
     assert five["compute_input"] == {"count": 2, "ns": 1} and five["compute_output"] == {"count": 2, "ns": 2}
 
 
+def test_the_last_inference_is_told_in_ms_since_1970() -> None:
+    statistics = Statistics()
+    began = perf_counter_ns()
+    before = time.time_ns() // 1_000_000
+    statistics.executed(batch(0), 1, began, (0, 0, 0), "idle")
+    assert abs(statistics.to_json("m", "1")["last_inference"] - before) < 1000
+
+
 def test_the_sizes_that_clients_choose_are_bounded() -> None:
     statistics = Statistics()
     for rows in range(1, 5000):
-        statistics.executed(1, rows, 0, 0, 1, 0)
+        statistics.executed(batch(0), rows, START, (0, 1, 0), "idle")
     found = statistics.to_json("m", "1")["batch_stats"]
     assert len(found) < MAX_SIZES + 10 and [row["batch_size"] for row in found][-1] == 8192
     assert sum(row["compute_infer"]["count"] for row in found) == 4999
@@ -73,35 +92,53 @@ def test_several_answers_to_one_request() -> None:
 def test_a_histogram_holds_no_more_than_it_has_to() -> None:
     statistics = Statistics()
     for _ in range(5000):
-        statistics.succeeded(1000)
-        statistics.executed(1, 1, 0, 0, 1000, 0)
-    assert len(statistics.request._pending) < 1024 and len(statistics.compute._pending) < 1024
-    assert statistics.success_count == 5000
+        statistics.succeeded(1000, 10)
+        statistics.executed(batch(5), 1, START, (0, 1000, 0), "idle")
+    for name in ("request", *PHASES):
+        assert len(getattr(statistics, name)._pending) < 1024, name
+        assert getattr(statistics, name).count == 5000
+
+
+def test_what_only_metrics_show_can_be_left_unmeasured() -> None:
+    statistics = Statistics(measured=False)
+    statistics.executed(batch(5, 6), 2, START, (1, 2, 3), "idle")
+    statistics.succeeded(1000, 10)
+    assert statistics.parse.count == statistics.encode.count == 0
+    assert statistics.to_json("m", "1")["inference_stats"]["queue"] == {"count": 2, "ns": 11}
 
 
 def test_metrics_say_the_same_as_the_statistics() -> None:
     statistics = Statistics()
-    statistics.executed(requests=2, rows=5, queue_ns=30, input_ns=1000, infer_ns=10_000, output_ns=2000)
-    statistics.executed(requests=1, rows=2000, queue_ns=7, input_ns=0, infer_ns=20_000, output_ns=0)
-    statistics.succeeded(100)
-    statistics.failed(7)
+    statistics.executed(batch(10, 20, parse_ns=1500), 5, START, (1000, 10_000, 2000), "full")
+    statistics.executed(batch(7), 2000, START, (0, 20_000, 0), "idle")
+    statistics.succeeded(100, 30)
+    for error in (BadRequest("no"), BadRequest("no"), DeadlineExceeded("late"), EngineFailed("broken")):
+        statistics.failed(7, error)
+    statistics.failed(7, Unavailable("full", "queue_full"))
     statistics.cancelled += 1
     out: Snapshot = {}
     statistics.measure(out, "m", "1")
     found = {(name, *labels): value for name, rows in merge([out]).items() for labels, value in rows}
-    assert found["gantline_phase_seconds", "m", "1", "compute"]["sum"] == 40_000
+    sums = {phase: found["gantline_phase_seconds", "m", "1", phase]["sum"] for phase in PHASES}
+    assert sums == {"parse": 3010, "queue": 37, "assemble": 2000, "compute": 40_000, "split": 4000, "encode": 30}
     assert sum(found["gantline_phase_seconds", "m", "1", "assemble"]["counts"]) == 3
     rows = found["gantline_batch_rows", "m", "1"]
     assert rows["sum"] == 2005 and rows["counts"][3] == 1 and rows["counts"][-1] == 1 and sum(rows["counts"]) == 2
     assert found["nv_inference_compute_infer_duration_us", "m", "1"] == 40_000
-    assert found["nv_inference_request_failure", "m", "1", "CANCELED"] == 1
+    assert {k[3]: v for k, v in found.items() if k[0] == "gantline_rejections"} == {
+        "bad_request": 2, "deadline": 1, "engine": 1, "queue_full": 1,
+    }  # fmt: skip
+    assert {k[3]: v for k, v in found.items() if k[0] == "nv_inference_request_failure"} == {
+        "CANCELED": 1, "REJECTED": 2, "BACKEND": 1, "OTHER": 2,
+    }  # fmt: skip
+    assert {k[3]: v for k, v in found.items() if k[0] == "gantline_dispatches"} == {"full": 1, "idle": 1}
 
 
 def test_the_statistics_of_workers_add_up() -> None:
     one, other = Statistics(), Statistics()
-    one.executed(2, 5, 30, 1, 10, 2)
-    other.executed(1, 5, 1, 1, 1, 1)
-    other.executed(1, 1, 1, 1, 1, 1)
+    one.executed(batch(10, 20), 5, START, (1, 10, 2), "full")
+    other.executed(batch(1), 5, START, (1, 1, 1), "idle")
+    other.executed(batch(1), 1, START, (1, 1, 1), "idle")
     for statistics in (one, other):
         statistics.succeeded(10)
         statistics.responded(0, 5, 1)

@@ -53,6 +53,45 @@ def test_a_snapshot_of_a_server(servers: Callable[..., Running], zoo: Path) -> N
     assert value(server.on_loop(server.stack.collector.snapshot), "gantline_ready") == 0
 
 
+def test_every_reason_is_told_from_the_others(servers: Callable[..., Running], zoo: Path) -> None:
+    """Requests that fail each in its own way, to a server with room for one row."""
+    server = servers(zoo / "lookup.onnx", zoo / "toil.onnx", max_queue_rows=1)
+    good = {"inputs": [{"name": "x", "shape": [1], "datatype": "INT64", "data": [1]}]}
+    beyond = {"inputs": [{"name": "x", "shape": [1], "datatype": "INT64", "data": [7]}]}
+    lookup, toil = "/v2/models/lookup/infer", "/v2/models/toil/infer"
+    asked = [(lookup, {}, 400), (lookup, beyond, 500), (lookup, good, 200), ("/v2/models/no/infer", good, 404)]
+    for path, body, status in asked:
+        assert server.ask(server.post(path, body))[0].status == status
+    model = server.on_loop(lambda: server.stack.repository.find("toil"))
+    model.dispatch.batch_ns = 10**12  # on a thread
+    long = {"inputs": [{"name": "x", "shape": [1], "datatype": "INT64", "data": [1500]}]}
+    with server.connect() as running, server.connect() as waiting:
+        running.sendall(server.post(toil, long))
+        server.until(lambda: model.dispatch.running == 1)
+        assert server.ask(server.post(toil, good, "x-gantline-timeout-ms: 20"))[0].status == 504
+        waiting.sendall(server.post(toil, good))
+        server.until(lambda: len(model.batcher) == 1)
+        found = take(server)
+        assert value(found, "gantline_inflight_requests", "toil", "1") == 2
+        assert value(found, "gantline_queue_requests", "toil", "1") == 1
+        assert server.ask(server.post(toil, good))[0].status == 503
+        assert server.read_answer(running).status == server.read_answer(waiting).status == 200
+    found = take(server)
+    assert {tuple(labels): v for labels, v in found["gantline_rejections"]} == {
+        ("", "", "not_found"): 1, ("lookup", "1", "bad_request"): 1, ("lookup", "1", "engine"): 1,
+        ("toil", "1", "queue_full"): 1, ("toil", "1", "deadline"): 1,
+    }  # fmt: skip
+    assert value(found, "nv_inference_request_failure", "toil", "1", "REJECTED") == 2
+
+
+def test_all_that_the_table_has_is_told(servers: Callable[..., Running], zoo: Path) -> None:
+    server = servers(zoo / "double.onnx")
+    server.ask(server.post("/v2/models/double/infer", BODY) + server.post("/v2/models/double/infer", {}))
+    server.until(lambda: server.stack.collector.vitals.lag.count > 0)
+    of_workers_and_hosts = {"gantline_worker_restarts", "gantline_host_restarts"}
+    assert set(FAMILIES) - set(take(server)) == of_workers_and_hosts
+
+
 def test_counters_do_not_go_back_when_a_model_is_loaded_again(servers: Callable[..., Running], zoo: Path) -> None:
     server = servers(zoo / "double.onnx")
     raw = server.post("/v2/models/double/infer", BODY)

@@ -9,7 +9,7 @@ from gantline.serve.telemetry.exposition import OPEN_METRICS, TEXT, expose, nego
 from gantline.serve.telemetry.families import FAMILIES
 from gantline.serve.telemetry.histogram import Histogram
 from gantline.serve.telemetry.snapshot import Snapshot, add
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open
 from prometheus_client.parser import text_string_to_metric_families as parse_text
@@ -75,6 +75,7 @@ def test_the_kind_of_each_family_is_told(kind: str) -> None:
     assert text.endswith("# EOF\n") == (kind == OPEN_METRICS)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=20))
 def test_any_name_comes_through(name: str) -> None:
     # the public parsers split lines where str.splitlines does not: a carriage return is no end of a line

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from itertools import pairwise
 
 from gantline.serve.telemetry.histogram import BOUNDS, Histogram, quantile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 durations = st.lists(st.integers(0, 10**12), max_size=50)
@@ -17,6 +17,7 @@ def test_bounds_are_spaced_evenly_enough() -> None:
     assert all(1.3 < b / a < 1.7 for a, b in pairwise(BOUNDS))
 
 
+@settings(deadline=None)
 @given(durations, durations)
 def test_each_duration_is_in_the_first_bucket_that_has_room(some: list[int], more: list[int]) -> None:
     histogram = Histogram()
@@ -33,6 +34,7 @@ def test_each_duration_is_in_the_first_bucket_that_has_room(some: list[int], mor
     assert (histogram.count, histogram.total_ns) == (len(some + more), sum(some + more))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10**12), st.integers(1, 64)), max_size=20))
 def test_the_same_duration_several_times(batches: list[tuple[int, int]]) -> None:
     one, other = Histogram(), Histogram()
@@ -52,6 +54,7 @@ def test_what_waits_to_be_counted_is_gone_once_it_is() -> None:
     assert repr(histogram) == "<Histogram 1000 in 5000 ns>"
 
 
+@settings(deadline=None)
 @given(durations.filter(bool), st.floats(0.01, 1))
 def test_a_quantile_is_in_the_bucket_of_the_true_one(some: list[int], q: float) -> None:
     histogram = Histogram()

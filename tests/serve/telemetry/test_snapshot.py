@@ -9,7 +9,7 @@ import pytest
 from gantline.serve.telemetry.families import FAMILIES
 from gantline.serve.telemetry.histogram import Histogram
 from gantline.serve.telemetry.snapshot import Snapshot, add, merge, relabelled
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 NAMES = ("gantline_rows", "gantline_ready", "gantline_request_seconds", "gantline_build", "process_start_time_seconds")
@@ -39,6 +39,7 @@ def histogram_of(durations: list[int]) -> Histogram:
     return histogram
 
 
+@settings(max_examples=40, deadline=None)
 @given(snapshots(), snapshots(), snapshots())
 def test_merging_is_associative_and_commutative(a: Snapshot, b: Snapshot, c: Snapshot) -> None:
     whole = merge([a, b, c])
@@ -47,6 +48,7 @@ def test_merging_is_associative_and_commutative(a: Snapshot, b: Snapshot, c: Sna
     assert json.loads(json.dumps(whole)) == whole
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.lists(st.integers(0, 10**12), max_size=30), min_size=1, max_size=5))
 def test_merged_histograms_are_that_of_the_union(workers: list[list[int]]) -> None:
     parts = []
