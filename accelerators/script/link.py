@@ -19,6 +19,7 @@ from typing import TypeAlias
 from . import channel as ch
 from .channel import Channel, Gone, open_mapping
 from .ring import Damaged, Message
+from .tether import Tether
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 # the host's interpreter may have no Gantline: its modules are loaded from our folder under a name of their own
@@ -82,6 +83,9 @@ class Link:
         finally:
             theirs.close()
             os.close(file)
+        self._tether: Tether | None = None
+        with suppress(OSError):  # it has ended already, or the kernel cannot: then the host alone dies with the server
+            self._tether = Tether(self.process.pid)
         ours.setblocking(False)
         self.sock = ours
         self._poll = select.poll()
@@ -155,6 +159,8 @@ class Link:
         """Kill and forget; the mapping is freed."""
         self.kill()
         self.process.wait()
+        if self._tether is not None:
+            self._tether.close()
         self.dead = True
         if self.process.stdout is not None:
             self.process.stdout.close()

@@ -47,7 +47,7 @@ def test_a_life(link: Link) -> None:
     assert link.stalled()
     link.close()
     assert link.process.returncode == -9 and link.dead
-    assert len(os.listdir("/proc/self/fd")) == before - 3  # socket, output, mapping
+    assert len(os.listdir("/proc/self/fd")) == before - 5  # socket, output, mapping, tether
 
 
 def test_an_interpreter_that_is_not_there_leaves_nothing(tmp_path: Path) -> None:

@@ -77,11 +77,19 @@ def test_a_script_that_cannot_start_again_refuses_its_callers(start: Start, tmp_
     until(lambda: engine.host.pid is not None)
 
 
-def test_the_host_dies_with_the_server(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a host ends with its next answer")
+def test_the_host_and_what_it_started_die_with_the_server(tmp_path: Path) -> None:
     (tmp_path / "code").mkdir()
-    (tmp_path / "code" / "score.py").write_text(
-        "import time\ndef init(): pass\ndef run(d):\n    while True: pass\n"  # busy: it will not look at its socket
-    )
+    script = """
+        import subprocess
+        from pathlib import Path
+        def init():
+            child = subprocess.Popen(["sleep", "300"])
+            Path(__file__).with_name("child").write_text(str(child.pid))
+        def run(d):
+            while True: pass  # busy: it will not look at its socket
+    """
+    (tmp_path / "code" / "score.py").write_text(textwrap.dedent(script))
     program = """
         import os, sys, time
         from pathlib import Path
@@ -100,10 +108,11 @@ def test_the_host_dies_with_the_server(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         pid = int(server.stdout.readline())
-        assert _runs(pid)
+        child = int((tmp_path / "code" / "child").read_text())
+        assert _runs(pid) and _runs(child)
         server.send_signal(signal.SIGKILL)
         server.wait(10)
-    until(lambda: not _runs(pid))
+    until(lambda: not _runs(pid) and not _runs(child))
 
 
 def test_ended() -> None:
