@@ -122,7 +122,7 @@ class Access:
             for one in (name, model_in(head.path, self.default)):
                 if one is not None:
                     allow(key, one)
-        head.key, head.keys = key, keys
+        head.key, head.keys, head.wishes = key, keys, None
 
     def _key(self, head: Head, keys: KeySet) -> Key:
         secret = presented(head)

@@ -4,7 +4,8 @@ The one place where these names are given. As headers, and as gRPC metadata alik
 
 - `x-gantline-timeout-ms`: time for the whole request in milliseconds, 2.5 say (`grpc-timeout` counts too)
 - `x-gantline-priority`: 1 (most urgent) to the model's number of levels; 0 or nothing: its default level
-- `x-gantline-tenant`: who shares the model's time by weight; any text of at most 128 bytes
+- `x-gantline-tenant`: who shares the model's time by weight; any text of at most 128 bytes. An API key that has
+  a tenant decides instead: whoever asks may not take another's share
 
 As V2 parameters of the request: `timeout` (microseconds), `priority`, `sequence_id`, `sequence_start`, `sequence_end`.
 Of several time-outs the shortest counts.
@@ -95,6 +96,8 @@ def _read(head: Head) -> Wishes:
             if len(value) > MAX_TENANT:
                 raise BadRequest(f"{TENANT.decode()} has {len(value)} bytes, expected at most {MAX_TENANT}")
             tenant = value
+    if head.key is not None and head.key.tenant:
+        tenant = head.key.tenant
     return Wishes(length, coding, timeout, priority, tenant)
 
 

@@ -22,6 +22,7 @@ from gantline.serve.access import (
 )
 from gantline.serve.exchange import Head
 from gantline.serve.keys import KeySet, parse
+from gantline.serve.wishes import TENANT, wishes_of
 
 from gantline.errors import Denied
 
@@ -37,6 +38,7 @@ primary = "{SCORER}"
 role = "score"
 primary = "{SOME}"
 models = ["iris", "a b"]
+tenant = "team-a"
 [key.boss]
 role = "admin"
 primary = "{BOSS}"
@@ -188,3 +190,13 @@ def test_whoever_is_denied_is_in_the_log(access: Access, caplog: pytest.LogCaptu
     (record,) = caplog.records
     assert record.getMessage().startswith("denied: - POST /v2/models/iris/infer: the key is not known here; ")
     assert "some-other-secret" not in caplog.text and SCORER not in caplog.text
+
+
+def test_a_keys_tenant_is_not_the_clients_to_choose(access: Access) -> None:
+    one = head(b"/v2/models/iris/infer", (b"x-api-key", SOME.encode()), (TENANT, b"somebody-else"))
+    assert wishes_of(one).tenant == b"somebody-else"  # nobody was asked for a key
+    access.admit(one, SCORE)
+    assert wishes_of(one).tenant == b"team-a"
+    other = head(b"/v2/models/iris/infer", (b"x-api-key", SCORER.encode()), (TENANT, b"team-b"))
+    access.admit(other, SCORE)
+    assert wishes_of(other).tenant == b"team-b"
