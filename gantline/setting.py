@@ -21,7 +21,10 @@ Value: TypeAlias = bool | int | float | str
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a field of a settings class may hold. `unit` is "bytes", "path" or "" (seconds are in the name: `_s`)."""
+    """What a field of a settings class may hold. `unit` is "bytes", "path" or "" (seconds are in the name: `_s`).
+
+    A text may have a `pattern`, which `form` describes.
+    """
 
     name: str
     default: Value
@@ -31,6 +34,8 @@ class Setting:
     high: float | None = None
     choices: tuple[str, ...] = ()
     words: Mapping[str, int] = field(default_factory=dict)  # that stand for a number
+    pattern: str = ""
+    form: str = ""
 
     @property
     def flag(self) -> str:
@@ -70,7 +75,7 @@ class Setting:
         if self.choices:
             return "one of " + ", ".join(self.choices)
         if isinstance(self.default, bool | str):
-            return "text" if isinstance(self.default, str) else "true or false"
+            return (self.form or "text") if isinstance(self.default, str) else "true or false"
         what = 'a size such as 1048576 or "64MiB"' if self.unit == "bytes" else "a number"
         what = "a whole number" if isinstance(self.default, int) and not self.unit else what
         low, high = self.low, self.high
@@ -96,7 +101,7 @@ class Setting:
         if self.choices:
             return value in self.choices
         if isinstance(value, str):
-            return "\0" not in value
+            return "\0" not in value and (not self.pattern or re.fullmatch(self.pattern, value) is not None)
         if not math.isfinite(value):
             return False
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)

@@ -22,6 +22,10 @@ OTHER_VARIABLES = (CONFIG, "GANTLINE_HOME", "GANTLINE_KEY", "GANTLINE_URL")
 _INJECTED_NAME = re.compile(r"_SERVICE_(HOST|PORT)(_\w+)?$|_PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?$")
 _INJECTED_VALUE = re.compile(r"(tcp|udp|sctp)://")
 
+_VERSIONS: dict[str, Any] = {
+    "pattern": r"all|latest(:[1-9][0-9]{0,8})?|[0-9]{1,18}(,[0-9]{1,18})*",
+    "form": 'latest:N, all, or version numbers such as "1,3"',
+}
 S = TypeVar("S")
 
 
@@ -34,6 +38,15 @@ class ServeSettings:
     grpc_port: int = setting(8001, "gRPC port (accepted; gRPC is not served yet)", low=0, high=65535)
     workers: int = setting(1, "worker processes; auto: one a usable core", low=0, high=1024, words={"auto": 0})
     default: str = setting("", "model that answers /score and /; default: the only one")
+
+    model_control: str = setting(
+        "full", "full: load all at start, then on request; explicit: only on request; poll: what lies there, and what "
+        "comes later; none: all at start, and no more", choices=("full", "explicit", "poll", "none"),
+    )  # fmt: skip
+    poll_s: float = setting(15.0, "with --model-control poll, look for changes this often", low=0.1, high=86400)
+    load_model: str = setting("", "with --model-control explicit, models to load at start: A,B or * for all")
+    versions: str = setting("latest:1", "which versions of a model serve: latest:N, all, or 1,3", **_VERSIONS)
+    no_replay: bool = setting(False, "let versions serve that have not answered their golden samples")
 
     max_body_bytes: int = setting(
         64 << 20, "largest request body, also after decompression", unit="bytes", low=1, high=1 << 40
@@ -86,6 +99,8 @@ class ServeSettings:
         self.weights  # noqa: B018  # its error is due now
         if self.keys and self.no_auth:
             raise UsageError("keys and no_auth exclude each other: give one of them")
+        if self.load_model and self.model_control != "explicit":
+            raise UsageError("load_model needs --model-control explicit: otherwise all models are loaded at start")
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise UsageError("tls_certificate and tls_key go together: give both or neither")
         if not (self.keys or self.no_auth or is_loopback(self.host)):
@@ -106,6 +121,11 @@ class ServeSettings:
             out[name.strip().encode()] = float(share)
         return out
 
+    @property
+    def models_to_load(self) -> tuple[str, ...]:
+        """The names in `load_model`."""
+        return tuple(name for name in (w.strip() for w in self.load_model.split(",")) if name)
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
@@ -120,6 +140,9 @@ class ModelSettings:
     priority_ageing_s: float = setting(
         1.0, "after so long in the queue a request counts one level more urgent; 0: never", low=0, high=3600
     )
+    versions: str = setting("latest:1", "which versions serve: latest:N, all, or 1,3", **_VERSIONS)
+    default_version: int = setting(0, "version for requests that name none; 0: the highest", low=0)
+    no_replay: bool = setting(False, "let versions serve that have not answered their golden samples")
     threads: int = setting(0, "threads of the engine; 0: by the model's size", low=0, high=4096)
     timeout_s: float = setting(0.0, "time for one call of a script; 0: as the package says", low=0, high=86400)
     memory_limit: int = setting(0, "memory of the script host; 0: no limit", unit="bytes", low=0)

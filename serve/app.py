@@ -25,9 +25,10 @@ from .entry import Entry
 from .fronts.gate import Gate
 from .fronts.hot import Front
 from .key_file import KeyFile
-from .loader import Find, Loader
+from .loader import Loader
 from .log_settings import LogSettings
 from .operations import Operations
+from .poller import Poller
 from .readiness import Readiness
 from .repository import Repository
 from .routes.azure import UNMATCHED_HEADERS, AzureRoutes
@@ -38,6 +39,7 @@ from .routes.shared_memory import SharedMemoryRoutes
 from .routes.trace_settings import TraceRoutes
 from .routes.v2 import V2Routes
 from .shared_memory import SharedMemory
+from .shelf import Shelf
 from .telemetry.collector import Collector
 from .telemetry.explainer import Explainer
 from .trace_settings import TraceSettings
@@ -67,6 +69,7 @@ class Stack:
     logs: LogSettings
     traces: TraceSettings
     collector: Collector
+    poller: Poller | None
     _service: Service | None = None
 
     def service(self) -> Service:
@@ -91,7 +94,7 @@ class Stack:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], find: Find | None = None) -> Stack:
+def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: Shelf | None = None) -> Stack:
     """Everything between a socket and a model.
 
     Hot:  Http1 -> Access -> Front -> Core -> wire.v2 -> Model -> Batcher, Dispatch -> Session -> Engine, and back.
@@ -104,11 +107,14 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], find: F
     pool = ThreadPoolExecutor((os.cpu_count() or 1) + 1, thread_name_prefix="gantline")
     waiting = ThreadPoolExecutor(MAX_WAITING, thread_name_prefix="gantline-waiting")
     repository = Repository(entries, settings.default)
-    loader = Loader(repository, resolved, pool, waiting, find)
+    loader = Loader(repository, resolved, pool, waiting, shelf)
     control = Control()
     memory = SharedMemory(settings.allow_shared_memory, settings.max_body_bytes, control)
     core = Core(repository, settings.max_body_bytes, pool, memory)
-    Operations(repository, loader, control)
+    Operations(repository, loader, control, settings.model_control)
+    poller = None
+    if shelf is not None and settings.model_control == "poll":
+        poller = Poller(shelf, loader, control, settings.poll_s, waiting)
     readiness = Readiness(repository)
     v2 = V2Routes(repository, control, readiness, core, settings)
     key_file = KeyFile(settings.keys) if settings.keys else None
@@ -135,7 +141,7 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], find: F
     front = Front(settings, core.infer, repository.routes, azure.handlers, access)
     return Stack(
         settings, repository, loader, control, readiness, core, v2, front, app, access, key_file, (pool, waiting), logs,
-        traces, collector,
+        traces, collector, poller,
     )  # fmt: skip
 
 

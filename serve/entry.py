@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gantline.packages import Package
@@ -10,10 +11,15 @@ from gantline.packages import Package
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`problem` says why it cannot be served (then `package` is None); `config` is Triton's, where there is one."""
+    """`problem` says why it cannot be served (then `package` is None); `config` is Triton's, where there is one.
+
+    `pinned`: it answers requests that ask for no version. `place` holds all versions of the model.
+    """
 
     name: str
     version: str
     package: Package | None
     config: Any = None
     problem: str = ""
+    pinned: bool = False
+    place: Path | None = None

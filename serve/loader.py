@@ -1,155 +1,235 @@
-"""Loader: brings entries to life and lets them go. The slow part runs on a thread, the change on the event loop."""
+"""Loader: brings models to life and lets them go. The slow part runs on a thread, the change on the event loop.
+
+All versions of a model that serve change together: they are opened beside the old ones, prove themselves, and take
+over at once. What is done to one model is done one after the other; different models do not wait for each other.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import TypeAlias
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
-from gantline.accelerators.engine import EngineOptions
 from gantline.accelerators.script.engine import ScriptEngine
-from gantline.accelerators.session import Session, rows_are_independent
-from gantline.accelerators.warming import warm_up
 
-from gantline.errors import BadArtefact, GantlineError, NotFound, UsageError
+from gantline.errors import BadArtefact, GantlineError, NotFound, Unavailable
 from gantline.settings import Resolved, ServeSettings
 
-from .configured import open_session
+from . import memory
 from .entry import Entry
 from .model import Model
+from .opening import Opened, open_version
 from .repository import LOADING, UNAVAILABLE, UNLOADING, Repository, Slot
-from .tuning import Tuning, said_of, tune
+from .shelf import Shelf
 
-DEFAULT_MAX_ROWS = 64  # for a model file that says nothing and whose rows turn out independent
+MAX_LOADING = 4  # versions at once: more would gain nothing on the CPU, and each has its model in memory twice
+P = ParamSpec("P")
+T = TypeVar("T")
 _log = logging.getLogger("gantline.loader")
 
 
-# model name, configuration as JSON or "" -> what lies there now
-Find: TypeAlias = Callable[[str, str], list[Entry]]
+@dataclass(eq=False, slots=True)
+class _Queued:
+    """A load that has not begun: whoever asks for the same meanwhile joins it."""
+
+    wish: tuple[str, dict[str, str]]
+    task: asyncio.Task[None]
 
 
 class Loader:
-    """Loads and unloads the models of one repository."""
+    """Loads and unloads the models of one repository. `shelf`: where they lie; None: what is known is all."""
 
     def __init__(
         self, repository: Repository, resolved: Resolved[ServeSettings], pool: Executor, waiting: Executor,
-        find: Find | None = None,
+        shelf: Shelf | None = None,
     ) -> None:  # fmt: skip
         """`pool` computes; `waiting` is for what takes long and computes little, or elsewhere."""
         self.repository = repository
-        self._find = find
+        self.shelf = shelf
         self.resolved = resolved
         self._pool = pool
         self._waiting = waiting
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._queued: dict[str, _Queued] = {}
+        self._room = asyncio.Semaphore(MAX_LOADING)
+        self._folders: dict[str, Path] = {}  # of models whose files came in a load request
+        self._closing = False
 
     async def load_all(self, progress: Callable[[int, int, Slot], None] | None = None) -> list[Slot]:
-        """Load everything known, in order; those that failed are returned, with their reason, and the rest serves."""
-        slots = [s for s in self.repository.slots() if s.model is None]
-        for i, slot in enumerate(slots):
-            try:
-                await self.load(slot)
-            except GantlineError as e:
-                _log.error("model '%s' version %s: %s", slot.entry.name, slot.entry.version, e)
-            if progress is not None:
-                progress(i + 1, len(slots), slot)
+        """Load what the settings want at start; those that failed are returned, with their reason, in order.
+
+        A version that fails keeps neither the others of its model nor other models from serving.
+        """
+        names = self._wanted()
+        slots = [s for name in names for s in self.repository.slots(name) if s.model is None]
+        tasks = {name: asyncio.ensure_future(self._load_known(name)) for name in names}
+        try:
+            for i, slot in enumerate(slots):
+                errors = await tasks[slot.entry.name]
+                if (error := errors.get(slot.entry.version)) is not None:
+                    _log.error("model '%s' version %s: %s", slot.entry.name, slot.entry.version, error)
+                if progress is not None:
+                    progress(i + 1, len(slots), slot)
+        except BaseException:
+            for task in tasks.values():
+                task.cancel()
+            raise
         self.repository.ready = True
         return [s for s in slots if s.model is None]
 
-    async def load(self, slot: Slot) -> Model:
-        """Load one version beside the old one, warm it up, then put it in its place. GantlineError if it fails.
+    async def reload(self, name: str, config: str = "", files: dict[str, str] | None = None) -> None:
+        """Look again where the model lies and put what is there in the place of what serves; all of it or nothing.
 
-        A version that was serving goes on serving when its successor fails.
-        """
-        entry = slot.entry
-        if slot.model is None:
-            slot.state, slot.reason = LOADING, ""
-        try:
-            session, tuning = await asyncio.get_running_loop().run_in_executor(self._waiting, self._open, entry)
-        except Exception as e:
-            if slot.model is None:
-                slot.state, slot.reason = UNAVAILABLE, str(e)
-            if isinstance(e, GantlineError):
-                raise
-            _log.exception("model '%s': load failed", entry.name)
-            raise BadArtefact(f"model '{entry.name}' cannot be loaded: {type(e).__name__}: {e}") from e
-        pool = self._pool if session.inline else self._waiting
-        statistics = self.repository.ledger.of(entry.name, entry.version)
-        model = Model(session, entry.name, entry.version, pool, tuning, statistics)
-        old = self.repository.publish(slot, model)
-        if old is not None:
-            await self._let_go(old)
-        return model
-
-    async def reload(self, name: str, config: str = "") -> None:
-        """Look again where the model lies and load what is there; versions that are gone go out of service last.
-
+        `config` (JSON) and `files` (path in the model's directory -> base64) take the place of what lies there.
         NotFound if it is not there; what served goes on serving when anything fails.
         """
-        loop = asyncio.get_running_loop()
-        known = [s.entry for s in self.repository.slots(name)]
-        there = known if self._find is None else await loop.run_in_executor(self._waiting, self._find, name, config)
-        if not there:
-            raise NotFound(f"failed to load '{name}', it is not in the repository")
-        if all(e.package is None for e in there):
-            raise BadArtefact(there[0].problem)
-        for entry in there:
-            await self.load(self.repository.add(entry))
-        for slot in list(self.repository.slots(name)):
-            if slot.entry.version not in {e.version for e in there}:
-                await self.unload(slot)
-                self.repository.forget(slot)
+        wish = (config, files or {})
+        queued = self._queued.get(name)
+        if queued is None or queued.wish != wish:
+            queued = self._queued[name] = _Queued(wish, asyncio.ensure_future(self._reload(name, *wish)))
+        # one client that leaves does not take the load from those who joined it
+        await asyncio.shield(queued.task)
 
-    async def unload(self, slot: Slot) -> None:
-        """Take a version out of service; what it has accepted is answered first."""
-        if slot.model is None:
-            return
-        model = self.repository.publish(slot, None, "unloaded")
-        slot.state = UNLOADING
-        assert model is not None
-        await self._let_go(model)
-        if slot.state == UNLOADING:  # and not loaded again meanwhile
-            slot.state = UNAVAILABLE
+    async def unload(self, name: str, forget: bool = False) -> None:
+        """Take a model out of service; what it has accepted is answered first. `forget`: it is no longer there."""
+        self._queued.pop(name, None)  # a load asked for from now on comes after this
+        async with self._turn(name):
+            old = self.repository.withdraw(name, "unloaded")
+            folder = self._folders.pop(name, None)
+            if forget:
+                self.repository.forget(name)
+        await self._let_go(old, folder)
+        for slot in self.repository.slots(name):
+            if slot.state == UNLOADING:  # and not loaded again meanwhile
+                slot.state = UNAVAILABLE
 
     async def close(self) -> None:
         """Unload everything."""
-        for slot in list(self.repository.slots()):
-            await self.unload(slot)
+        self._closing = True
+        await asyncio.gather(*(self.unload(name) for name in self.repository.names()))
 
-    async def _let_go(self, model: Model) -> None:
+    def _wanted(self) -> list[str]:
+        settings, names = self.resolved.settings, self.repository.names()
+        if settings.model_control != "explicit" or settings.load_model == "*":
+            return names
+        return [n for n in names if n in settings.models_to_load]
+
+    async def _load_known(self, name: str) -> dict[str, GantlineError]:
+        async with self._turn(name):
+            slots = [s for s in self.repository.slots(name) if s.model is None]
+            loaded, errors = await self._open([s.entry for s in slots])
+            self.repository.swap(name, loaded, whole=False)
+        return errors
+
+    async def _reload(self, name: str, config: str, files: dict[str, str]) -> None:
+        async with self._turn(name):
+            queued = self._queued.get(name)
+            if queued is not None and queued.task is asyncio.current_task():
+                del self._queued[name]  # from here on what lies there is read: whoever asks later must wait
+            there, folder = await self._look(name, config, files)
+            try:
+                loaded = await self._open_whole(name, there)
+            except BaseException:
+                if folder is not None:
+                    await self._apart(shutil.rmtree, folder, True)
+                raise
+            old = self.repository.swap(name, loaded)
+            left = self._folders.pop(name, None)
+            if folder is not None:
+                self._folders[name] = folder
+        if old:
+            versions = ", ".join(e.version for e, _ in loaded)
+            _log.info("model '%s': version %s has taken over from %s", name, versions, _versions(old))
+        await self._let_go(old, left)
+
+    async def _look(self, name: str, config: str, files: dict[str, str]) -> tuple[list[Entry], Path | None]:
+        if self.shelf is None:
+            return [s.entry for s in self.repository.slots(name)], None
+        return await self._apart(self.shelf.find, name, config, files)
+
+    async def _open_whole(self, name: str, there: list[Entry]) -> list[tuple[Entry, Model]]:
+        """Every version, ready to serve, or the first error; then none is left open."""
+        if not there:
+            raise NotFound(f"failed to load '{name}', it is not in the repository")
+        loaded, errors = await self._open(there)
+        for version, error in errors.items():
+            _log.error("model '%s' version %s: %s", name, version, error)
+        if errors:
+            await self._let_go([m for _, m in loaded], None)
+            first = next(iter(errors.values()))
+            raise type(first)(self._shown(first.message))
+        return loaded
+
+    async def _open(self, entries: list[Entry]) -> tuple[list[tuple[Entry, Model]], dict[str, GantlineError]]:
+        """Models that are ready to serve, and the errors of versions that are not, in the entries' order."""
+        slots = [self.repository.add(e) for e in entries]
+        for slot in slots:
+            if slot.model is None:
+                slot.state, slot.reason = LOADING, ""
+        found = await asyncio.gather(*(self._open_one(e) for e in entries))
+        loaded: list[tuple[Entry, Model]] = []
+        errors: dict[str, GantlineError] = {}
+        for slot, entry, one in zip(slots, entries, found, strict=True):
+            if isinstance(one, Model):
+                loaded.append((entry, one))
+                continue
+            errors[entry.version] = one
+            if slot.model is None:
+                slot.state, slot.reason = UNAVAILABLE, self._shown(one.message)
+        return loaded, errors
+
+    async def _open_one(self, entry: Entry) -> Model | GantlineError:
+        async with self._room:
+            try:
+                opened = await self._apart(open_version, entry, self.resolved)
+            except GantlineError as e:
+                return e
+            except Exception as e:
+                _log.exception("model '%s': load failed", entry.name)
+                return BadArtefact(f"model '{entry.name}' cannot be loaded: {type(e).__name__}: {e}")
+        if self._closing:
+            await self._apart(opened.session.close)
+            return Unavailable(f"model '{entry.name}' is not loaded: the server is stopping")
+        return self._model(entry, opened)
+
+    def _model(self, entry: Entry, opened: Opened) -> Model:
+        pool = self._pool if opened.session.inline else self._waiting
+        statistics = self.repository.ledger.of(entry.name, entry.version)
+        return Model(opened.session, entry.name, entry.version, pool, opened.tuning, statistics)
+
+    async def _let_go(self, models: list[Model], folder: Path | None) -> None:
+        await asyncio.gather(*(self._drain(m) for m in models))
+        if models and not self._closing:
+            await self._apart(memory.give_back)
+        if folder is not None:
+            await self._apart(shutil.rmtree, folder, True)
+
+    async def _drain(self, model: Model) -> None:
         await model.dispatch.drain()
         if isinstance(model.session.engine, ScriptEngine):
             await model.session.engine.host.drain()  # /score does not go through the dispatch
-        await asyncio.get_running_loop().run_in_executor(self._waiting, model.session.close)
+        await self._apart(model.session.close)
 
-    def _open(self, entry: Entry) -> tuple[Session, Tuning]:
-        if entry.package is None:
-            raise BadArtefact(entry.problem or f"model '{entry.name}' has no package")
-        package = entry.package
-        said = package.manifest.batching.max_batch_size
-        own = {"max_batch_size": said} if said else {}
-        settings = self.resolved.model(entry.name, own, said_of(entry.config)).settings
-        server = self.resolved.settings
-        script = package.manifest.script
-        if server.no_pickle and script is not None and script.pickles:
-            raise UsageError(
-                f"model '{entry.name}': its script unpickles {script.pickles[0]}; --no-pickle refuses that"
-            )
-        options = EngineOptions(
-            threads=settings.threads, timeout_s=settings.timeout_s, memory_limit=settings.memory_limit,
-            allow_pickle=not server.no_pickle,
-        )  # fmt: skip
-        # the digest that the model's metadata tells must be that of what answers; a pickle is read only after this
-        package.verify_listed()
-        session = open_session(package, options, entry.config)
-        try:
-            warm_up(session)
-            rows = settings.max_batch_size
-            known = package.digest is not None or entry.config is not None
-            if not rows and not known and rows_are_independent(session):
-                rows = DEFAULT_MAX_ROWS
-        except BaseException:
-            session.close()
-            raise
-        return session, tune(session, rows, settings, server, entry.config)
+    async def _apart(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """On a thread that may wait."""
+        return await asyncio.get_running_loop().run_in_executor(self._waiting, partial(call, *args, **kwargs))
+
+    def _turn(self, name: str) -> asyncio.Lock:
+        turn = self._turns.get(name)
+        if turn is None:
+            turn = self._turns[name] = asyncio.Lock()
+        return turn
+
+    def _shown(self, message: str) -> str:
+        return message if self.shelf is None else self.shelf.shown(message)
+
+
+def _versions(models: list[Model]) -> str:
+    return ", ".join(sorted((m.version for m in models), key=int))

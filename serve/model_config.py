@@ -20,6 +20,7 @@ from gantline.pb import message
 from gantline.signature import Signature, TensorSpec
 
 from .scheduling import BatchingConfig, SequenceConfig, ignored, read_batching
+from .versions import words_of
 
 CONFIG = "config.pbtxt"
 ONNX_FILE = "model.onnx"
@@ -28,7 +29,7 @@ BACKENDS = {"onnx": "onnxruntime", "torch": "pytorch"}
 _REFUSED = ("ensemble_scheduling", "batch_input", "batch_output")
 _USED = {
     "name", "platform", "backend", "max_batch_size", "input", "output", "version_policy", "default_model_filename",
-    "dynamic_batching", "sequence_batching",
+    "dynamic_batching", "sequence_batching", "model_warmup",
 }  # fmt: skip
 _USED_OF_TENSORS = {"name", "data_type", "dims", "reshape", "optional", "label_filename"}
 
@@ -109,15 +110,10 @@ class ModelConfig:
             SequenceConfig(found.sequence_batching, path.parent) if found.HasField("sequence_batching") else None,
         )
 
-    def versions(self, there: list[int]) -> list[int]:
-        """Which of the versions that are there (in ascending order) the version_policy serves."""
-        policy = self.message.version_policy
-        choice = policy.WhichOneof("policy_choice")
-        if choice == "all":
-            return there
-        if choice == "specific":
-            return [v for v in there if v in policy.specific.versions]
-        return latest(there, policy.latest.num_versions or 1)
+    @property
+    def versions(self) -> str:
+        """The version_policy in the words of the setting `versions`; empty where it says nothing."""
+        return words_of(self.message.version_policy)
 
     def labels(self, tensor: TensorConfig) -> tuple[str, ...]:
         """The class names of an output, from its label file beside config.pbtxt; BadArtefact if it cannot be read."""
@@ -128,11 +124,6 @@ class ModelConfig:
             return tuple(path.read_text("utf-8").splitlines())
         except (OSError, ValueError) as e:
             raise BadArtefact(f"{self.path}: output '{tensor.name}': label file {path}: {e}") from e
-
-
-def latest(versions: list[int], count: int = 1) -> list[int]:
-    """The highest `count` of versions in ascending order: Triton's default policy."""
-    return versions[-count:]
 
 
 def config_json(package: Package, signature: Signature, max_rows: int, config: ModelConfig | None) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gantline.errors import BadArtefact, GantlineError, NotFound
+from gantline.errors import BadArtefact, BadRequest, GantlineError, NotFound, Unavailable
 
 from .control import Arguments, Control
 from .loader import Loader
@@ -17,8 +17,9 @@ from .telemetry.memory import memory_of
 class Operations:
     """Registers its verbs with the control; arguments and answers are JSON, in the words of V2's extensions."""
 
-    def __init__(self, repository: Repository, loader: Loader, control: Control) -> None:
+    def __init__(self, repository: Repository, loader: Loader, control: Control, model_control: str = "full") -> None:
         self.repository = repository
+        self.model_control = model_control
         self.loader = loader
         control.register("index", self._index, merge_index)
         control.register("load", self._load, subject=_model)
@@ -38,23 +39,27 @@ class Operations:
         return rows
 
     async def _load(self, arguments: Arguments) -> None:
-        """name, config (a configuration as JSON, or empty). NotFound, or BadArtefact "failed to load ..."."""
+        """name, config (as JSON, or empty), files (path in the model -> base64; may be missing).
+
+        NotFound, BadRequest, Unavailable where this is not allowed, or BadArtefact "failed to load ...".
+        """
+        self._allow()
         name = arguments["name"]
+        files = {path.removeprefix("file:"): text for path, text in (arguments.get("files") or {}).items()}
         try:
-            await self.loader.reload(name, arguments["config"])
-        except NotFound:
+            await self.loader.reload(name, arguments["config"], files)
+        except (NotFound, BadRequest):
             raise
         except GantlineError as e:
             raise BadArtefact(f"failed to load '{name}', {e.message}") from e
 
     async def _unload(self, arguments: Arguments) -> None:
-        """name. NotFound for a model that is not in the repository."""
+        """name. NotFound for a model that is not in the repository, Unavailable where this is not allowed."""
+        self._allow()
         name = arguments["name"]
-        slots = list(self.repository.slots(name))
-        if not slots:
+        if not any(self.repository.slots(name)):
             raise NotFound(f"failed to unload '{name}', it is not in the repository")
-        for slot in slots:
-            await self.loader.unload(slot)
+        await self.loader.unload(name)
 
     async def _statistics(self, arguments: Arguments) -> list[dict[str, Any]]:
         """name and version, either of them may be empty: the entries of "model_stats"."""
@@ -64,6 +69,10 @@ class Operations:
             wanted = self.repository.find(name, version)
             models = [m for m in models if m.name == name and (not version or m is wanted)]
         return [m.statistics.to_json(m.name, m.version, _memory(m)) for m in models]
+
+    def _allow(self) -> None:
+        if self.model_control in ("none", "poll"):  # Triton's words for both
+            raise Unavailable("explicit model load / unload is not allowed if polling is enabled")
 
 
 def _memory(model: Model) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
@@ -42,18 +42,19 @@ class Repository:
             self.add(entry)
 
     def add(self, entry: Entry) -> Slot:
-        """Make a model known; one that serves under its name and version goes on until the new one is loaded."""
+        """Make a model version known; one that serves is left as it is, until `swap` puts another in its place."""
         versions = self._slots.setdefault(entry.name, {})
         slot = versions.get(entry.version)
         if slot is None:
             slot = versions[entry.version] = Slot(entry, reason=entry.problem or "")
-        else:
+        elif slot.model is None:
             slot.entry = entry
         return slot
 
-    def forget(self, slot: Slot) -> None:
-        """A version that is unloaded and no longer there."""
-        self._slots[slot.entry.name].pop(slot.entry.version, None)
+    def forget(self, name: str) -> None:
+        """A model that is unloaded and no longer there."""
+        assert not self.versions(name), name
+        self._slots.pop(name, None)
 
     def slots(self, name: str | None = None) -> Iterator[Slot]:
         """Known versions, of one model or of all, in order of name and version."""
@@ -68,15 +69,34 @@ class Repository:
     def names(self) -> list[str]:
         return sorted(self._slots)
 
-    def publish(self, slot: Slot, model: Model | None, reason: str = "") -> Model | None:
-        """Put a loaded model (or None) in place for all requests to come; the one it replaces, to be drained."""
-        old, slot.model = slot.model, model
-        slot.state, slot.reason = (READY if model else UNAVAILABLE), reason
-        self._reroute(slot.entry.name)
-        return old
+    def swap(self, name: str, loaded: Sequence[tuple[Entry, Model]], whole: bool = True) -> list[Model]:
+        """Put versions in place for all requests to come, at once; the models that they replace, to be drained.
+
+        `whole`: they are all that is to serve under the name; versions that are not among them go.
+        """
+        versions = self._slots.setdefault(name, {})
+        chosen = {e.version for e, _ in loaded}
+        gone = [v for v in versions if v not in chosen] if whole else []
+        replaced = [versions.pop(v).model for v in gone]
+        for entry, model in loaded:
+            slot = self.add(entry)
+            replaced.append(slot.model)
+            slot.entry, slot.model, slot.state, slot.reason = entry, model, READY, ""
+        self._reroute(name)
+        return [m for m in replaced if m is not None]
+
+    def withdraw(self, name: str, reason: str) -> list[Model]:
+        """Take every version out of service; those that served, to be drained."""
+        found = []
+        for slot in self.slots(name):
+            if slot.model is not None:
+                found.append(slot.model)
+                slot.model, slot.state, slot.reason = None, UNLOADING, reason
+        self._reroute(name)
+        return found
 
     def find(self, name: str, version: str = "") -> Model:
-        """The loaded model: the version asked for, or the highest. NotFound or Unavailable otherwise."""
+        """The loaded model: the version asked for, else the pinned or highest one. NotFound or Unavailable."""
         versions = self._slots.get(name)
         if versions is None:
             raise NotFound(f"Request for unknown model: '{name}' is not found")
@@ -86,7 +106,7 @@ class Repository:
                 raise NotFound(f"Request for unknown model: '{name}' version {version} is not found")
             slots = [slot]
         else:
-            slots = sorted(versions.values(), key=lambda s: int(s.entry.version), reverse=True)
+            slots = _candidates(versions)
         for slot in slots:
             if slot.model is not None:
                 return slot.model
@@ -126,11 +146,19 @@ class Repository:
         paths: dict[bytes, Model] = {}
         for slot in self.slots(name):
             if slot.model is not None:
-                paths[f"{base}/infer".encode()] = slot.model  # the highest version comes last
                 paths[f"{base}/versions/{slot.entry.version}/infer".encode()] = slot.model
+        best = next((s.model for s in _candidates(self._slots.get(name, {})) if s.model is not None), None)
+        if best is not None:
+            paths[f"{base}/infer".encode()] = best
         for path in self._paths.get(name, ()):
             del self.routes[path]
         self._paths[name] = list(paths)
         self.routes.update(paths)
         for listener in self.listeners:
             listener()
+
+
+def _candidates(versions: dict[str, Slot]) -> list[Slot]:
+    """Which slots may answer where no version is asked for, best first: the pinned one alone, else the highest."""
+    pinned = [s for s in versions.values() if s.entry.pinned]
+    return pinned or sorted(versions.values(), key=lambda s: int(s.entry.version), reverse=True)

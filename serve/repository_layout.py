@@ -2,61 +2,89 @@
 
 A REF is one of
 1. a package: a directory with manifest.json;
-2. a bare model: a file that ends in .onnx, served under its stem;
-3. a model of a Triton repository: a directory with config.pbtxt or numbered version directories;
-4. a directory of any of these, one level deep.
-A broken REF of kinds 1 to 3 is an error; inside a directory it becomes an Entry with its reason, and the others serve.
+2. several versions of a package: a directory of numbered packages that all have one name;
+3. a bare model: a file that ends in .onnx, served under its stem;
+4. a model of a Triton repository: a directory with config.pbtxt or numbered version directories;
+5. a directory of any of these, one level deep.
+A broken REF of kinds 1 to 4 is an error; inside a directory it becomes an Entry with its reason, and the others serve.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from gantline.errors import BadArtefact, GantlineError, Unsupported, UsageError
 from gantline.packages import MANIFEST, Package
 
 from .entry import Entry
-from .model_config import CONFIG, ONNX_FILE, ModelConfig, latest
+from .model_config import CONFIG, ONNX_FILE, ModelConfig
+from .versions import LATEST, Policy
 
 _log = logging.getLogger("gantline.repository")
 _EXPECTED = f"expected a package ({MANIFEST}), an .onnx file, or NAME/VERSION/{ONNX_FILE}"
 
+# model name, what its config.pbtxt says of versions or "" -> which of its versions serve
+Choose: TypeAlias = Callable[[str, str], Policy]
 
-def find_entries(refs: Sequence[str], only: str = "", config: str = "") -> list[Entry]:
-    """Every model version that the REFs hold, in their order. UsageError names both places of a duplicate name.
 
-    `only`: the model of that name alone; `config`: a configuration as JSON in place of its config.pbtxt.
+def by_default(name: str, said: str) -> Policy:
+    """What config.pbtxt says, else the latest."""
+    return Policy(said or LATEST)
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What is looked for. `only`: the model of that name alone; `config`: JSON in place of its config.pbtxt.
+
+    `names` remembers which place held which model: a package whose manifest is half written keeps its name.
+    `patient`: a REF that holds no models yet is no error.
     """
+
+    only: str = ""
+    config: str = ""
+    choose: Choose = by_default
+    names: dict[Path, str] = field(default_factory=dict)
+    patient: bool = False
+
+    def wants(self, name: str) -> bool:
+        return self.only in ("", name)
+
+
+def find_entries(refs: Sequence[str], search: Search | None = None) -> list[Entry]:
+    """Every model version that serves, in the REFs' order. UsageError names both places of a duplicate name."""
+    search = search or Search()
     found: list[Entry] = []
     places: dict[str, Path] = {}
     for ref in refs:
-        for place, entries in _models(ref, only, config):
-            if only and (not entries or entries[0].name != only):
+        for place, entries in _models(ref, search):
+            if search.only and (not entries or entries[0].name != search.only):
                 continue
             for name in {e.name: None for e in entries}:
                 if name in places:
                     raise UsageError(f"model '{name}' is in {places[name]} and in {place}; serve one of them")
                 places[name] = place
-            found += entries
+            found += (replace(e, place=place) for e in entries)
     return found
 
 
-def _models(ref: str, only: str, config: str) -> Iterator[tuple[Path, list[Entry]]]:
+def _models(ref: str, search: Search) -> Iterator[tuple[Path, list[Entry]]]:
     scheme, colon, _ = ref.partition("://")
     if colon:
         raise Unsupported(f"{ref}: REFs of {scheme}:// are not served yet; give a path")
     path = Path(ref)
-    if only and not path.exists():
+    if search.only and not path.exists():
         return  # gone since the start: its models are not found, the others still are
     if not path.exists():
         raise BadArtefact(f"{path}: no such file or directory; {_EXPECTED}")
-    found = _model(path, only, config)
+    found = _model(path, search)
     if found is not None:
         for entry in found:
-            if entry.problem and only in ("", entry.name):
+            if entry.problem and search.wants(entry.name) and not search.patient:
                 raise BadArtefact(entry.problem)
         yield path, found
         return
@@ -64,14 +92,14 @@ def _models(ref: str, only: str, config: str) -> Iterator[tuple[Path, list[Entry
         raise BadArtefact(f"{path}: not a model; {_EXPECTED}")
     empty = True
     for place in _children(path):
-        found = _model(place, only, config)
+        found = _model(place, search)
         if found is None:
             if place.is_dir():
-                _log.info("%s holds no model: left out", place)
+                _log.log(logging.DEBUG if search.patient else logging.INFO, "%s holds no model: left out", place)
             continue
         empty = False
         yield place, found
-    if empty and not only:
+    if empty and not (search.only or search.patient):
         raise BadArtefact(f"{path}: holds no models; {_EXPECTED}")
 
 
@@ -83,32 +111,66 @@ def _children(path: Path) -> list[Path]:
         raise BadArtefact(f"{path}: cannot be read: {e.strerror}") from e
 
 
-def _model(path: Path, only: str, config: str) -> list[Entry] | None:
+def _model(path: Path, search: Search) -> list[Entry] | None:
     """The versions of the model at a path, a single Entry with its problem if it is broken, or None for no model.
 
     Empty for a model that is seen not to be the one wanted, without reading more of it.
     """
     if path.suffix.lower() == ".onnx" and path.is_file():
-        if config and path.stem == only:
-            problem = f"model '{only}' is a file without a configuration, and takes none"
-            return [Entry(only, "1", None, problem=problem)]
+        if search.config and path.stem == search.only:
+            problem = f"model '{search.only}' is a file without a configuration, and takes none"
+            return [Entry(search.only, "1", None, problem=problem)]
         return [Entry(path.stem, "1", Package.bare(path, path.stem))]
     try:
-        names = {e.name: e.is_dir() for e in os.scandir(path)}
+        with os.scandir(path) as listed:
+            names = {e.name: e.is_dir() for e in listed}
     except OSError:  # a file, or not readable: not a model
         return None
     try:
         if MANIFEST in names:
-            package = Package.open(path)
-            if config and package.name == only:
-                problem = f"model '{only}' is a package, which is immutable: it takes no other configuration"
-                return [Entry(only, "1", None, problem=problem)]
-            return [Entry(package.name, package.version, package)]
+            return _packages(path, [1], [Package.open(path)], search)
+        if CONFIG not in names and (packages := _numbered_packages(path, names)):
+            return _packages(path, _numbers(names), packages, search)
         if CONFIG in names or _is_triton(path, names):
-            return [] if only not in ("", path.resolve().name) else _versions(path, names, config)
+            return _versions(path, names, search) if search.wants(path.resolve().name) else []
     except GantlineError as e:
-        return [Entry(path.name.removesuffix(".pkg"), "1", None, problem=e.message)]
+        name = search.names.get(path) or path.name.removesuffix(".pkg")
+        return [Entry(name, "1", None, problem=e.message)]
     return None
+
+
+def _numbered_packages(path: Path, names: dict[str, bool]) -> list[Package | str]:
+    """The versions of one package in ascending order, a problem for each that is broken.
+
+    None when they are packages of several names, or no packages.
+    """
+    found: list[Package | str] = []
+    for number in _numbers(names):
+        place = path / str(number)
+        if not (place / MANIFEST).exists():
+            return []
+        try:
+            found.append(replace(Package.open(place), version=str(number)))
+        except GantlineError as e:
+            found.append(e.message)
+    return found if len({p.name for p in found if isinstance(p, Package)}) == 1 else []
+
+
+def _packages(path: Path, numbers: list[int], packages: Sequence[Package | str], search: Search) -> list[Entry]:
+    name = next(p.name for p in packages if isinstance(p, Package))
+    search.names[path] = name
+    if search.config and name == search.only:
+        problem = f"model '{name}' is a package, which is immutable: it takes no other configuration"
+        return [Entry(name, "1", None, problem=problem)]
+    if not search.wants(name):
+        return []
+    policy = search.choose(name, "")
+    entries = []
+    for number in policy.choose(numbers, path):
+        one = packages[numbers.index(number)]
+        package, problem = (one, "") if isinstance(one, Package) else (None, one)
+        entries.append(Entry(name, str(number), package, problem=problem, pinned=number == policy.pin))
+    return entries
 
 
 def _is_triton(path: Path, names: dict[str, bool]) -> bool:
@@ -119,22 +181,21 @@ def _is_triton(path: Path, names: dict[str, bool]) -> bool:
     return ONNX_FILE in names  # a version directory was forgotten: said by _versions
 
 
-def _versions(path: Path, names: dict[str, bool], override: str) -> list[Entry]:
+def _versions(path: Path, names: dict[str, bool], search: Search) -> list[Entry]:
     name = path.resolve().name
-    config = ModelConfig.read(path / CONFIG) if CONFIG in names and not override else None
-    if override:
-        config = ModelConfig.from_json(override, path / CONFIG)
+    config = ModelConfig.read(path / CONFIG) if CONFIG in names and not search.config else None
+    if search.config:
+        config = ModelConfig.from_json(search.config, path / CONFIG)
     if config is not None and config.name not in ("", name):
         raise BadArtefact(f"{config.path}: name is '{config.name}', the directory is '{name}': they must be the same")
     numbered = _numbers(names)
     if not numbered:
         raise BadArtefact(f"{path}: no version directory; expected {path.name}/1/{ONNX_FILE}")
-    chosen = latest(numbered) if config is None else config.versions(numbered)
-    if not chosen:
-        raise BadArtefact(f"{path}: version_policy serves none of the versions {', '.join(map(str, numbered))}")
-    if config is not None and config.ignored:
+    policy = search.choose(name, config.versions if config is not None else "")
+    chosen = policy.choose(numbered, path)
+    if config is not None and config.ignored and not search.patient:
         _log.warning("%s: not acted on: %s", config.path, ", ".join(config.ignored))
-    return [_version(path / str(v), name, str(v), config) for v in chosen]
+    return [replace(_version(path / str(v), name, str(v), config), pinned=v == policy.pin) for v in chosen]
 
 
 def _version(path: Path, name: str, version: str, config: ModelConfig | None) -> Entry:

@@ -15,12 +15,12 @@ from .server import Server, look, run, run_to_end
 
 def serve(resolved: Resolved[ServeSettings], refs: Sequence[str], as_json: bool) -> int:
     """Serve what lies at `refs` until told to stop; the exit code."""
-    entries, find = look(refs, resolved.settings.default)
+    entries, shelf = look(resolved, refs)
     listener = bind(resolved.settings)
     announcement = Announcement(resolved.settings, listener.getsockname()[1], as_json)
 
     async def main() -> bool:
-        stack = build_stack(resolved, entries, find)
+        stack = build_stack(resolved, entries, shelf)
 
         async def ready(failed: list[Slot]) -> None:
             announcement.ready(report(stack, failed, announcement.url))

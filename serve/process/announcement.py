@@ -66,9 +66,12 @@ class Announcement:
 
 
 def report(stack: Stack, failed: list[Slot], url: str) -> Report:
-    """What is served and what is not. BadArtefact when it is nothing: a server without a model helps nobody."""
+    """What is served and what is not.
+
+    BadArtefact when it is nothing and none can come later: a server without a model helps nobody.
+    """
     loaded = [s for s in stack.repository.slots() if s.model is not None]
-    if not loaded:
+    if not loaded and stack.settings.model_control not in ("explicit", "poll"):
         raise BadArtefact("; ".join(s.reason for s in failed[:3]) or "no model could be loaded")
     return {
         "models": [{"name": s.entry.name, "version": s.entry.version, "state": s.state} for s in loaded],
@@ -86,6 +89,8 @@ def _curl(url: str, stack: Stack) -> str:
 
     curl = "curl -s" if stack.access is None else 'curl -s -H "x-api-key: $GANTLINE_KEY"'
     models = [s.model for s in stack.repository.slots() if s.model is not None]
+    if not models:
+        return f"curl -s -X POST {url}/v2/repository/index"
     default = stack.repository.default_model()
     for model in models:
         script = model.session.package.manifest.script

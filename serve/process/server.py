@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import gc
 import logging
 import os
@@ -14,7 +13,6 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
@@ -22,17 +20,16 @@ import uvicorn
 
 from gantline.errors import UsageError
 from gantline.exits import FAILED, OK
-from gantline.settings import ServeSettings
+from gantline.settings import Resolved, ServeSettings
 
+from .. import memory
 from ..app import Stack
 from ..entry import Entry
 from ..fronts.http1 import Http1
-from ..loader import Find
 from ..repository import Slot
-from ..repository_layout import find_entries
+from ..shelf import Shelf
 from .listener import turn_away
 
-_M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 LAST_CALL_S = 0.1  # for connections that are being made when the server stops listening
 _log = logging.getLogger("gantline.server")
 
@@ -163,16 +160,13 @@ class Server(uvicorn.Server):
 
 
 def settle_memory() -> None:
-    """Keep the garbage collector away from what will live as long as the process, and give large blocks back at once.
+    """Keep the garbage collector away from what will live as long as the process.
 
-    Requests make no cycles: with the default threshold every 700 objects were looked at, for nothing. glibc, once it
-    has seen a large block freed, keeps the next ones (up to 32 MiB each, in every thread's arena) unless told not to.
+    Requests make no cycles: with the default threshold every 700 objects were looked at, for nothing.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library, or Windows
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 4 << 20)
 
 
 def allow_connections(settings: ServeSettings) -> None:
@@ -199,7 +193,9 @@ async def run(
 
     `ready` is called when every model has been tried and warmed up, with those that failed.
     """
+    memory.settle()
     stack = server.stack
+    polling: asyncio.Future[None] | None = None
     allow_connections(stack.settings)
     try:
         # health answers from the start (but see Server.listening); readiness comes with the models
@@ -218,8 +214,11 @@ async def run(
             server.listening.set()
         else:
             loading.cancel()
+        polling = asyncio.ensure_future(stack.poller.run()) if stack.poller and loading.done() else None
         await serving
     finally:
+        if polling is not None:
+            polling.cancel()
         gone = await _let_go(stack, 0.0 if server.force_exit else max(stack.settings.shutdown_s, 1.0))
     return gone and not server.unanswered
 
@@ -244,20 +243,10 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def look(refs: Sequence[str], default: str) -> tuple[list[Entry], Find]:
-    """What lies at `refs`, and how to look again when a model is to be loaded anew.
-
-    UsageError when the default model is none of them: `/score` would be answered 404 for ever.
-    """
-    entries = find_entries(refs)
-    names = {e.name for e in entries}
-    if default and default not in names:
-        close = get_close_matches(default, names, 1, 0.5)
-        raise UsageError(
-            f"default '{default}': no such model in what is served; "
-            + (f"did you mean '{close[0]}'?" if close else f"there is {', '.join(sorted(names)[:8])}")
-        )
-    return entries, partial(find_entries, refs)
+def look(resolved: Resolved[ServeSettings], refs: Sequence[str]) -> tuple[list[Entry], Shelf]:
+    """What lies at `refs` now, and where to look again when a model is to be loaded anew."""
+    shelf = Shelf(refs, resolved)
+    return shelf.entries(), shelf
 
 
 async def _let_go(stack: Stack, seconds: float) -> bool:

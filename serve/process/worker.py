@@ -75,8 +75,8 @@ class Worker:
         set_up_log(resolved.settings, self.number)
         self.url = start["url"]
         listener = socket.socket(fileno=start["listener"])
-        entries, find = look(start["refs"], resolved.settings.default)
-        stack = build_stack(resolved, entries, find)
+        entries, shelf = look(resolved, start["refs"])
+        stack = build_stack(resolved, entries, shelf)
         stack.control.fan_out = self._fan_out
         stack.readiness.others = False
         self._server = WorkerServer(stack, early=start["early"])

@@ -105,9 +105,12 @@ class V2Routes:
         config = parameters.pop("config", "")
         if not isinstance(config, str):
             raise BadRequest(f"load of '{name}': parameter 'config' must be a string of JSON")
-        if parameters:
-            raise Unsupported(f"load of '{name}': parameter {next(iter(parameters))!r} is not supported")
-        await self.control.call("load", name=name, config=config)
+        for key, value in parameters.items():
+            if not key.startswith("file:"):
+                raise Unsupported(f"load of '{name}': parameter {key!r} is not supported")
+            if not isinstance(value, str):
+                raise BadRequest(f"load of '{name}': parameter {key!r} must be a string of base64")
+        await self.control.call("load", name=name, config=config, files=parameters)
         return Response(status_code=200)
 
     async def unload(self, request: Request) -> Response:

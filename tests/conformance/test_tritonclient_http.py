@@ -234,6 +234,27 @@ def test_load_sees_what_changed_on_disk(serving: Any, triton_repository: Any, tm
         assert client.is_model_ready("fixed")
 
 
+def test_load_with_files(own_client: Any, triton_repository: Any) -> None:
+    """They take the place of what lies in the repository, until the model is loaded without them."""
+    model = (triton_repository / "versioned/2/model.onnx").read_bytes()
+    config = '{"max_batch_size": 0, "version_policy": {"all": {}}}'
+    own_client.load_model("versioned", config=config, files={"file:7/model.onnx": model})
+    assert own_client.get_model_metadata("versioned")["versions"] == ["7"]
+    assert own_client.infer("versioned", [tensor("x", X)]).as_numpy("y").tolist() == (X + 2).tolist()
+    own_client.load_model("new", config="{}", files={"file:1/model.onnx": model})
+    assert own_client.infer("new", [tensor("x", X)]).as_numpy("y").tolist() == (X + 2).tolist()
+    for files, status in (({"file:../x": b""}, "400"), ({"file:7/model.onnx": model[:-9]}, "500")):
+        with pytest.raises(triton.InferenceServerException) as raised:
+            own_client.load_model("versioned", config=config, files=files)
+        assert raised.value.status() == status
+    assert own_client.get_model_metadata("versioned")["versions"] == ["7"]
+    own_client.load_model("versioned")
+    assert own_client.get_model_metadata("versioned")["versions"] == ["1", "2", "10"]
+    own_client.unload_model("new")
+    with pytest.raises(triton.InferenceServerException, match="failed to load 'new', it is not in the repository"):
+        own_client.load_model("new")
+
+
 def wrong(name: str) -> tuple[str, list[Any], dict[str, Any]]:
     """A model, inputs and keywords that the server must refuse."""
     x = tensor("x", X)

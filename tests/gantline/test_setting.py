@@ -25,3 +25,11 @@ def test_unknown_names() -> None:
     with pytest.raises(UsageError, match="there: unknown setting 'prot'; did you mean 'port'"):
         unknown(["prot"], ["port", "host"], "there")
     assert nearest("zzz", ["a", "b"]) == "known: a, b"
+
+
+def test_texts_of_a_form() -> None:
+    one = Setting("x", "a", "", pattern="a|b+", form="a or bs")
+    assert one.read("bbb", "here") == "bbb"
+    for wrong in ("ab", "", "c"):
+        with pytest.raises(UsageError, match=f"here: '{wrong}' is not a or bs"):
+            one.read(wrong, "here")

@@ -76,6 +76,8 @@ def test_every_setting_can_be_given_in_all_three_places(name: str, toml: Path) -
     rest: dict[str, str | None] = {"no_auth": "true"} if name == "host" else {}
     if name.startswith("tls_"):
         rest = {"tls_certificate": "/c.pem", "tls_key": "/k.pem"}
+    if name == "load_model":
+        rest = {"model_control": "explicit"}
     for resolved in (
         serve({**rest, name: text}),
         serve({k: v for k, v in rest.items() if k != name}, {one.variable: text}),
@@ -92,7 +94,7 @@ def _another_value(name: str) -> str:
     if isinstance(one.default, bool):
         return "true"
     if isinstance(one.default, str):
-        return {"host": "10.0.0.1", "tenants": "gold=3"}.get(name, "/other")
+        return {"host": "10.0.0.1", "tenants": "gold=3", "versions": "latest:2"}.get(name, "/other")
     return "7" if one.high == 1000 else "1024"
 
 

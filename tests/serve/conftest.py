@@ -21,7 +21,7 @@ import uvloop
 from gantline.serve.app import Stack, build_stack
 from gantline.serve.process.listener import bind
 from gantline.serve.process.server import Server
-from gantline.serve.repository_layout import find_entries
+from gantline.serve.shelf import Shelf
 
 from gantline.settings import ServeSettings, resolve
 
@@ -46,7 +46,8 @@ class Running:
 
     def __init__(self, refs: list[str], flags: dict[str, str]) -> None:
         self.resolved = resolve(ServeSettings, {"http_port": "0", **flags}, {})
-        self.entries = find_entries(refs)
+        self.shelf = Shelf(refs, self.resolved)
+        self.entries = self.shelf.entries()
         self.listener = bind(self.resolved.settings)
         self.port: int = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -72,7 +73,7 @@ class Running:
 
     async def _serve(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.stack = build_stack(self.resolved, self.entries)
+        self.stack = build_stack(self.resolved, self.entries, self.shelf)
         self.server = Server(self.stack)
         serving = asyncio.ensure_future(self.server.serve(sockets=[self.listener]))
         await self.stack.loader.load_all()
@@ -273,6 +274,30 @@ def _work(h: Any, tp: Any) -> Any:
         node("Sub", ["t", "t"], ["none"]), node("Add", ["x", "none"], ["y"]),
     ]  # fmt: skip
     return h.make_graph(nodes, "g", [info("x", tp.INT64, [1])], [info("y", tp.INT64, [1])], [w, axes, true])
+
+
+Scaler = Callable[[Path, float], Path]
+
+
+@pytest.fixture(scope="session")
+def scaler() -> Scaler:
+    """Write a model to a path, by a rename: x [N,3] -> x times a number."""
+    onnx = pytest.importorskip("onnx")
+    h, float32 = onnx.helper, onnx.TensorProto.FLOAT
+    info = h.make_tensor_value_info
+
+    def write(path: Path, factor: float) -> Path:
+        graph = h.make_graph(
+            [h.make_node("Mul", ["x", "k"], ["y"])], "g", [info("x", float32, ["N", 3])],
+            [info("y", float32, ["N", 3])], [h.make_tensor("k", float32, [], [factor])],
+        )  # fmt: skip
+        path.parent.mkdir(parents=True, exist_ok=True)
+        work = path.with_name(f".{path.name}.tmp")
+        onnx.save(h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8), work)
+        work.rename(path)
+        return path
+
+    return write
 
 
 @pytest.fixture(scope="session")

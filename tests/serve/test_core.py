@@ -66,9 +66,8 @@ class Desk:
             self.add(name, Session.open(Package.bare(zoo / f"{name}.onnx", name)), rows)
 
     def add(self, name: str, session: Session, rows: int = 0) -> Model:
-        slot = self.repository.add(Entry(name, "1", session.package))
         model = Model(session, name, "1", self.pool, Tuning(QueuePolicy(rows, 100)))
-        self.repository.publish(slot, model)
+        self.repository.swap(name, [(Entry(name, "1", session.package), model)])
         return model
 
     def send(self, body: bytes, *headers: tuple[str, str], path: str = PATH) -> Answer:
@@ -214,10 +213,10 @@ def test_a_large_body_is_decoded_apart(zoo: Path) -> None:
         gone = desk.send(body)
         gone.closed = True
         unloaded = desk.send(body)
-        model = desk.repository.publish(next(iter(desk.repository.slots("double"))), None, "unloaded")
+        (model,) = desk.repository.withdraw("double", "unloaded")
         status, _, raw = await unloaded.got
         assert status == 503 and json.loads(raw)["error"] == "model 'double' is not ready: unloaded"
-        assert not gone.got.done() and model is not None
+        assert not gone.got.done()
         assert (model.statistics.success_count, model.statistics.fail_count) == (2, 1)
 
     at(zoo, test)

@@ -60,24 +60,25 @@ def test_what_is_not_acted_on_is_listed(tmp_path: Path) -> None:
     }
     quiet = 'name: "m" dynamic_batching {} instance_group { count: 1 kind: KIND_CPU } input { name: "x" dims: 1 }'
     assert ModelConfig.read(_write(tmp_path, quiet)).ignored == ()
-    loud = 'input { name: "x" format: FORMAT_NCHW allow_ragged_batch: true } model_warmup { name: "w" }'
+    loud = 'input { name: "x" format: FORMAT_NCHW allow_ragged_batch: true } response_cache { enable: true }'
     assert ModelConfig.read(_write(tmp_path, loud)).ignored == (
-        "input 'x' format", "input 'x' allow_ragged_batch", "model_warmup",
+        "input 'x' format", "input 'x' allow_ragged_batch", "response_cache",
     )  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("policy", "served"),
+    ("policy", "words"),
     [
-        ("", [12]),
-        ("version_policy { latest { } }", [12]),
-        ("version_policy { latest { num_versions: 2 } }", [3, 12]),
-        ("version_policy { all { } }", [1, 2, 3, 12]),
-        ("version_policy { specific { versions: [2, 12, 99] } }", [2, 12]),
+        ("", ""),
+        ("version_policy { latest { } }", "latest:1"),
+        ("version_policy { latest { num_versions: 2 } }", "latest:2"),
+        ("version_policy { all { } }", "all"),
+        ("version_policy { specific { versions: [12, 2, 99] } }", "2,12,99"),
+        ("version_policy { specific { } }", "0"),
     ],
 )
-def test_version_policies(tmp_path: Path, policy: str, served: list[int]) -> None:
-    assert ModelConfig.read(_write(tmp_path, policy)).versions([1, 2, 3, 12]) == served
+def test_version_policies(tmp_path: Path, policy: str, words: str) -> None:
+    assert ModelConfig.read(_write(tmp_path, policy)).versions == words
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from gantline.accelerators.session import Session
 from gantline.serve.entry import Entry
 from gantline.serve.model import Model
-from gantline.serve.repository import READY, UNAVAILABLE, Repository, Slot
+from gantline.serve.repository import READY, UNAVAILABLE, UNLOADING, Repository, Slot
 
 from gantline.errors import NotFound, Unavailable
 from gantline.packages import Package
@@ -30,7 +31,7 @@ def at(zoo: Path) -> Callable[[Callable[[Publish], None]], None]:
                 def publish(repository: Repository, slot: Slot) -> Model:
                     session = Session.open(Package.bare(zoo / "double.onnx", slot.entry.name))
                     model = Model(session, slot.entry.name, slot.entry.version, pool)
-                    repository.publish(slot, model)
+                    repository.swap(slot.entry.name, [(slot.entry, model)], whole=False)
                     return model
 
                 test(publish)
@@ -63,9 +64,11 @@ def test_a_version_or_the_highest(at: At) -> None:
         assert repository.find("m") is ten and repository.versions("m") == ["1", "2", "10"]
         assert repository.routes[b"/v2/models/m/infer"] is ten
         assert repository.routes[b"/v2/models/m/versions/2/infer"] is two
-        repository.publish(slots[2], None, "unloaded")
-        assert repository.routes[b"/v2/models/m/infer"] is two
+        assert repository.swap("m", [(slots[0].entry, one), (slots[1].entry, two)]) == [ten, one, two]
+        assert repository.routes[b"/v2/models/m/infer"] is two and repository.versions("m") == ["1", "2"]
         assert b"/v2/models/m/versions/10/infer" not in repository.routes
+        with pytest.raises(NotFound, match="'m' version 10 is not found"):
+            repository.find("m", "10")
 
     at(test)
 
@@ -117,15 +120,53 @@ def test_states_and_what_is_replaced(at: At) -> None:
         first = publish(repository, slot)
         assert (slot.state, slot.reason, slot.model) == (READY, "", first)
         second = publish(repository, slot)
-        assert repository.publish(slot, None, "unloaded") is second
-        assert (slot.state, slot.reason) == (UNAVAILABLE, "unloaded") and repository.routes == {}
-        assert heard == [2, 2, 0]
+        assert slot.model is second
+        assert repository.withdraw("m", "unloaded") == [second]
+        assert (slot.state, slot.reason) == (UNLOADING, "unloaded") and repository.routes == {}
+        assert heard == [2, 2, 0] and repository.withdraw("m", "again") == []
         assert repository.add(entry("m", problem="")) is slot and slot.model is None
         publish(repository, slot)
-        assert repository.add(entry("m")) is slot and slot.model is not None  # it serves until its successor does
-        repository.publish(slot, None)
-        repository.forget(slot)
+        served = slot.entry
+        assert repository.add(entry("m")) is slot and slot.entry is served  # until its successor is ready
+        repository.withdraw("m", "gone")
+        repository.forget("m")
         assert list(repository.slots()) == [] and repository.versions("m") == []
+        with pytest.raises(NotFound):
+            repository.find("m")
+
+    at(test)
+
+
+def test_a_set_of_versions_is_swapped_at_once(at: At) -> None:
+    def test(publish: Publish) -> None:
+        repository = Repository([entry("m", "1"), entry("m", "2"), entry("m", "9", "m/9: broken")])
+        old = [publish(repository, s) for s in list(repository.slots())[:2]]
+        seen: list[list[bytes]] = []
+        repository.listeners.append(lambda: seen.append(sorted(repository.routes)))
+        new = [(entry("m", v), _like(old[0], v)) for v in ("2", "3")]
+        assert repository.swap("m", new) == old
+        base = b"/v2/models/m"
+        assert seen == [[base + b"/infer", base + b"/versions/2/infer", base + b"/versions/3/infer"]]
+        assert [(s.entry.version, s.state) for s in repository.slots()] == [("2", READY), ("3", READY)]
+
+    at(test)
+
+
+def _like(model: Model, version: str) -> Model:
+    return Model(model.session, model.name, version, model.dispatch._pool)
+
+
+def test_a_pinned_version_answers_where_none_is_asked_for(at: At) -> None:
+    def test(publish: Publish) -> None:
+        repository = Repository([entry("m", "1"), replace(entry("m", "2"), pinned=True), entry("m", "3")])
+        one, two, three = repository.slots()
+        publish(repository, one), publish(repository, three)
+        with pytest.raises(Unavailable, match="model 'm' is not ready"):  # not another version in its place
+            repository.find("m")
+        assert b"/v2/models/m/infer" not in repository.routes
+        pinned = publish(repository, two)
+        assert repository.find("m") is pinned is repository.routes[b"/v2/models/m/infer"]
+        assert repository.find("m", "3") is three.model
 
     at(test)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from gantline.serve.entry import Entry
-from gantline.serve.repository_layout import find_entries
+from gantline.serve.repository_layout import Search, find_entries
 
 from gantline.blobs import publish_directory
 from gantline.errors import BadArtefact, Unsupported, UsageError
@@ -145,11 +145,11 @@ def test_one_model_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     package, bare = _package(tmp_path / "p.pkg", "iris"), _file(tmp_path / "bare.onnx")
     refs = [str(tmp_path / "repo"), str(package), str(bare), str(tmp_path / "gone")]
     for name in ("a", "iris", "bare"):
-        assert _shown(find_entries(refs, name)) == [(name, "1", True)]
-    assert find_entries(refs, "nope") == []
-    assert "config.pbtxt:1" in find_entries(refs, "b")[0].problem
+        assert _shown(find_entries(refs, Search(name))) == [(name, "1", True)]
+    assert find_entries(refs, Search("nope")) == []
+    assert "config.pbtxt:1" in find_entries(refs, Search("b"))[0].problem
     _file(tmp_path / "repo/a/2/model.onnx")
-    assert _shown(find_entries(refs, "a")) == [("a", "2", True)]
+    assert _shown(find_entries(refs, Search("a"))) == [("a", "2", True)]
 
 
 def test_another_configuration(tmp_path: Path) -> None:
@@ -158,13 +158,13 @@ def test_another_configuration(tmp_path: Path) -> None:
     _file(tmp_path / "repo/a/config.pbtxt", "max_batch_size: 4")
     package, bare = _package(tmp_path / "p.pkg", "iris"), _file(tmp_path / "bare.onnx")
     refs = [str(tmp_path / "repo"), str(package), str(bare)]
-    found = find_entries(refs, "a", '{"max_batch_size": 7, "version_policy": {"all": {}}}')
+    found = find_entries(refs, Search("a", '{"max_batch_size": 7, "version_policy": {"all": {}}}'))
     assert [(e.version, e.config.max_batch_size) for e in found] == [("1", 7), ("2", 7)]
-    (broken,) = find_entries(refs, "a", '{"max_batch": 7}')
+    (broken,) = find_entries(refs, Search("a", '{"max_batch": 7}'))
     assert "the configuration given for" in broken.problem and "max_batch" in broken.problem
     for name, message in (("iris", "is a package, which is immutable"), ("bare", "takes none")):
         with pytest.raises(BadArtefact, match=message):
-            find_entries(refs, name, "{}")
+            find_entries(refs, Search(name, "{}"))
 
 
 def test_a_thousand_models_are_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

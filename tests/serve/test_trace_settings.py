@@ -38,7 +38,8 @@ class Desk:
         self.control = Control()
         self.settings = TraceSettings(str(folder), self.repository, self.control, self.pool)
         for slot, package in zip(self.repository.slots(), packages, strict=True):
-            self.repository.publish(slot, Model(Session.open(package), package.name, "1", self.pool))
+            model = Model(Session.open(package), package.name, "1", self.pool)
+            self.repository.swap(package.name, [(slot.entry, model)])
 
     async def set(self, model: str = "", **update: Any) -> dict[str, Any]:
         found: dict[str, Any] = await self.control.call("trace_settings", model=model, update=update)
@@ -87,10 +88,10 @@ def test_settings_of_server_and_model(over: Any, tmp_path: Path) -> None:
 def test_a_model_that_is_loaded_later_is_traced(over: Any, tmp_path: Path) -> None:
     async def test(desk: Desk) -> None:
         slot = next(desk.repository.slots("double"))
-        model = desk.repository.publish(slot, None)
+        (model,) = desk.repository.withdraw("double", "unloaded")
         await desk.set(trace_level=ON)
-        assert model is not None and model.dispatch.trace is None
-        desk.repository.publish(slot, model)
+        assert model.dispatch.trace is None
+        desk.repository.swap("double", [(slot.entry, model)])
         assert model.dispatch.trace is desk.trace("lookup") is not None
 
     over(tmp_path, test)

@@ -15,6 +15,7 @@ import gantline
 if TYPE_CHECKING:
     from tests.serve.conftest import Answer, Running
 
+LOAD = "/v2/repository/models/double/load"
 X = {"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}
 
 
@@ -157,7 +158,8 @@ def test_load_and_unload(own: Running, zoo: Path, tmp_path: Path) -> None:
         assert answer.status in (400, 404) and f"failed to {verb} 'none'" in answer.json()["error"]
         assert get(own, f"/v2/repository/models/none/{verb}").status == 405
     answer = post(own, "/v2/repository/models/broken/load")
-    assert answer.status == 500 and answer.json()["error"].startswith("failed to load 'broken', ")
+    assert answer.status == 500
+    assert answer.json()["error"].startswith(f"failed to load 'broken', {tmp_path.name}/broken/1/model.onnx: ")
 
 
 @pytest.mark.parametrize(
@@ -167,10 +169,42 @@ def test_load_and_unload(own: Running, zoo: Path, tmp_path: Path) -> None:
         ("/v2/repository/index", b"{", 400, "not JSON"),
         ("/v2/repository/index", b"\xff", 400, "not JSON"),
         ("/v2/repository/index", b"[" * 100_000, 413, "nested too deeply"),
-        ("/v2/repository/models/double/load", b"[]", 400, "must be a JSON object"),
-        ("/v2/repository/models/double/load", b'{"parameters": 5}', 400, '"parameters" must be an object'),
-        ("/v2/repository/models/double/load", b'{"parameters": [1]}', 400, '"parameters" must be an object'),
-        ("/v2/repository/models/double/load", b'{"parameters": {"file:1/model.onnx": "x"}}', 501, "is not supported"),
+        (LOAD, b"[]", 400, "must be a JSON object"),
+        (LOAD, b'{"parameters": 5}', 400, '"parameters" must be an object'),
+        (LOAD, b'{"parameters": [1]}', 400, '"parameters" must be an object'),
+        (LOAD, b'{"parameters": {"files": "x"}}', 501, "'files' is not supported"),
+        (
+            LOAD,
+            b'{"parameters": {"config": {}}}',
+            400,
+            "'config' must be a string of JSON",
+        ),
+        (LOAD, b'{"parameters": {"config": "{"}}', 500, "failed to load 'double', "),
+        (LOAD, b'{"parameters": {"file:1/m": 5}}', 400, "must be a string of base64"),
+        (
+            LOAD,
+            b'{"parameters": {"file:1/m": "AA=="}}',
+            400,
+            "files need parameter 'config'",
+        ),
+        (
+            LOAD,
+            b'{"parameters": {"config": "{}", "file:../../m": "AA=="}}',
+            400,
+            "file '../../m': expected a path inside",
+        ),
+        (
+            LOAD,
+            b'{"parameters": {"config": "{}", "file:1/model.onnx": "A"}}',
+            400,
+            "file '1/model.onnx' is not base64",
+        ),
+        (
+            LOAD,
+            b'{"parameters": {"config": "{}", "file:1/model.onnx": "AAAA"}}',
+            500,
+            "'double', double/1/model.onnx: onnx",
+        ),
         ("/v2/repository/models/double/unload", b"null", 400, "must be a JSON object"),
     ],
 )

@@ -158,5 +158,5 @@ def test_a_model_that_was_unloaded(own_rpc: Callable[..., Rpc], zoo: Path, asked
     rpc = own_rpc(zoo / "double.onnx")
     rpc.ask(INFER, asked("double", row))
     repository = rpc.server.stack.repository
-    rpc.server.on_loop(lambda: repository.publish(next(repository.slots("double")), None, "unloaded"))
+    rpc.server.on_loop(lambda: repository.withdraw("double", "unloaded"))
     assert rpc.refused(INFER, asked("double", row)) == (Code.UNAVAILABLE, "model 'double' is not ready: unloaded")

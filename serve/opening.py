@@ -1,0 +1,77 @@
+"""Opening: from an entry to a session that has proved itself: files hashed, golden samples replayed, warmed up."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from time import perf_counter
+
+from gantline.accelerators.engine import EngineOptions
+from gantline.accelerators.replay import replay
+from gantline.accelerators.session import Session, rows_are_independent
+from gantline.accelerators.warming import warm_up
+
+from gantline.errors import BadArtefact, UsageError
+from gantline.settings import Resolved, ServeSettings
+
+from .configured import open_session
+from .entry import Entry
+from .tuning import Tuning, said_of, tune
+from .warmup import rehearse
+
+DEFAULT_MAX_ROWS = 64  # for a model file that says nothing and whose rows turn out independent
+_log = logging.getLogger("gantline.loader")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A session that may take requests, and how they are to wait for it."""
+
+    session: Session
+    tuning: Tuning
+
+
+def open_version(entry: Entry, resolved: Resolved[ServeSettings]) -> Opened:
+    """Blocks. GantlineError says why this version must not serve; then nothing is left open."""
+    if entry.package is None:
+        raise BadArtefact(entry.problem or f"model '{entry.name}' has no package")
+    package, manifest = entry.package, entry.package.manifest
+    said = {"max_batch_size": manifest.batching.max_batch_size} if manifest.batching.max_batch_size else {}
+    settings = resolved.model(entry.name, said, said_of(entry.config)).settings
+    server = resolved.settings
+    if server.no_pickle and manifest.script is not None and manifest.script.pickles:
+        raise UsageError(
+            f"model '{entry.name}': its script unpickles {manifest.script.pickles[0]}; --no-pickle refuses that"
+        )
+    options = EngineOptions(
+        threads=settings.threads, timeout_s=settings.timeout_s, memory_limit=settings.memory_limit,
+        allow_pickle=not server.no_pickle,
+    )  # fmt: skip
+    # the digest that the model's metadata tells must be that of what answers; a pickle is read only after this
+    package.verify_listed()
+    session = open_session(package, options, entry.config)
+    try:
+        replayed = bool(manifest.golden) and not settings.no_replay
+        if replayed:
+            _replay(entry, session)
+        if entry.config is not None:
+            rehearse(session, entry.config)
+        if not (replayed and manifest.script is not None and manifest.script.contract == "azure"):
+            warm_up(session)  # an Azure script's is its golden sample, sent once
+        rows = settings.max_batch_size
+        known = package.digest is not None or entry.config is not None
+        if not rows and not known and rows_are_independent(session):
+            rows = DEFAULT_MAX_ROWS
+    except BaseException:
+        session.close()
+        raise
+    return Opened(session, tune(session, rows, settings, server, entry.config))
+
+
+def _replay(entry: Entry, session: Session) -> None:
+    started = perf_counter()
+    replayed = replay(session)
+    _log.info(
+        "model '%s' version %s: %d golden sample%s held, in %.1f ms", entry.name, entry.version, len(replayed),
+        "s" * (len(replayed) != 1), 1000 * (perf_counter() - started),
+    )  # fmt: skip

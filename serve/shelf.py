@@ -1,0 +1,108 @@
+"""Shelf: where the server's models lie, looked at again whenever one is to be loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+
+from gantline.errors import UsageError
+from gantline.settings import Resolved, ServeSettings
+
+from .entry import Entry
+from .given import PREFIX, write_model
+from .repository_layout import Search, find_entries
+from .versions import Policy
+
+_GIVEN = re.compile(rf"{re.escape(tempfile.gettempdir())}/{PREFIX}[^/]*/")
+
+
+class Shelf:
+    """The REFs of one server, with the version policies that its settings have. All methods may block, none loads."""
+
+    def __init__(self, refs: Sequence[str], resolved: Resolved[ServeSettings]) -> None:
+        self.refs = list(refs)
+        self.resolved = resolved
+        # a directory may be empty for now where models may come later
+        self._search = Search(choose=self._policy, patient=resolved.settings.model_control in ("poll", "explicit"))
+        self.first_stamps: dict[str, str] = {}  # of what was there when `entries` looked
+        parents = {str(p) for ref in self.refs for p in (Path(ref).parent, Path(ref).parent.resolve())} - {".", "/"}
+        self._parents = sorted(parents, key=len, reverse=True)
+
+    def entries(self) -> list[Entry]:
+        """What is there. BadArtefact or UsageError where the REFs or the default model make no sense."""
+        if self.resolved.settings.model_control == "poll":
+            # before they are looked at for good: what changes in between shows later
+            self.first_stamps = self.scan()
+        found = find_entries(self.refs, self._search)
+        settings, names = self.resolved.settings, {e.name for e in found}
+        if settings.default and not self._search.patient:  # `/score` would be answered 404 for ever
+            _known("default", settings.default, names)
+        for name in settings.models_to_load:
+            if name != "*":
+                _known("load_model", name, names)
+        return found
+
+    def find(self, name: str, config: str = "", files: dict[str, str] | None = None) -> tuple[list[Entry], Path | None]:
+        """One model as it lies there now; no entries when it does not.
+
+        With `files` (path -> base64) it lies in a temporary directory, which is returned and the caller's to remove.
+        """
+        search = replace(self._search, only=name, config=config, patient=False)
+        if not files:
+            return find_entries(self.refs, search), None
+        folder = write_model(name, config, files)
+        return find_entries([str(folder / name)], search), folder
+
+    def scan(self) -> dict[str, str]:
+        """For the name of each model that is there, something that changes when any of its files does."""
+        places = {e.name: e.place for e in find_entries(self.refs, self._search)}
+        return {name: stamp(place) for name, place in places.items() if place is not None}
+
+    def shown(self, message: str) -> str:
+        """An error as a client may see it: paths begin at the REF."""
+        message = _GIVEN.sub("", message)
+        for parent in self._parents:
+            message = message.replace(f"{parent}/", "")
+        return message
+
+    def _policy(self, name: str, said: str) -> Policy:
+        found = self.resolved.model(name, None, {"versions": said} if said else {}).settings
+        return Policy(found.versions, found.default_version)
+
+
+def _known(setting: str, name: str, names: set[str]) -> None:
+    if name in names:
+        return
+    close = get_close_matches(name, names, 1, 0.5)
+    raise UsageError(
+        f"{setting} '{name}': no such model in what is served; "
+        + (f"did you mean '{close[0]}'?" if close else f"there is {', '.join(sorted(names)[:8])}")
+    )
+
+
+def stamp(place: Path) -> str:
+    """A digest over path, size, time of change and inode of a file, or of all files in a directory."""
+    state = hashlib.sha256()
+    # an .onnx file's weights may lie beside it
+    paths = _walk(place) if place.is_dir() else [place, Path(f"{place}.data"), Path(f"{place}_data")]
+    for path in paths:
+        try:
+            found = path.stat()
+        except OSError:
+            continue
+        state.update(os.fsencode(path) + f"\0{found.st_size} {found.st_mtime_ns} {found.st_ino}\n".encode())
+    return state.hexdigest()
+
+
+def _walk(root: Path) -> list[Path]:
+    found = []
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        found += [Path(folder, name) for name in sorted(files)]
+    return found
