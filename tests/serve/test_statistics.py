@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import time
 from time import perf_counter_ns
+from typing import Any
 
 from gantline.serve.statistics import MAX_RESPONSES, MAX_SIZES, PHASES, Statistics, merge_statistics
 from gantline.serve.telemetry.snapshot import Snapshot, merge
+from google.protobuf import json_format
 
 from gantline.errors import BadRequest, DeadlineExceeded, EngineFailed, Unavailable
+from gantline.pb import message
 from gantline.request import Request
 
 START = 10**12
@@ -24,6 +27,35 @@ def test_every_field_from_the_start() -> None:
     }  # fmt: skip
     assert all(d == {"count": 0, "ns": 0} for d in found["inference_stats"].values())
     assert found["batch_stats"] == [] and found["memory_usage"] == [] and found["response_stats"] == {}
+
+
+def test_no_field_of_the_protocol_is_missing() -> None:
+    """perf_analyzer dereferences every one of them; the messages of the protocol tell which there are."""
+    statistics = Statistics()
+    statistics.executed(batch(5), 1, START, (1, 2, 3), "idle")
+    statistics.responded(0, 5, 1)
+    found = statistics.to_json("m", "1", [{"type": "CPU", "id": 0, "byte_size": 100}])
+    assert missing(found, message("inference.ModelStatistics").DESCRIPTOR) == []
+    filled = json_format.ParseDict(found, message("inference.ModelStatistics")())  # nor is there one too many
+    assert filled.inference_stats.queue.ns == 5 and filled.response_stats["0"].success.count == 1
+
+
+def missing(tree: Any, descriptor: Any, where: str = "") -> list[str]:
+    """Fields of a message that a JSON document does not have, as deep as it goes."""
+    found = []
+    for field in descriptor.fields:
+        path = f"{where}.{field.name}"
+        if field.name not in tree:
+            found.append(path)
+        elif field.message_type is not None:
+            value = tree[field.name]
+            if field.message_type.GetOptions().map_entry:
+                for inner in value.values():
+                    found += missing(inner, field.message_type.fields_by_name["value"].message_type, path)
+            else:
+                for inner in value if isinstance(value, list) else [value]:
+                    found += missing(inner, field.message_type, path)
+    return found
 
 
 def batch(*waits: int, parse_ns: int = 10) -> list[Request]:
