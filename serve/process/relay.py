@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
@@ -27,12 +27,27 @@ class Callee(Protocol):
     async def call(self, verb: str, arguments: dict[str, Any], seconds: float) -> Any: ...
 
 
-class Relay:
-    """Fans verbs out. `joined` and `serving` tell which workers take part in changes, and which answer questions."""
+class Keeper(Protocol):
+    """Somebody who remembers what workers answered to a verb, and adds an answer (a telemetry.legacy.Legacy)."""
 
-    def __init__(self, joined: Callable[[], Sequence[Callee]], serving: Callable[[], Sequence[Callee]]) -> None:
+    def saw(self, worker: int, answer: Any) -> None: ...
+
+    def answer(self, answered: Collection[int]) -> Any: ...
+
+
+class Relay:
+    """Fans verbs out. `joined` and `serving` tell which workers take part in changes, and which answer questions.
+
+    `keepers`: by verb, who listens to the answers.
+    """
+
+    def __init__(
+        self, joined: Callable[[], Sequence[Callee]], serving: Callable[[], Sequence[Callee]],
+        keepers: Mapping[str, Keeper] | None = None,
+    ) -> None:  # fmt: skip
         self._joined = joined
         self._serving = serving
+        self._keepers = keepers or {}
         self._journal = Journal()
         self._turns: dict[str, _Turn] = {}
 
@@ -67,8 +82,9 @@ class Relay:
         self, others: Sequence[Callee], asker: Callee | None, verb: str, arguments: dict[str, Any], seconds: float
     ) -> list[Any]:
         workers = [*([asker] if asker is not None else []), *others]
-        found = await asyncio.gather(*(w.call(verb, arguments, seconds) for w in workers), return_exceptions=True)
-        answers = []
+        calls = (self._call(worker, verb, arguments, seconds) for worker in workers)
+        found = await asyncio.gather(*calls, return_exceptions=True)
+        answers, answered = [], []
         for worker, answer in zip(workers, found, strict=True):
             if isinstance(answer, WorkerGone):
                 continue  # the next in its seat catches up
@@ -79,7 +95,15 @@ class Relay:
             if isinstance(answer, BaseException):
                 raise answer
             answers.append(answer)
-        return answers
+            answered.append(worker.number)
+        keeper = self._keepers.get(verb)
+        return answers if keeper is None else [*answers, keeper.answer(answered)]
+
+    async def _call(self, worker: Callee, verb: str, arguments: dict[str, Any], seconds: float) -> Any:
+        answer = await worker.call(verb, arguments, seconds)
+        if (keeper := self._keepers.get(verb)) is not None:
+            keeper.saw(worker.number, answer)  # at once: another may have its number when all have answered
+        return answer
 
     @asynccontextmanager
     async def _turn(self, subject: str) -> AsyncIterator[None]:

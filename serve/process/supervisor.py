@@ -18,6 +18,7 @@ from gantline.exits import FAILED, OK
 from gantline.settings import Resolved, ServeSettings
 
 from ..control import Effect
+from ..telemetry.legacy import Legacy
 from .announcement import Announcement, Report
 from .handover import to_json
 from .link import Message, error_fields, error_of
@@ -53,7 +54,8 @@ class Supervisor:
         self.announcement = announcement
         self.seats = [Seat(n) for n in range(1, workers + 1)]
         self.roster = Roster(workers)
-        self.relay = Relay(lambda: self._at(JOINED, SERVING), lambda: self._at(SERVING))
+        self.legacy = Legacy()
+        self.relay = Relay(lambda: self._at(JOINED, SERVING), lambda: self._at(SERVING), {"metrics": self.legacy})
         self._told = {"resolved": to_json(resolved), "refs": list(refs), "url": announcement.url}
         self._stopping = asyncio.Event()
         self._failure: GantlineError | None = None
@@ -117,6 +119,7 @@ class Supervisor:
                 self._failure = verdict
                 self._stop("stop", AT_ONCE_S)
                 return
+            self.legacy.ended(seat.number)
             why = f": {seat.failure}" if seat.failure is not None else ""
             _log.error("worker %d ended (%s)%s; starting another in %.2f s", seat.number, how, why, verdict)
             with contextlib.suppress(TimeoutError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from typing import Any
 
 import pytest
@@ -65,6 +65,30 @@ def test_a_question_goes_to_all_who_serve() -> None:
         company.workers[0].fails["count"] = NotFound("not here")
         with pytest.raises(NotFound, match="not here"):
             await company.relay.ask(company.workers[1], "count", {}, None)
+
+    asyncio.run(run())
+
+
+def test_who_keeps_answers_hears_each_and_adds_one() -> None:
+    class Keeper:
+        def __init__(self) -> None:
+            self.heard: list[tuple[int, str]] = []
+
+        def saw(self, worker: int, answer: str) -> None:
+            self.heard.append((worker, answer))
+
+        def answer(self, answered: Collection[int]) -> str:
+            return f"what others than {sorted(answered)} were"
+
+    async def run() -> None:
+        company, keeper = Company(2), Keeper()
+        relay = Relay(lambda: company.joined, lambda: company.serving, {"count": keeper})
+        answers = await relay.ask(company.workers[0], "count", {}, None)
+        assert answers == ["count by 1", "count by 2", "what others than [1, 2] were"]
+        assert keeper.heard == [(1, "count by 1"), (2, "count by 2")]
+        company.workers[1].fails["count"] = WorkerGone()
+        answers = await relay.ask(company.workers[0], "count", {}, None)
+        assert answers == ["count by 1", "what others than [1] were"]
 
     asyncio.run(run())
 
