@@ -96,7 +96,7 @@ class Access:
         self.keys = keys
         self.keyless = frozenset(keyless.split("+"))
         self.default = default  # the name of the model that /score means
-        self._denials = Denials()
+        self.denials = Denials()
 
     def admit(self, head: Head, rule: Rule, name: str | None = None) -> None:
         """Mark the head as let in, or raise Denied. `name`: of the model that the router found in the path."""
@@ -105,7 +105,7 @@ class Access:
         try:
             self._decide(head, rule, name)
         except Denied as e:
-            self._denials.note(head, e.message, monotonic())
+            self.denials.note(head, e, monotonic())
             raise
 
     def _decide(self, head: Head, rule: Rule, name: str | None) -> None:
@@ -135,20 +135,27 @@ class Access:
 
 
 class Denials:
-    """What the log is told of those who are turned away: a line at once, then one a period, whoever floods us."""
+    """Who was turned away: counted, and told to the log in a line at once, then one a period, whoever floods us."""
 
     def __init__(self) -> None:
-        self._count = 0
+        self.unauthenticated = self.forbidden = 0
+        self._count = 0  # since the last line
         self._next = 0.0
 
-    def note(self, head: Head, why: str, now: float) -> None:
+    def note(self, head: Head, error: Denied, now: float) -> None:
         """One request. `now` in seconds."""
         self._count += 1
+        if error.known:
+            self.forbidden += 1
+        else:
+            self.unauthenticated += 1
         if now < self._next:
             return
         client = ":".join(map(str, head.client)) if head.client else "-"
         what = f"{head.method.decode('latin-1')} {head.path.decode('latin-1')}"[:_SHOWN]
-        _log.warning("denied: %s %s: %s (%d since the last such line)", client, what, why[:_SHOWN], self._count)
+        _log.warning(
+            "denied: %s %s: %s (%d since the last such line)", client, what, error.message[:_SHOWN], self._count
+        )
         self._count, self._next = 0, now + PERIOD_S
 
 

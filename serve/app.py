@@ -124,7 +124,8 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: 
     logs = LogSettings(settings.log_level, control)
     traces = TraceSettings(settings.trace_dir, repository, control, waiting)
     repository.ledger.measured = not settings.no_metrics
-    collector = Collector(repository, readiness, control, not settings.no_triton_metrics)
+    denials = access.denials if access else None
+    collector = Collector(repository, readiness, control, not settings.no_triton_metrics, denials)
     Explainer(repository, control)
     routes: list[BaseRoute] = [
         *v2.routes(),

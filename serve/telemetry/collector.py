@@ -11,6 +11,7 @@ from gantline.accelerators.script.engine import ScriptEngine
 
 import gantline
 
+from ..access import Denials
 from ..control import Arguments, Control
 from ..model import Model
 from ..readiness import Readiness
@@ -21,9 +22,16 @@ from .vitals import Vitals
 
 
 class Collector:
-    """Registers its verb with the control. `connections` is set by the server that has them."""
+    """Registers its verb with the control. `connections` is set by the server that has them.
 
-    def __init__(self, repository: Repository, readiness: Readiness, control: Control, triton_names: bool) -> None:
+    `denials` is None where there are no keys.
+    """
+
+    def __init__(
+        self, repository: Repository, readiness: Readiness, control: Control, triton_names: bool,
+        denials: Denials | None = None,
+    ) -> None:  # fmt: skip
+        self.denials = denials
         self.repository = repository
         self.readiness = readiness
         self.vitals = Vitals()
@@ -41,6 +49,9 @@ class Collector:
         add(out, "gantline_ready", int(bool(self.readiness)))
         add(out, "gantline_workers", 1)
         add(out, "gantline_connections", self.connections())
+        if self.denials is not None:
+            add(out, "gantline_denied", self.denials.unauthenticated, "unauthenticated")
+            add(out, "gantline_denied", self.denials.forbidden, "forbidden")
         for slot in self.repository.slots():
             name, version = slot.entry.name, slot.entry.version
             add(out, "gantline_model_ready", int(slot.model is not None), name, version)

@@ -75,6 +75,7 @@ _ALL = (
     _counter("gantline_worker_restarts", "How often a worker process was started again."),
     _gauge("gantline_connections", "Open HTTP connections."),
     _seconds("gantline_event_loop_lag_seconds", "How late the event loop came round, ten times a second."),
+    _counter("gantline_denied", "Requests with no key or an unknown one, or with a key that may not.", "reason"),
     # of each model version
     _gauge("gantline_model_ready", "1 when a model version is loaded, 0 when it is known only.", *MODEL, merge=min),
     _counter("gantline_requests", "Requests that were answered, or that their client left.", *MODEL, "outcome"),

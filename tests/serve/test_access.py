@@ -174,7 +174,8 @@ def test_a_flood_of_denials_is_a_line_in_ten_seconds(caplog: pytest.LogCaptureFi
     denials = Denials()
     one = Head(b"POST", b"/v2/models/m/infer", b"", [(b"x-api-key", SCORER.encode())], ("10.0.0.1", 5))
     for now in [*[100.0] * 50, 109.9, 110.0, 110.0, 200.0]:
-        denials.note(one, "why", now)
+        denials.note(one, Denied("why", known=now > 150), now)
+    assert (denials.unauthenticated, denials.forbidden) == (53, 1)
     start = "denied: 10.0.0.1:5 POST /v2/models/m/infer: why"
     assert [r.getMessage() for r in caplog.records] == [
         f"{start} (1 since the last such line)",

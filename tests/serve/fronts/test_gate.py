@@ -206,6 +206,18 @@ def test_a_route_without_a_rule_is_nobodys(
     assert "/forgotten has no rule in serve/access.py" in caplog.text
 
 
+def test_denials_are_counted(servers: Callable[..., Running], zoo: Path, file: Path) -> None:
+    server = servers(zoo / "double.onnx", keys=file)
+    for secret in (None, "an-unknown-one", SCORER):
+        ask(server, "POST", "/v2/repository/models/double/load", secret)
+        ask(server, "POST", "/v2/models/double/infer", secret, INFER)
+    lines = ask(server, "GET", "/metrics", BOSS).body.decode().splitlines()
+    assert [line for line in lines if line.startswith("gantline_denied")] == [
+        'gantline_denied_total{reason="forbidden"} 1',
+        'gantline_denied_total{reason="unauthenticated"} 4',
+    ]
+
+
 def test_no_key_is_asked_where_there_are_none(server: Running) -> None:
     answer = ask(server, "POST", "/v2/models/double/infer", "whatever", INFER)
     assert answer.status == 200 and "models" in ask(server, "GET", "/", None).json()
