@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol
@@ -41,6 +41,14 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give memory and processes back; run() is not called again."""
+        ...
+
+
+class Streams(Engine, Protocol):
+    """An engine of programs that give any number of answers to a request. Optional."""
+
+    def stream(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> AsyncGenerator[list[Array], None]:
+        """The named outputs of each answer, on the running event loop; the program goes on as they are taken."""
         ...
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import cast
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from gantline.packages import Package
 from gantline.signature import Signature, TensorSpec
 from gantline.tensors import Array, numpy_dtype
 
-from .engine import Engine, EngineOptions, load_engine
+from .engine import Engine, EngineOptions, Streams, load_engine
 
 
 class Session:
@@ -25,6 +26,8 @@ class Session:
         self.run_ns = 0  # of one row, learned by warming.warm_up()
         # a script answers from another process, whenever it likes: never to be waited for on an event loop
         self.inline = package.manifest.engine != "script"
+        script = package.manifest.script
+        self.decoupled = script is not None and script.decoupled  # any number of answers: by stream(), not run()
 
     @classmethod
     def open(cls, package: Package, options: EngineOptions | None = None) -> Session:
@@ -34,6 +37,11 @@ class Session:
     def run(self, inputs: Mapping[str, Array], outputs: Sequence[str] | None = None) -> list[Array]:
         """Outputs for inputs that fit the signature, in the order asked for (default: the signature's)."""
         return self.engine.run(inputs, self.output_names if outputs is None else outputs)
+
+    def stream(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> AsyncGenerator[list[Array], None]:
+        """Each answer of a decoupled model, as run() gives its one. Closing the generator stops the program."""
+        assert self.decoupled, "an ordinary model is run"
+        return cast(Streams, self.engine).stream(inputs, outputs)
 
     def close(self) -> None:
         """Unload the program."""

@@ -24,6 +24,7 @@ def warm_up(session: Session) -> None:
     A model file without golden samples is tried on zeros; that it refuses them (an unknown category, say) is logged
     and no reason not to serve it. A golden sample that fails is: EngineFailed, or ScriptFailed. An Azure script gets
     its golden sample once, and nothing without one: what it makes of an empty body is its own affair.
+    One that yields gets nothing: how long it would go on is not known.
     """
     script = session.package.manifest.script
     if script is not None and script.contract == "azure":
@@ -31,7 +32,7 @@ def warm_up(session: Session) -> None:
         if sample is not None:
             bodies.warm_up(session, sample)
         return
-    if not session.signature.inputs:
+    if not session.signature.inputs or session.decoupled:
         return
     known = bool(session.package.manifest.golden)
     try:

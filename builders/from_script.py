@@ -1,23 +1,27 @@
-"""From a scoring script: a directory or a file with init() and run(), as Azure ML takes them, packaged as it is."""
+"""From a scoring script: a directory or a file with run(), as Azure ML takes it, or infer(), packaged as it is."""
 
 from __future__ import annotations
 
 import ast
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from gantline.accelerators.script.request_file import read_request
 
 from gantline.errors import BadArtefact, UsageError
 from gantline.manifest import EnvironmentRequest, ScriptInfo
+from gantline.signature import Signature
 
+from .script_signature import signature_of, yields
 from .source import Conversion, Source
 
 CODE, MODELS = "code", "models"
 USUAL = ("score.py", "main.py")  # what Azure's samples and its server call the script
 REQUESTS = ("requirements.txt", "conda.yml", "conda.yaml", "environment.yml", "environment.yaml")
 PICKLES = frozenset((".pkl", ".pickle", ".joblib", ".pt", ".pth", ".dill", ".cloudpickle"))
+_RUN = frozenset(("run", "run_batch", "driver_module"))
 _LEFT_OUT = frozenset((
     "__pycache__", ".git", ".hg", ".svn", ".venv", "venv", ".tox", ".mypy_cache", ".ruff_cache", ".pytest_cache",
     ".ipynb_checkpoints", ".idea", ".vscode", ".DS_Store",
@@ -34,9 +38,14 @@ def recognises(source: Source) -> bool:
 
 
 def convert(source: Source, work: Path) -> Conversion:
-    """Gather code and models. BadArtefact for a script that is not Python or lacks init() or run(); it is not run."""
+    """Gather code and models. BadArtefact for a script that is not Python or lacks what its contract asks for.
+
+    It is not run. A script with infer() and without run() has the contract `tensors`, else `azure`.
+    """
     root, entry = _code(source)
-    _check(root / entry)
+    tensors = _check(root / entry)
+    if tensors is not None and source.body is not None:
+        raise UsageError("--sample is a body for a script with run(); one with infer() is packaged without")
     models = source.model_dir
     if models is not None and not models.exists():
         raise UsageError(f"--model-dir {models} does not exist")
@@ -55,11 +64,14 @@ def convert(source: Source, work: Path) -> Conversion:
     if pickles:
         notes += (f"may unpickle {', '.join(pickles[:4])}: `serve --no-pickle` refuses it",)
     script = ScriptInfo(entry, CODE, MODELS if models is not None else "", pickles=pickles)
+    if tensors is not None:
+        script = replace(script, contract="tensors", decoupled=tensors[1])
     return Conversion(
         engine="script",
-        framework="Azure ML",
+        framework="Azure ML" if tensors is None else "",
         type="scoring script",
         files=files,
+        signature=tensors[0] if tensors is not None else None,
         reason="a scoring script is served as it is, in a process of its own",
         notes=notes,
         manifest={"script": script, "environment": environment},
@@ -94,8 +106,11 @@ def _usual(root: Path) -> str | None:
     return next((name for name in USUAL if (root / name).is_file()), None)
 
 
-def _check(path: Path) -> None:
-    """That the script parses and defines what the contract asks for, without running it."""
+def _check(path: Path) -> tuple[Signature, bool] | None:
+    """That the script parses and defines what its contract asks for, without running it.
+
+    For a script with infer(): its signature, and whether it yields. None for one with run().
+    """
     try:
         tree = ast.parse(path.read_bytes(), str(path))
     except SyntaxError as e:
@@ -103,12 +118,15 @@ def _check(path: Path) -> None:
     except (ValueError, OSError, RecursionError) as e:
         raise BadArtefact(f"{path}: cannot be read as Python: {e}") from e
     names, open_ended = _defined(tree.body)
+    if "infer" in names and not names & _RUN:
+        return signature_of(tree.body, path), yields(tree.body)
     if open_ended:
-        return  # `from x import *` may bring anything
+        return None  # `from x import *` may bring anything
     if "init" not in names:
         raise BadArtefact(f"{path}: the script does not define init(), which loads the model once")
-    if not names & {"run", "run_batch", "driver_module"}:
-        raise BadArtefact(f"{path}: the script does not define run(data), which answers a request")
+    if not names & _RUN:
+        raise BadArtefact(f"{path}: the script does not define run(data), which answers a request, nor infer(inputs)")
+    return None
 
 
 def _defined(body: list[ast.stmt]) -> tuple[set[str], bool]:

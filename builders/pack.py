@@ -87,6 +87,8 @@ def examine(manifest: Manifest, conversion: Conversion, source: Source, root: Pa
     if manifest.script is not None and manifest.script.contract != "tensors":
         samples, note = golden.record_body(manifest, source.body, root, source.limits.rtol)
         return replace(manifest, golden=samples, notes=(*manifest.notes, *note))
+    if manifest.script is not None and conversion.predict is None:
+        return manifest  # a script with infer(): nothing to compare with, and it is not run here
     # what was made with this interpreter's versions can be run here, whatever it asks for later
     environment = manifest.environment if conversion.elsewhere else EnvironmentRequest()
     session = Session.open(Package(root, replace(manifest, environment=environment), None))

@@ -63,6 +63,7 @@ class ScriptInfo:
     contract: str = "azure"  # azure: init()/run(); tensors: init()/infer(inputs) -> outputs
     app_root: str = ""
     timeout_s: float = 3600.0
+    decoupled: bool = False  # infer() yields: any number of answers to one request, and requests are never stacked
     pickles: tuple[str, ...] = ()  # files that the script may unpickle; `serve --no-pickle` refuses the package
 
 

@@ -46,7 +46,14 @@ RING = 1 << 20
 INLINE = RING // 4  # a larger body travels as a file
 _WORDS = 4096
 MAPPING = _WORDS + 2 * RING
+WINDOW = 256 << 10  # bytes of a streamed answer on their way before the client must have taken some
+AHEAD = 16  # answers of a script that yields, at most, within the window
 _CONTROL = 48  # how many _CANCEL and _CREDIT records the parent has sent
+
+
+def cost(size: int) -> int:
+    """What one yielded answer of `size` bytes takes of the window, and what is given back when it was taken."""
+    return max(size, WINDOW // AHEAD)
 
 
 class Gone(Exception):

@@ -9,8 +9,8 @@ from typing import Any
 
 from . import channel as ch
 from .answers import chunk_of, header_block
-from .channel import Gone
-from .host import WINDOW, Answerer, report
+from .channel import WINDOW, Gone
+from .host import Answerer, report
 from .ring import Message
 from .watch import OutOfTime
 

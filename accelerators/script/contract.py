@@ -20,6 +20,7 @@ from .raw import is_json, request_of
 from .ring import Message
 
 METHODS = ("POST", "GET", "OPTIONS", "HEAD", "PUT", "PATCH", "DELETE")  # Message.status is an index
+MAX_STREAMS = 16  # requests side by side in a script that yields; its own MAX_STREAMS says otherwise
 _RAW = ("azureml_inference_server_http.api.aml_request", "azureml.contrib.services.aml_request")
 
 
@@ -74,10 +75,15 @@ class Script:
         self.batch: Callable[[list[str]], Any] | None = None
         self.wants_headers = False
         self.parameters: list[inspect.Parameter] = []
+        self.decoupled = False  # each request gets any number of answers
+        self.max_streams = MAX_STREAMS
         if contract == "tensors":
             self.mode = "tensors"
             self.run = _required(module, "infer", path)
-            self.concurrent = False
+            inner = inspect.unwrap(self.run)
+            self.concurrent = inspect.isasyncgenfunction(inner)
+            self.decoupled = self.concurrent or inspect.isgeneratorfunction(inner)
+            self.max_streams = _max_streams(module)
             return
         self.init = _required(module, "init", path)
         self.batch = getattr(module, "run_batch", None)
@@ -145,7 +151,7 @@ class Script:
         """What the server must know of the script."""
         out: dict[str, Any] = {"mode": self.mode, "concurrent": self.concurrent, "headers": self.wants_headers}
         if self.mode == "tensors":
-            return out
+            return out | {"decoupled": self.decoupled}
         schema = schema_of(self.run)
         if schema is None:
             plain = {"type": "object", "example": {}}
@@ -180,6 +186,13 @@ def _required(module: ModuleType, name: str, path: str) -> Callable[..., Any]:
     if not callable(found):
         raise ContractError(f"the script does not define a function {name}()")
     return found  # type: ignore[no-any-return]  # callable() says nothing of what comes back
+
+
+def _max_streams(module: ModuleType) -> int:
+    found = getattr(module, "MAX_STREAMS", MAX_STREAMS)
+    if type(found) is not int or found < 1:
+        raise ContractError(f"MAX_STREAMS is {found!r}; it is a whole number from 1 up")
+    return found
 
 
 def _run_of(module: ModuleType, path: str, batch: Callable[..., Any] | None) -> Callable[..., Any]:

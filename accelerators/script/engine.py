@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +29,7 @@ from ..engine import EngineOptions
 from . import arrays
 from . import channel as ch
 from .environment import prepare
-from .link import Call, supported
+from .link import FINAL, Call, supported
 from .process import ScriptHost
 from .ring import Message
 from .settings import Settings, read_settings
@@ -56,6 +57,7 @@ class ScriptEngine:
         self.host = host
         self.settings = settings
         self.contract = script.contract
+        self.decoupled = script.decoupled
         self.signature = package.manifest.signature or SCORE
 
     def __repr__(self) -> str:
@@ -65,10 +67,42 @@ class ScriptEngine:
         """Blocks until the host has answered. ScriptFailed, BadRequest, DeadlineExceeded or Unavailable if it fails."""
         if self.contract == "azure":
             return [self._score(inputs["data"])]
+        if self.decoupled:
+            raise Unsupported(f"model '{self.name}' gives any number of answers: it is asked by a stream")
         meta, body = arrays.pack(inputs.items())
         reply = self._ask([Call(ch.TENSORS, body, _nothing, meta=meta, direct=True)])[0]
+        return self._outputs(reply, outputs)
+
+    async def stream(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> AsyncGenerator[list[Array], None]:
+        """The answers of a script that yields, on this event loop. The script goes on only as answers are taken, and
+        its generator is closed when this one is. Errors as those of run().
+        """
+        meta, body = arrays.pack(inputs.items())
+        messages: asyncio.Queue[Message] = asyncio.Queue()  # bounded by the host's window
+        call = Call(ch.TENSORS, body, messages.put_nowait, meta=meta)
+        self.host.attach(asyncio.get_running_loop())
+        self.host.submit(call)
+        over = False
         try:
-            found = arrays.unpack(reply.meta, reply.body)
+            while True:
+                message = await messages.get()
+                if message.kind in FINAL:
+                    over = True
+                    if (error := error_of(message, self.name, self.settings.timeout_ms)) is not None:
+                        raise error
+                    return
+                answer = self._outputs(message, outputs)
+                call.waiting = True
+                yield answer
+                call.waiting = False
+                self.host.allow(call, ch.cost(len(message.body)))
+        finally:
+            if not over:
+                self.host.cancel(call)
+
+    def _outputs(self, message: Message, outputs: Sequence[str]) -> list[Array]:
+        try:
+            found = arrays.unpack(message.meta, message.body)
             return [found[name] for name in outputs]
         except KeyError as e:
             raise ScriptFailed(f"model '{self.name}': infer() did not answer output {e.args[0]!r}") from e
@@ -189,6 +223,13 @@ def load(package: Package, options: EngineOptions) -> ScriptEngine:
     host = ScriptHost(package.name, launch, settings.timeout_ms / 1000)
     engine = ScriptEngine(package, script, host, settings)
     host.start()
+    if host.info.get("decoupled", False) != script.decoupled:
+        host.close()
+        said, found = ("yields", "does not") if script.decoupled else ("does not yield", "does")
+        raise BadArtefact(
+            f"{package.path}: the manifest says that infer() {said}, but it {found}; define it as a function in "
+            f"{script.entry} itself, and package again"
+        )
     return engine
 
 

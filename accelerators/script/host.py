@@ -18,13 +18,12 @@ from typing import Any
 
 from . import channel as ch
 from .answers import chunk_of, head_of_response, header_block, is_response, of_response, to_json
-from .channel import Channel, Gone
+from .channel import WINDOW, Channel, Gone
 from .contract import ContractError, Refused, Script
 from .ring import Message
 from .watch import Alarm, OutOfTime, die_with_parent, limit_memory
 
 BELL_EVERY_NS = 100_000  # while there is more to do, finished answers wait this long for one common bell
-WINDOW = 256 << 10  # bytes of a streamed answer on their way before the client must have taken some
 
 
 class Answerer:
@@ -183,6 +182,8 @@ class Tensors(Answerer):
             inputs = arrays.unpack(message.meta, message.body)
             with self.alarm:
                 outputs = self.script.run(inputs)
+                if inspect.isawaitable(outputs):
+                    outputs = wait_for(outputs)
             self.own_process()
             took = perf_counter_ns() - started
             meta, body = arrays.pack((str(k), arrays.array(v)) for k, v in outputs.items())
@@ -220,6 +221,10 @@ def main(config_json: str, socket_file: int, mapping_file: int) -> None:
 
 
 def _answerer(script: Script, channel: Channel, timeout_s: float) -> Any:
+    if script.decoupled:
+        from .yielding import AsyncYielding, Yielding
+
+        return (AsyncYielding if script.concurrent else Yielding)(script, channel, timeout_s)
     if script.mode == "tensors":
         return Tensors(script, channel, timeout_s)
     if script.batch is not None:

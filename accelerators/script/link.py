@@ -93,6 +93,7 @@ class Link:
         self.channel = Channel(ours, mapping, parent=True)
         self.calls: dict[int, Call] = {}
         self.progress = monotonic()  # when the host last showed that it works
+        self.side_by_side = False  # the host is at several calls at once, and none of them holds up another
         self.dead = False
         self.broken = ""  # why the host cannot be trusted any longer
         self.receiving = Lock()
@@ -147,7 +148,9 @@ class Link:
         return call.position <= self.channel.out.position
 
     def stalled(self) -> bool:
-        """Whether the call that the host is at waits for its client."""
+        """Whether the call that the host is at waits for its client; if it is at several, all that it has begun."""
+        if self.side_by_side:
+            return all(call.waiting for call in self.calls.values() if self.taken(call))
         return any(call.waiting for call in self.calls.values())
 
     def kill(self) -> None:

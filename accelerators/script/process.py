@@ -216,6 +216,7 @@ class ScriptHost:
             self.info = info
             self._refuse = ""
             link.progress = monotonic()
+            link.side_by_side = info.get("decoupled", False)
             self.link = link
             self._flush()
         if self._loop is not None:

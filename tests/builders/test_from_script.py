@@ -144,3 +144,28 @@ def test_what_is_recognised(code: Path, tmp_path: Path) -> None:
     assert not recognises(Source("m", path=tmp_path))
     assert not recognises(Source("m", path=code / "score.py"))
     assert not recognises(Source("m", object=object()))
+
+
+INFER = """
+INPUTS = {"n": ("INT64", [1])}
+OUTPUTS = {"i": ("INT64", [1])}
+def infer(inputs):
+    raise SystemExit("it is not run")
+    WORD {"i": inputs["n"]}
+"""
+
+
+@pytest.mark.parametrize("word", ["return", "yield"])
+def test_a_script_with_infer_says_its_signature_and_is_not_run(tmp_path: Path, word: str) -> None:
+    script = tmp_path / "score.py"
+    script.write_text(INFER.replace("WORD", word))
+    manifest = make(tmp_path, script=script).manifest
+    assert manifest.script is not None and manifest.signature is not None
+    assert (manifest.script.contract, manifest.script.decoupled) == ("tensors", word == "yield")
+    assert [t.name for t in manifest.signature.inputs] == ["n"] and manifest.batching.max_batch_size == 0
+    (tmp_path / "body.json").write_text("{}")
+    with pytest.raises(UsageError, match="--sample is a body for a script with run"):
+        gantline.package(script=script, name="n", output=tmp_path / "n.pkg", sample=tmp_path / "body.json")
+    script.write_text("def infer(inputs): return {}")
+    with pytest.raises(BadArtefact, match="no INPUTS found"):
+        gantline.package(script=script, name="n", output=tmp_path / "n.pkg")

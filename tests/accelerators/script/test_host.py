@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from gantline.accelerators.script import channel as ch
-from gantline.accelerators.script.host import WINDOW
+from gantline.accelerators.script.channel import WINDOW
 from gantline.accelerators.script.ring import Message
 
 from .conftest import Start, Talk, ask
