@@ -78,15 +78,20 @@ class Connection(HttpToolsProtocol):
         self._advance()
 
     def shutdown(self) -> None:
-        """Called when the server stops listening: idle connections close soon, busy ones after their last answer."""
+        """Called when the server stops listening: idle connections close soon, busy ones after their last answer.
+
+        An answer that has begun to stream did not say that it is the last: the client may send its next request.
+        """
         cycle = self.cycle
-        if cycle is not None and not cycle.response_complete:
+        if cycle is not None and not (cycle.response_complete or cycle.response_started):
             cycle.keep_alive = False
-        elif not self.in_head:
-            self.loop.call_later(IDLE_GRACE_S, self._close_idle)
+        self.loop.call_later(IDLE_GRACE_S, self._close_idle)
 
     def _close_idle(self) -> None:
-        if not (self.busy() or self.pipeline or self.in_head):
+        if self.busy() or self.pipeline or self.in_head or self.loop.time() - self.since < IDLE_GRACE_S:
+            if not self.transport.is_closing():
+                self.loop.call_later(IDLE_GRACE_S, self._close_idle)
+        else:
             self.transport.close()
 
     def check(self, now: float) -> None:
@@ -203,13 +208,23 @@ class Connection(HttpToolsProtocol):
         cycle.response_complete = True
 
     def _give_up(self, status: int, message: str) -> None:
-        """Answer an error in place of the active request, and close; those behind it go unanswered."""
+        """Answer an error in place of the active request, and go on with those behind it; without any, close.
+
+        When it was being answered already, only closing can tell the client.
+        """
+        cycle, common, body = self.active, self.server_state.default_headers, self.front.error_body(message)
+        if self.pipeline and not cycle.response_started:
+            _leave(cycle)
+            cycle.response_complete = True
+            head = self.front.head(status, [JSON], common)
+            self.transport.write(b"%scontent-length: %d\r\n\r\n%s" % (head, len(body), body))
+            self.answered()
+            return
         self.pipeline.clear()
         self.deaf = True
         self.in_head = self.in_body = False
-        body = self.front.error_body(message)
-        self._ending = self.front.last(status, [JSON], body, self.server_state.default_headers)
-        self._forget(self.active)
+        self._ending = self.front.last(status, [JSON], body, common)
+        self._forget(cycle)
         self._last_answer()
 
     def _last_answer(self, linger: bool = False) -> None:

@@ -6,7 +6,7 @@ from gantline.accelerators.script.backoff import Backoff
 
 from gantline.errors import GantlineError
 
-ABSENT, STARTING, JOINED, SERVING = "absent", "starting", "joined", "serving"
+ABSENT, STARTING, JOINED, SERVING, LEAVING = "absent", "starting", "joined", "serving", "leaving"
 
 
 class Roster:
@@ -47,6 +47,10 @@ class Roster:
         self.complete = self.complete or first
         return first
 
+    def leaves(self, worker: int) -> None:
+        """It was told to stop, not by the supervisor: it listens no more."""
+        self._phases[worker] = LEAVING
+
     def ended(self, worker: int, now: float, failure: GantlineError | None, how: str) -> float | GantlineError:
         """Seconds until it is started again, or the error that the server ends with.
 
@@ -58,5 +62,5 @@ class Roster:
             return failure
         if not self.complete:
             return GantlineError(f"worker {worker} ended while it started ({how}); the log has its last words")
-        lived = now - self._since[worker] if phase == SERVING else 0.0
+        lived = now - self._since[worker] if phase in (SERVING, LEAVING) else 0.0
         return self._backoffs[worker].after(lived)

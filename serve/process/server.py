@@ -73,6 +73,7 @@ class Server(uvicorn.Server):
             self.listening.set()
         stack.collector.connections = lambda: len(self.server_state.connections)
         self._watch: asyncio.Future[None] | None = None  # of the keys file
+        self.accepts = True  # false: it is to end without having listened
         self.whole = True  # nobody else uses the listener, or all stop
         self.unanswered = 0  # connections with an accepted request, when there was no more time for it
 
@@ -118,7 +119,7 @@ class Server(uvicorn.Server):
         if stack.access is not None and stack.key_file is not None:
             self._watch = asyncio.ensure_future(stack.key_file.watch(stack.access))
         await self.listening.wait()
-        await super().startup(sockets)
+        await super().startup(sockets if self.accepts else [])
 
     async def on_tick(self, counter: int) -> bool:
         self.stack.collector.vitals.tick(time.perf_counter_ns())

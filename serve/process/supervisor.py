@@ -88,13 +88,10 @@ class Supervisor:
             self._kill_after(AT_ONCE_S)
             return
         _log.info("stopping %d workers: they finish what was accepted", len(self.seats))
-        self._stop("drain", self.settings.drain_s + self.settings.shutdown_s + MARGIN_S)
-
-    def _stop(self, how: str, seconds: float) -> None:
         self._stopping.set()
         self.listener.close()  # ours: the workers have theirs
-        self._tell(how)
-        self._kill_after(seconds)
+        self._tell("drain", served=bool(self._at(SERVING)))
+        self._kill_after(self.settings.drain_s + self.settings.shutdown_s + MARGIN_S)
 
     def _kill_after(self, seconds: float) -> None:
         def kill() -> None:
@@ -117,7 +114,9 @@ class Supervisor:
             verdict = self.roster.ended(seat.number, loop.time(), seat.failure, how)
             if isinstance(verdict, GantlineError):
                 self._failure = verdict
-                self._stop("stop", AT_ONCE_S)
+                self._stopping.set()
+                self._tell("stop")
+                self._kill_after(AT_ONCE_S)
                 return
             self.legacy.ended(seat.number)
             why = f": {seat.failure}" if seat.failure is not None else ""
@@ -132,7 +131,7 @@ class Supervisor:
         file = self.listener.fileno()
         await seat.start({**self._told, "listener": file, "early": not self.roster.complete}, (file,))
         if self._stopping.is_set():
-            seat.tell("drain")  # it was told while there was nobody to hear it
+            seat.tell("drain", served=bool(self._at(SERVING)))  # it was told while there was nobody to hear it
         while (message := await seat.receive()) is not None:
             self._heard(seat, message)
         status = await seat.end()
@@ -143,6 +142,8 @@ class Supervisor:
         kind = message["kind"]
         if kind == "loaded":
             self._spawn(self._welcome(seat, message["report"]))
+        elif kind == "leaving":
+            self.roster.leaves(seat.number)
         elif kind == "failed":
             seat.failure = error_of(message)
         elif kind == "ask":

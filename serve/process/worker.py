@@ -27,18 +27,22 @@ _log = logging.getLogger("gantline.worker")
 class WorkerServer(Server):
     """One of several. Its own signals only ever begin its end: a second one may be a copy, for all processes."""
 
-    def __init__(self, stack: Stack, early: bool) -> None:
+    def __init__(self, stack: Stack, early: bool, link: Link) -> None:
         super().__init__(stack, early)
         self.whole = False  # until the supervisor says so: the others accept what this one leaves
+        self._link = link
 
     def stop(self) -> None:
         """Begin to stop, once; another worker will be started."""
         if not self.stack.front.draining:
+            self._link.send("leaving")
             self.drain()
 
-    def stop_with_all(self, seconds: float | None = None) -> None:
-        """The whole server stops."""
+    def stop_with_all(self, served: bool, seconds: float | None = None) -> None:
+        """The whole server stops. `served`: others listen, so that one that does not yet need not begin."""
         self.whole = True
+        if served and not self.listening.is_set():
+            self.accepts = False
         if not self.stack.front.draining:
             self.drain(seconds)
 
@@ -79,7 +83,7 @@ class Worker:
         stack = build_stack(resolved, entries, shelf)
         stack.control.fan_out = self._fan_out
         stack.readiness.others = False
-        self._server = WorkerServer(stack, early=start["early"])
+        self._server = WorkerServer(stack, start["early"], self.link)
         hearing = asyncio.ensure_future(self._hear(stack))
 
         async def ready(failed: list[Slot]) -> None:
@@ -105,8 +109,8 @@ class Worker:
                 stack.readiness.others = message["ready"]
                 self._released.set()
             elif kind == "drain":
+                self._server.stop_with_all(message["served"])
                 self._released.set()
-                self._server.stop_with_all()
             elif kind == "stop":
                 self._released.set()
                 self._server.stop_now()
@@ -114,7 +118,7 @@ class Worker:
         for future in self._asked.values():
             future.set_exception(Unavailable("the server is stopping"))
         self._released.set()
-        self._server.stop_with_all(0.0)
+        self._server.stop_with_all(False, 0.0)
 
     async def _do(self, stack: Stack, message: Message) -> None:
         """Do a verb here."""

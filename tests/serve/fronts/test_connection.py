@@ -89,11 +89,26 @@ def test_an_answer_that_does_not_come_is_504(strict: Running, hold: Callable[[Ru
         s.sendall(strict.post("/test/hold", b"") + strict.post(PATH, BODY)[:-3])
         responder = held.wait(1)
         strict.on_loop(lambda: responder.on_close(gone.set))
-        (answer,) = strict.answers(strict.read_all(s))
+        answer, behind = strict.answers(strict.read_all(s))
+    assert behind.status == 408  # the one behind it never came whole
     assert answer.status == 504 and "no answer within 0.3 s" in answer.json()["error"]
     assert gone.is_set() and responder.closed
     held.answer(1)  # too late, and nobody minds
     assert strict.ask(strict.get("/v2"))[0].status == 200
+
+
+def test_those_behind_an_answer_that_does_not_come_are_answered(
+    strict: Running, hold: Callable[[Running], Held]
+) -> None:
+    held = hold(strict)
+    with strict.connect() as s:
+        s.sendall(strict.post("/test/hold", b"1") + strict.post(PATH, BODY) + strict.post("/test/hold", b"2") * 2)
+        held.answer(2)
+        answers = strict.answers(strict.read_all(s))
+    assert [a.status for a in answers] == [504, 200, 200, 504]
+    assert [a.headers.get("connection") for a in answers] == [None, None, None, "close"]
+    held.answer(1)  # too late
+    assert [body for _, body, _ in held.requests] == [b"1", b"2", b"2"]
 
 
 def test_the_body_of_one_that_waits_is_not_timed(
@@ -244,6 +259,26 @@ def test_what_was_accepted_is_answered_when_the_server_stops(
             assert [a.headers.get("connection") for a in answers] == [None] * (count - 1) + ["close"]
     server.wait()
     assert server.server.unanswered == 0
+
+
+def test_a_stream_that_began_before_the_end_may_be_followed_by_a_request(
+    servers: Callable[..., Running], hold: Callable[[Running], Held]
+) -> None:
+    server = servers()
+    held = hold(server)
+    with server.connect() as s:
+        s.sendall(server.post("/test/hold", b""))
+        responder = held.wait(1)
+        server.on_loop(lambda: responder.start(200, []))
+        assert b"transfer-encoding: chunked\r\n\r\n" in s.recv(1000)
+        server.stop()
+        server.until(lambda: not server.server.servers[0].is_serving())
+        server.on_loop(responder.end)
+        assert s.recv(1000) == b"0\r\n\r\n"  # its head did not say that it is the last
+        s.sendall(server.post(PATH, BODY))
+        (answer,) = server.answers(server.read_all(s))
+        assert answer.status == 200 and answer.headers["connection"] == "close"
+    server.wait()
 
 
 def test_requests_while_the_server_is_a_lame_duck(servers: Callable[..., Running]) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -61,6 +64,98 @@ class Program:
     def code(self) -> int:
         return self.process.wait(WAIT_S)
 
+    def owners(self) -> dict[int, int]:
+        """A client's port to the number of the worker that has accepted its connection."""
+        ports: dict[str, int] = {}  # by the server side's inode
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            words = line.split()
+            if int(words[1].partition(":")[2], 16) == self.port:
+                ports[f"socket:[{words[9]}]"] = int(words[2].partition(":")[2], 16)
+        found: dict[int, int] = {}
+        for number, pid in self.workers().items():
+            for file in Path(f"/proc/{pid}/fd").iterdir():
+                with suppress(OSError):  # closed meanwhile
+                    if port := ports.get(os.readlink(file)):
+                        found[port] = number
+        return found
+
+
+class Load:
+    """Clients that ask on and on, each on a connection of its own, and what became of every request.
+
+    Lost is a request on a connection that was made, without its whole answer. A client connects again when told to
+    (or when its connection broke), and leaves when nobody listens any more.
+    """
+
+    def __init__(self, port: int, requests: Sequence[bytes]) -> None:
+        """One client for each of `requests`, which it repeats."""
+        self.port = port
+        self.statuses: Counter[int] = Counter()
+        self.lost: list[tuple[int, str]] = []  # the client's port, and what it had got
+        self.connected: set[int] = set()  # ports of clients that are connected
+        self._requests = requests
+        self._progress = threading.Condition()
+        self._stopping = False
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+
+    def __enter__(self) -> Load:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping = True
+        self.join()
+
+    def join(self) -> None:
+        """Until every client has left."""
+        self._thread.join(WAIT_S)
+        assert not self._thread.is_alive(), "clients wait for answers that do not come"
+
+    def more(self, answers: int) -> None:
+        """Until so many more answers have come."""
+        with self._progress:
+            goal = self.statuses.total() + answers
+            assert self._progress.wait_for(lambda: self.statuses.total() >= goal, WAIT_S), "no more answers come"
+
+    async def _run(self) -> None:
+        await asyncio.gather(*(self._client(raw) for raw in self._requests))
+
+    async def _client(self, raw: bytes) -> None:
+        while not self._stopping:
+            try:
+                reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            except ConnectionRefusedError:
+                return
+            port = writer.get_extra_info("sockname")[1]
+            self.connected.add(port)
+            try:
+                while not self._stopping:
+                    writer.write(raw)
+                    status, close = await _answer(reader)
+                    with self._progress:
+                        self.statuses[status] += 1
+                        self._progress.notify_all()
+                    if close:
+                        break
+            except (OSError, asyncio.IncompleteReadError) as e:
+                self.lost.append((port, repr(getattr(e, "partial", e))))
+            finally:
+                self.connected.discard(port)
+                writer.close()
+
+
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, bool]:
+    """The status of one whole answer, and whether the connection ends with it."""
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    if b"transfer-encoding: chunked" in head:
+        while size := int(await reader.readuntil(b"\r\n"), 16):
+            await reader.readexactly(size + 2)
+        await reader.readexactly(2)
+    else:
+        length = head.partition(b"content-length: ")[2].partition(b"\r\n")[0]
+        await reader.readexactly(int(length))
+    return int(head.split(None, 2)[1]), b"connection: close" in head
+
 
 @pytest.fixture
 def client(server: Running) -> type[Running]:
@@ -90,3 +185,26 @@ def program(tmp_path: Path) -> Programs:
                 process.kill()
 
     return start
+
+
+@pytest.fixture(scope="session")
+def load() -> type[Load]:
+    return Load
+
+
+@pytest.fixture(scope="session")
+def streaming(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A package whose script yields as many pieces as its request says, a hundredth of a second each."""
+    import gantline
+
+    folder = tmp_path_factory.mktemp("streaming")
+    (folder / "score.py").write_text(
+        "import json, time\n"
+        "def init(): pass\n"
+        "def run(data):\n"
+        "    for i in range(json.loads(data)['pieces']):\n"
+        "        time.sleep(0.01)\n"
+        "        yield f'piece {i} '\n"
+    )
+    gantline.package(script=folder / "score.py", name="pieces", output=folder / "pieces.pkg")
+    return folder / "pieces.pkg"

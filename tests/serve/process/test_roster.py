@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gantline.accelerators.script.backoff import FIRST_S, LONGEST_S
-from gantline.serve.process.roster import ABSENT, JOINED, SERVING, STARTING, Roster
+from gantline.serve.process.roster import ABSENT, JOINED, LEAVING, SERVING, STARTING, Roster
 
 from gantline.errors import BadArtefact, GantlineError
 
@@ -35,6 +35,15 @@ def test_ready_when_all_are_and_then_while_any_is() -> None:
     for n in (1, 2):
         assert roster.ended(n, 200.0, None, "signal SIGKILL") == FIRST_S
     assert not roster.ready and roster.complete
+
+
+def test_one_that_leaves_serves_no_more_and_has_lived() -> None:
+    roster = serving(2)
+    roster.leaves(1)
+    assert roster.phase(1) == LEAVING and roster.ready
+    assert roster.ended(1, 100.0, None, "exit status 0") == FIRST_S
+    roster.leaves(2)
+    assert not roster.ready
 
 
 def test_a_start_that_fails_ends_the_server() -> None:
