@@ -35,7 +35,8 @@ class ServeSettings:
 
     host: str = setting("127.0.0.1", "address to listen on; one that others can reach needs --keys or --no-auth")
     http_port: int = setting(8000, "HTTP port; 0: any free one", low=0, high=65535)
-    grpc_port: int = setting(8001, "gRPC port (accepted; gRPC is not served yet)", low=0, high=65535)
+    grpc_port: int = setting(8001, "gRPC port; 0, or --http-port 0 alone: any free one", low=0, high=65535)
+    no_grpc: bool = setting(False, "do not serve gRPC")
     workers: int = setting(1, "worker processes; auto: one a usable core", low=0, high=1024, words={"auto": 0})
     default: str = setting("", "model that answers /score and /; default: the only one")
 
@@ -49,7 +50,7 @@ class ServeSettings:
     no_replay: bool = setting(False, "let versions serve that have not answered their golden samples")
 
     max_body_bytes: int = setting(
-        64 << 20, "largest request body, also after decompression", unit="bytes", low=1, high=1 << 40
+        64 << 20, "largest request body or gRPC message, also after decompression", unit="bytes", low=1, high=1 << 40
     )
     max_header_bytes: int = setting(64 << 10, "largest request head", unit="bytes", low=1 << 10, high=16 << 20)
     max_connections: int = setting(8192, "open connections; further ones are answered 503; 0: no limit", low=0)
@@ -57,6 +58,12 @@ class ServeSettings:
     header_timeout_s: float = setting(20.0, "time to send a request's head; 0: no limit", low=0, high=86400)
     body_timeout_s: float = setting(60.0, "longest pause between two pieces of a body; 0: no limit", low=0, high=86400)
     request_timeout_s: float = setting(0.0, "time from head to answer; 0: no limit", low=0, high=86400)
+    max_grpc_calls: int = setting(
+        8192, "gRPC calls under way, streams too; further ones are RESOURCE_EXHAUSTED; 0: no limit", low=0
+    )
+    grpc_compression: str = setting(
+        "none", "how answers over gRPC are compressed, for clients that can", choices=("none", "gzip", "deflate")
+    )
     drain_s: float = setting(0.0, "after SIGTERM, keep listening (and not ready) this long", low=0, high=3600)
     shutdown_s: float = setting(30.0, "after that, wait this long for accepted requests", low=0, high=3600)
 

@@ -31,16 +31,25 @@ class Report(TypedDict):
 class Announcement:
     """Words for whoever started the server."""
 
-    def __init__(self, settings: ServeSettings, port: int, as_json: bool) -> None:
+    def __init__(self, settings: ServeSettings, port: int, as_json: bool, grpc_port: int = 0) -> None:
+        """`grpc_port` 0: there is none."""
         self.settings = settings
         self.port = port
+        self.grpc_port = grpc_port
         self.as_json = as_json
 
     @property
     def url(self) -> str:
+        return f"{'https' if self.settings.tls_certificate else 'http'}://{self._address(self.port)}"
+
+    @property
+    def grpc(self) -> str:
+        """host:port, as gRPC clients take it; empty without gRPC."""
+        return self._address(self.grpc_port) if self.grpc_port else ""
+
+    def _address(self, port: int) -> str:
         host = self.settings.host if self.settings.host not in ("0.0.0.0", "::") else "127.0.0.1"
-        scheme = "https" if self.settings.tls_certificate else "http"
-        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
+        return f"{f'[{host}]' if ':' in host else host}:{port}"
 
     def progress(self, done: int, total: int, slot: Slot) -> None:
         if not self.as_json and total > 20 and sys.stderr.isatty():
@@ -50,7 +59,8 @@ class Announcement:
     def ready(self, report: Report) -> None:
         """The server is ready."""
         if self.as_json:
-            tree = {"url": self.url, "models": report["models"], "failed": report["failed"]}
+            told = {"url": self.url} | ({"grpc": self.grpc} if self.grpc else {})
+            tree = {**told, "models": report["models"], "failed": report["failed"]}
             sys.stdout.write(json.dumps(tree) + "\n")
         else:
             sys.stdout.write("\n".join(self._lines(report)) + "\n")
@@ -58,7 +68,8 @@ class Announcement:
 
     def _lines(self, report: Report) -> list[str]:
         models, failed = report["models"], report["failed"]
-        lines = [f"Gantline listens on {self.url} with {len(models)} model{'s' * (len(models) != 1)} ready:"]
+        also = f" (gRPC: {self.grpc})" if self.grpc else ""
+        lines = [f"Gantline listens on {self.url}{also} with {len(models)} model{'s' * (len(models) != 1)} ready:"]
         lines += [f"  {m['name']}:{m['version']}" for m in models[:10]]
         lines += [f"  and {len(models) - 10} more"] * (len(models) > 10)
         lines += [f"  NOT SERVED {m['name']}:{m['version']}: {m['reason']}" for m in failed[:10]]

@@ -8,7 +8,7 @@ import struct
 from contextlib import suppress
 
 from gantline.errors import UsageError
-from gantline.settings import ServeSettings
+from gantline.settings import Resolved, ServeSettings
 
 
 def bind(settings: ServeSettings) -> socket.socket:
@@ -25,6 +25,39 @@ def bind(settings: ServeSettings) -> socket.socket:
         raise UsageError(f"cannot listen on {host}:{port}: {e.strerror}; choose another --http-port or --host") from e
     listener.setblocking(False)
     return listener
+
+
+def reserve(resolved: Resolved[ServeSettings]) -> socket.socket | None:
+    """A socket that holds the gRPC port, and does not listen; None without gRPC. UsageError if it cannot be had.
+
+    grpcio takes no listener, only a port: each process opens it anew (SO_REUSEPORT), and this keeps it meanwhile.
+    """
+    settings = resolved.settings
+    if settings.no_grpc:
+        return None
+    host, port = settings.host, settings.grpc_port
+    if settings.http_port == 0 and resolved.origins.get("grpc_port") == "default":
+        port = 0
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    holder = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if port:
+            with socket.socket(family, socket.SOCK_STREAM) as alone:  # else we would share it with whoever has it
+                alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                alone.bind((host.strip("[]"), port))
+        holder.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_REUSEPORT", socket.SO_REUSEADDR), 1)
+        holder.bind((host.strip("[]"), port))
+    except OSError as e:
+        holder.close()
+        raise UsageError(
+            f"cannot serve gRPC on {host}:{port}: {e.strerror}; choose another --grpc-port, or --no-grpc"
+        ) from e
+    return holder
+
+
+def port_of(holder: socket.socket | None) -> int:
+    """The port that a socket holds; 0 for none."""
+    return int(holder.getsockname()[1]) if holder is not None else 0
 
 
 _SO_ATTACH_FILTER = 26  # of Linux's socket.h

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -30,6 +30,9 @@ from ..repository import Slot
 from ..shelf import Shelf
 from .listener import turn_away
 
+if TYPE_CHECKING:
+    from ..fronts.grpcio import Grpcio
+
 LAST_CALL_S = 0.1  # for connections that are being made when the server stops listening
 _log = logging.getLogger("gantline.server")
 
@@ -41,8 +44,11 @@ class Server(uvicorn.Server):
     then closes, accepted requests are finished (for `shutdown_s` at most), exit 0. A second signal stops at once.
     """
 
-    def __init__(self, stack: Stack, early: bool = True) -> None:
-        """`early`: listen before the models are loaded. UsageError for a certificate that cannot be used."""
+    def __init__(self, stack: Stack, early: bool = True, grpc_port: int = 0) -> None:
+        """`early`: listen before the models are loaded. `grpc_port` 0: no gRPC.
+
+        UsageError for a certificate that cannot be used.
+        """
         settings = stack.settings
         tls: dict[str, Any] = {}
         if settings.tls_certificate:
@@ -72,6 +78,9 @@ class Server(uvicorn.Server):
         if early:
             self.listening.set()
         stack.collector.connections = lambda: len(self.server_state.connections)
+        self.opened = asyncio.Event()  # set: whoever connects is heard
+        self.grpc_port = grpc_port
+        self.grpc: Grpcio | None = None
         self._watch: asyncio.Future[None] | None = None  # of the keys file
         self.accepts = True  # false: it is to end without having listened
         self.whole = True  # nobody else uses the listener, or all stop
@@ -119,7 +128,13 @@ class Server(uvicorn.Server):
         if stack.access is not None and stack.key_file is not None:
             self._watch = asyncio.ensure_future(stack.key_file.watch(stack.access))
         await self.listening.wait()
+        if self.grpc_port and self.accepts and not self.should_exit:
+            # imported on a thread: models are being loaded, and health waits to be asked
+            make = await asyncio.get_running_loop().run_in_executor(stack.pools[1], _import_grpcio)
+            self.grpc = make(stack.service().methods, stack.settings)
+            await self.grpc.start(stack.settings, self.grpc_port)
         await super().startup(sockets if self.accepts else [])
+        self.opened.set()
 
     async def on_tick(self, counter: int) -> bool:
         self.stack.collector.vitals.tick(time.perf_counter_ns())
@@ -138,7 +153,7 @@ class Server(uvicorn.Server):
                 for listener in sockets or []:
                     turn_away(listener)
                 await asyncio.sleep(LAST_CALL_S)
-            await super().shutdown(sockets)
+            await asyncio.gather(super().shutdown(sockets), self._stop_grpc())
         finally:
             timers.cancel()
             if self._watch is not None:
@@ -149,6 +164,11 @@ class Server(uvicorn.Server):
         if self.unanswered:
             _log.error("%d accepted requests were not answered in time", self.unanswered)
 
+    async def _stop_grpc(self) -> None:
+        if self.grpc is not None:
+            self.stack.service().stop()
+            self.unanswered += await self.grpc.stop(0.0 if self.force_exit else self.stack.settings.shutdown_s)
+
     async def _keep_time(self) -> None:
         while True:
             await asyncio.sleep(1)
@@ -158,6 +178,13 @@ class Server(uvicorn.Server):
         now = asyncio.get_running_loop().time()
         for connection in list(self.server_state.connections):
             connection.check(now)  # type: ignore[union-attr]  # all connections are Http1
+
+
+def _import_grpcio() -> type[Grpcio]:
+    from ..fronts.grpcio import Grpcio
+    from ..rpc import service  # noqa: F401  # the methods, with protobuf: they take as long
+
+    return Grpcio
 
 
 def settle_memory() -> None:
@@ -201,7 +228,7 @@ async def run(
     try:
         # health answers from the start (but see Server.listening); readiness comes with the models
         serving = asyncio.ensure_future(server.serve(sockets=[listener]))
-        loading = asyncio.ensure_future(stack.loader.load_all(progress))
+        loading = asyncio.ensure_future(_load(server, progress))
         await asyncio.wait((serving, loading), return_when=asyncio.FIRST_COMPLETED)
         if loading.done():
             settle_memory()
@@ -222,6 +249,13 @@ async def run(
             polling.cancel()
         gone = await _let_go(stack, 0.0 if server.force_exit else max(stack.settings.shutdown_s, 1.0))
     return gone and not server.unanswered
+
+
+async def _load(server: Server, progress: Callable[[int, int, Slot], None] | None) -> list[Slot]:
+    failed = await server.stack.loader.load_all(progress)
+    if server.listening.is_set():
+        await server.opened.wait()  # unlike HTTP's, gRPC's port does not listen before
+    return failed
 
 
 def run_to_end(main: Coroutine[Any, Any, bool]) -> int:

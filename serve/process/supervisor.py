@@ -22,7 +22,7 @@ from ..telemetry.legacy import Legacy
 from .announcement import Announcement, Report
 from .handover import to_json
 from .link import Message, error_fields, error_of
-from .listener import bind
+from .listener import bind, port_of, reserve
 from .relay import Relay
 from .roster import JOINED, SERVING, Roster
 from .seat import Seat, WorkerGone
@@ -37,8 +37,8 @@ def supervise(resolved: Resolved[ServeSettings], refs: Sequence[str], as_json: b
     """Serve with several workers until told to stop; the exit code. The error that a worker could not start with."""
     if not hasattr(socket, "AF_UNIX"):
         raise Unsupported("several workers need a system that lets processes share a listener; this one does not")
-    with bind(resolved.settings) as listener:
-        announcement = Announcement(resolved.settings, listener.getsockname()[1], as_json)
+    with bind(resolved.settings) as listener, reserve(resolved) or contextlib.nullcontext() as holder:
+        announcement = Announcement(resolved.settings, port_of(listener), as_json, port_of(holder))
         return asyncio.run(Supervisor(resolved, refs, listener, announcement, workers).run())
 
 
@@ -56,7 +56,10 @@ class Supervisor:
         self.roster = Roster(workers)
         self.legacy = Legacy()
         self.relay = Relay(lambda: self._at(JOINED, SERVING), lambda: self._at(SERVING), {"metrics": self.legacy})
-        self._told = {"resolved": to_json(resolved), "refs": list(refs), "url": announcement.url}
+        self._told = {
+            "resolved": to_json(resolved), "refs": list(refs), "url": announcement.url,
+            "grpc_port": announcement.grpc_port,
+        }  # fmt: skip
         self._stopping = asyncio.Event()
         self._failure: GantlineError | None = None
         self._unclean = False

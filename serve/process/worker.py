@@ -27,8 +27,8 @@ _log = logging.getLogger("gantline.worker")
 class WorkerServer(Server):
     """One of several. Its own signals only ever begin its end: a second one may be a copy, for all processes."""
 
-    def __init__(self, stack: Stack, early: bool, link: Link) -> None:
-        super().__init__(stack, early)
+    def __init__(self, stack: Stack, early: bool, link: Link, grpc_port: int) -> None:
+        super().__init__(stack, early, grpc_port)
         self.whole = False  # until the supervisor says so: the others accept what this one leaves
         self._link = link
 
@@ -83,7 +83,7 @@ class Worker:
         stack = build_stack(resolved, entries, shelf)
         stack.control.fan_out = self._fan_out
         stack.readiness.others = False
-        self._server = WorkerServer(stack, start["early"], self.link)
+        self._server = WorkerServer(stack, start["early"], self.link, start["grpc_port"])
         hearing = asyncio.ensure_future(self._hear(stack))
 
         async def ready(failed: list[Slot]) -> None:

@@ -122,7 +122,7 @@ class Infer:
         try:
             work = asyncio.get_running_loop().run_in_executor(self._pool, self._decode, data)
         except RuntimeError as e:  # the pool has been shut down
-            raise Unavailable("the server is stopping; try again elsewhere") from e
+            raise Unavailable("the server is stopping; try again elsewhere", "stopping") from e
         work.add_done_callback(decoded)
 
     def _decode(self, data: bytes) -> Request:

@@ -73,7 +73,9 @@ def test_what_a_person_reads_and_types(tmp_path: Path) -> None:
     save(tmp_path / "a model's.onnx")
     with serve(tmp_path, "a model's.onnx") as until:
         lines = until("  curl")
-        assert re.match(r"Gantline listens on http://127\.0\.0\.1:\d+ with 1 model ready:\n", lines[0])
+        assert re.match(
+            r"Gantline listens on http://127\.0\.0\.1:\d+ \(gRPC: 127\.0\.0\.1:\d+\) with 1 model ready:\n", lines[0]
+        )
         assert lines[1] == "  a model's:1\n" and lines[-2] == "Try:\n"
         if shutil.which("curl"):
             done = subprocess.run(lines[-1], shell=True, capture_output=True, text=True, check=True, timeout=WAIT_S)

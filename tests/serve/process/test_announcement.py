@@ -28,6 +28,16 @@ def test_urls(settings: ServeSettings, url: str) -> None:
     assert Announcement(settings, 5, False).url == url
 
 
+def test_where_grpc_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert Announcement(ServeSettings(), 5, False).grpc == ""
+    said: Report = {"models": [], "failed": [], "attempt": "curl x"}
+    Announcement(ServeSettings(host="::1", tls_certificate="c", tls_key="k"), 5, False, 6).ready(said)
+    Announcement(ServeSettings(), 5, True, 6).ready(said)
+    first, *_, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("Gantline listens on https://[::1]:5 (gRPC: [::1]:6) with ")
+    assert json.loads(last)["grpc"] == "127.0.0.1:6"
+
+
 def test_many_models_are_not_all_named(capsys: pytest.CaptureFixture[str]) -> None:
     said: Report = {
         "models": [{"name": f"m{i}", "version": "1", "state": "READY"} for i in range(12)],

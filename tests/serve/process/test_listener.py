@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from gantline.serve.process.listener import bind, turn_away
+from gantline.serve.process.listener import bind, port_of, reserve, turn_away
 
 from gantline.errors import UsageError
-from gantline.settings import ServeSettings
+from gantline.settings import ServeSettings, resolve
 
 
 def test_a_listener_that_cannot_be_had(zoo: Path) -> None:
@@ -59,3 +59,41 @@ def test_whoever_has_connected_is_accepted_and_nobody_else_connects() -> None:
         s.close()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(address, 20)
+
+
+def reserved(**flags: str) -> socket.socket | None:
+    return reserve(resolve(ServeSettings, flags, {}))
+
+
+def test_a_grpc_port_is_held_but_does_not_listen() -> None:
+    holder = reserved(grpc_port="0")
+    assert holder is not None
+    with holder:
+        port = port_of(holder)
+        assert port > 0
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), 20)
+        with socket.socket() as sharer:  # another process of ours
+            sharer.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sharer.bind(("127.0.0.1", port))
+            sharer.listen()
+            socket.create_connection(("127.0.0.1", port), 20).close()
+            says = rf"cannot serve gRPC on 127\.0\.0\.1:{port}: .*--grpc-port, or --no-grpc"
+            with pytest.raises(UsageError, match=says):
+                reserved(grpc_port=str(port))
+
+
+def test_which_grpc_port() -> None:
+    """Whoever asks for any HTTP port does not want a fixed one for gRPC, unless they say so."""
+    assert reserved(no_grpc="true") is None and port_of(None) == 0
+    holder = reserved(http_port="0")
+    assert holder is not None
+    with holder:
+        assert port_of(holder) != ServeSettings().grpc_port
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        free = port_of(s)
+    holder = reserved(http_port="0", grpc_port=str(free))
+    assert holder is not None
+    with holder:
+        assert port_of(holder) == free

@@ -23,7 +23,14 @@ async def start(seat: Seat, ref: Path) -> None:
     resolved = resolve(ServeSettings, {"http_port": "0", "log_level": "error"}, {})
     with bind(resolved.settings) as listener:
         file = listener.fileno()
-        told = {"resolved": to_json(resolved), "refs": [str(ref)], "url": "http://x", "listener": file, "early": True}
+        told = {
+            "resolved": to_json(resolved),
+            "refs": [str(ref)],
+            "url": "http://x",
+            "listener": file,
+            "early": True,
+            "grpc_port": 0,
+        }
         await seat.start(told, (file,))
 
 

@@ -29,7 +29,7 @@ def work(server: type[Running], times: int) -> bytes:
 
 def test_ready_line_and_clean_end(zoo: Path, program: Programs, client: type[Running]) -> None:
     with program(zoo) as run:
-        assert set(run.ready) == {"url", "models", "failed"} and run.ready["failed"] == []
+        assert set(run.ready) == {"url", "grpc", "models", "failed"} and run.ready["failed"] == []
         assert {m["name"] for m in run.ready["models"]} == {"centre", "double", "lookup", "positive", "toil"}
         assert all(m["state"] == "READY" and m["version"] == "1" for m in run.ready["models"])
         with run.connect() as s:
