@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from typing import Any
 
@@ -89,9 +90,14 @@ class Models:
         config = parameters.pop("config", "")
         if not isinstance(config, str):
             raise BadRequest(f"load of '{name}': parameter 'config' must be a string of JSON")
-        if parameters:
-            raise Unsupported(f"load of '{name}': parameter {next(iter(parameters))!r} is not supported")
-        await self._control.call("load", name=name, config=config)
+        files = {}
+        for key, value in parameters.items():
+            if not key.startswith("file:"):
+                raise Unsupported(f"load of '{name}': parameter {key!r} is not supported")
+            if not isinstance(value, bytes):
+                raise BadRequest(f"load of '{name}': parameter {key!r} must be bytes")
+            files[key] = base64.b64encode(value).decode()  # a verb's arguments are JSON
+        await self._control.call("load", name=name, config=config, files=files)
         return _new("RepositoryModelLoad")
 
     async def unload(self, request: Any) -> Any:

@@ -97,6 +97,12 @@ def test_what_a_repository_does_not_do(rpc: Rpc) -> None:
     assert refused(rpc, "RepositoryModelLoad", load) == (
         Code.INVALID_ARGUMENT, "load of 'double': parameter 'config' must be a string of JSON",
     )  # fmt: skip
+    load = request("RepositoryModelLoad", model_name="double")
+    load.parameters["file:1/model.onnx"].string_param = "x"
+    assert refused(rpc, "RepositoryModelLoad", load)[0] == Code.INVALID_ARGUMENT
+    load = request("RepositoryModelLoad", model_name="double")
+    load.parameters["color"].bool_param = True
+    assert refused(rpc, "RepositoryModelLoad", load)[0] == Code.UNIMPLEMENTED
     for method in ("RepositoryIndex", "RepositoryModelLoad", "RepositoryModelUnload"):
         code, details = refused(rpc, method, request(method, repository_name="other"))
         assert code == Code.UNIMPLEMENTED and "repository 'other'" in details
