@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gantline.accelerators.session import Session
@@ -20,6 +20,7 @@ from gantline.tensors import Array
 from . import golden, synthetic
 from .canonical import canonicalise
 from .lineage import Told, lineage_of
+from .padding import prove_padding
 from .parity import PROBES, Evidence, independent, judge, measure
 from .source import Conversion, Source, converter_for
 
@@ -34,6 +35,7 @@ class Choices:
 
     overwrite: bool = False
     max_batch_size: int | None = None
+    batching: Batching = field(default_factory=Batching)  # how requests of different lengths are padded
     told: Told = _NOTHING_TOLD
 
 
@@ -100,6 +102,8 @@ def examine(manifest: Manifest, conversion: Conversion, source: Source, root: Pa
             return manifest
         stack, notes = _stacking(session, evidence[0].inputs)
         manifest = replace(manifest, batching=_batching(stack, choices), notes=(*manifest.notes, *notes))
+        if manifest.batching.pad:
+            prove_padding(session, manifest.batching, evidence[0].inputs)
         if conversion.predict is not None:
             names = session.output_names
             found = [measure(conversion.predict, session.run, names, e, stack) for e in evidence]
@@ -158,6 +162,5 @@ def _stacking(session: Session, inputs: dict[str, Array]) -> tuple[bool, tuple[s
 
 
 def _batching(stack: bool, choices: Choices) -> Batching:
-    if choices.max_batch_size is not None:
-        return Batching(choices.max_batch_size)
-    return Batching(MAX_BATCH if stack else 0)
+    most = choices.max_batch_size
+    return replace(choices.batching, max_batch_size=(MAX_BATCH if stack else 0) if most is None else most)

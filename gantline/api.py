@@ -34,6 +34,9 @@ def package(
     rtol: float | None = None,
     allow_flips: int | None = None,
     max_batch_size: int | None = None,
+    pad: Mapping[str, float] | None = None,
+    pad_mask: str = "",
+    unpad: Mapping[str, str] | None = None,
     run: str = "",
     dataset: str = "",
 ) -> Package:
@@ -41,11 +44,15 @@ def package(
 
     `sample` is a path, an array, a table (pandas, polars), or a dict of columns or inputs: rows on which the package
     is compared with the model. A scoring script's is the path of a body that a client sends: it is tried, and kept
-    with its answer. A GantlineError says in one line what is wrong; nothing is left then.
+    with its answer. `pad` (input -> fill), `pad_mask` (input) and `unpad` (output -> input) let requests of different
+    lengths share a batch; that this changes no answer is tried. A GantlineError says in one line what is wrong;
+    nothing is left then.
     """
     from gantline.builders.lineage import Told
     from gantline.builders.pack import Choices, pack
     from gantline.builders.source import Limits, Source
+
+    from .manifest import Batching
 
     default = Limits()
     source = Source(
@@ -64,7 +71,10 @@ def package(
     )
     _check(source)
     target = Path(output) if output is not None else Path(f"{name}.pkg")
-    return pack(source, target, Choices(overwrite, max_batch_size, Told(label, run, dataset)))
+    if (pad_mask or unpad) and not pad:
+        raise UsageError("--pad-mask and --unpad say more about --pad: name an input to be padded")
+    batching = Batching(pad=dict(pad or {}), pad_mask=pad_mask, unpad=dict(unpad or {}))
+    return pack(source, target, Choices(overwrite, max_batch_size, batching, Told(label, run, dataset)))
 
 
 def _pointed_at(model: Any) -> dict[str, Any]:

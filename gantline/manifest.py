@@ -39,9 +39,16 @@ class SourceInfo:
 
 @dataclass(frozen=True, slots=True)
 class Batching:
-    """How requests may be stacked. `max_batch_size` counts rows; 0: never stack."""
+    """How requests may be stacked. `max_batch_size` counts rows; 0: never stack.
+
+    `pad`: inputs whose free trailing dimensions may be filled up, with what; `pad_mask`: the input that tells data (1)
+    from padding (0); `unpad`: outputs that are as long as a padded input, and which.
+    """
 
     max_batch_size: int = 0
+    pad: dict[str, float] = field(default_factory=dict)
+    pad_mask: str = ""
+    unpad: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +125,7 @@ class Manifest:
     engine_reason: str = ""  # why not ONNX, when the engine is another
     signature: Signature | None = None  # None: the model file says it, or a script has none
     source: SourceInfo | None = None
-    batching: Batching = Batching()
+    batching: Batching = field(default_factory=Batching)
     environment: EnvironmentRequest = EnvironmentRequest()
     script: ScriptInfo | None = None
     transforms_before: tuple[Transform, ...] = ()

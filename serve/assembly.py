@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
+from gantline.accelerators.padding import Padding
 
+from gantline.request import Request
+from gantline.signature import Signature
 from gantline.tensors import Array
 
 from .ticket import Ticket
@@ -13,6 +16,13 @@ from .ticket import Ticket
 
 class Assembly:
     """Stacks requests whose trailing shapes are the same."""
+
+    def served(self, signature: Signature) -> Signature:
+        """The signature that clients see."""
+        return signature
+
+    def complete(self, request: Request) -> None:
+        """Add inputs that the client may leave to the server."""
 
     def shapes(self, inputs: Mapping[str, Array]) -> Hashable:
         """What of the inputs' shapes has to be the same for requests to be stacked."""
@@ -30,6 +40,33 @@ class Assembly:
             results.append([array[at:end] for array in found])
             at = end
         return results
+
+
+class Padded(Assembly):
+    """Stacks requests of different lengths, as their package declares it."""
+
+    def __init__(self, padding: Padding) -> None:
+        self.padding = padding
+
+    def served(self, signature: Signature) -> Signature:
+        return self.padding.served(signature)
+
+    def complete(self, request: Request) -> None:
+        request.inputs = self.padding.complete(request.inputs)
+
+    def shapes(self, inputs: Mapping[str, Array]) -> Hashable:
+        return self.padding.key(inputs)
+
+    def stack(self, tickets: Sequence[Ticket]) -> dict[str, Array]:
+        return self.padding.stack([t.request.inputs for t in tickets])
+
+    def split(self, tickets: Sequence[Ticket], found: Sequence[Array]) -> list[list[Array]]:
+        results = super().split(tickets, found)
+        cut = self.padding.cut
+        return [
+            [cut(name, array, t.request.inputs) for name, array in zip(t.outputs, result, strict=True)]
+            for t, result in zip(tickets, results, strict=True)
+        ]
 
 
 def follow(outputs: Sequence[Array], rows: int) -> bool:

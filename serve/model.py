@@ -34,18 +34,18 @@ class Model:
         self.session = session
         self.name = name
         self.version = version
-        self.signature = session.signature
         self.stacked = policy.max_rows > 0 and session.signature.batched
         self.policy = policy
         self.statistics = statistics or Statistics()
         self.batcher = Batcher(policy if self.stacked else policy.unstacked(), tuning.pace)
         self.max_rows = self.batcher.max_rows
         self.assembly = tuning.assembly
+        self.signature = self.assembly.served(session.signature)
         self.dispatch = Dispatch(session, self.batcher, self.statistics, pool, self.assembly)
         self.sequences = Sequences(tuning.sequences, self.dispatch.submit) if tuning.sequences else None
         self.forms = Forms(name, version)
         self._all = session.output_names
-        inputs = session.signature.inputs
+        inputs = self.signature.inputs
         # with every trailing dimension fixed and no optional input, all valid requests can be stacked
         self._uniform = not any(t.optional or -1 in t.shape[1:] for t in inputs)
 
@@ -55,6 +55,7 @@ class Model:
     def submit(self, request: Request, head: Head, responder: Gone, deliver: Deliver) -> Ticket:
         """Check a request and queue it; its ticket. BadRequest if it does not fit, Unavailable if full."""
         self.signature.check(self.name, request.inputs)
+        self.assembly.complete(request)
         outputs = self._all if request.outputs is None else self._wanted(request)
         rows, key = self._rows(request), self._key(request, outputs)
         ticket = Ticket(request, rows, key, outputs, head, responder, deliver, self)
@@ -66,6 +67,7 @@ class Model:
 
     def submit_like(self, like: Like, request: Request, head: Head, responder: Gone, deliver: Deliver) -> None:
         """Queue a request that differs from an earlier one in nothing but numbers, and so needs no second check."""
+        self.assembly.complete(request)
         self.dispatch.submit(Ticket(request, like.rows, like.key, like.outputs, head, responder, deliver, self))
 
     def _rows(self, request: Request) -> int:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gantline.accelerators.padding import Padding
 from gantline.accelerators.session import Session
 
 from gantline.settings import ModelSettings, ServeSettings
 
-from .assembly import Assembly
+from .assembly import Assembly, Padded
 from .configured import Configured
 from .model_config import ModelConfig
 from .pace import Delayed, Greedy, Pace
@@ -33,7 +34,7 @@ def tune(
 ) -> Tuning:
     """`max_rows`: what one run takes, 0 for requests that are never stacked; `own` has been settled with the rest."""
     said = config.batching if config is not None else None
-    engine = session.engine
+    engine, batching = session.engine, session.package.manifest.batching
     policy = QueuePolicy(
         max_rows=max_rows,
         max_queue_rows=own.max_queue_rows,
@@ -49,7 +50,10 @@ def tune(
     delay = int(own.max_queue_delay_ms * 1e6)
     preferred = said.preferred if said else ()
     pace: Pace = Delayed(delay, preferred) if delay or preferred else Greedy()
-    return Tuning(policy, pace, Assembly(), engine.sequences if isinstance(engine, Configured) else None)
+    assembly = Assembly()
+    if batching.pad:
+        assembly = Padded(Padding(batching, session.signature, str(session.package.path)))
+    return Tuning(policy, pace, assembly, engine.sequences if isinstance(engine, Configured) else None)
 
 
 def said_of(config: ModelConfig | None) -> Mapping[str, Any]:

@@ -35,6 +35,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--rtol", type=float, metavar="X", help="relative error that parity allows (default 1e-4)")
     add("--allow-flips", type=int, metavar="N", help="rows in which a label may differ (default 0)")
     add("--max-batch-size", type=int, metavar="N", help="rows that the server may stack (default 64; 0: never)")
+    add("--pad", action="append", default=[], metavar="INPUT[=FILL]", help="fill up its lengths (with 0); repeatable")
+    add("--pad-mask", default="", metavar="INPUT", help="the input that is 1 for data and 0 for padding")
+    add("--unpad", action="append", default=[], metavar="OUTPUT=INPUT", help="an output as long as a padded input")
     add("--run", default="", metavar="ID", help="the training run, kept in the lineage")
     add("--dataset", default="", metavar="D", help="the data that it was trained on, kept in the lineage")
     add("--json", action="store_true", help="print one JSON object")
@@ -65,6 +68,9 @@ def run(args: argparse.Namespace) -> int:
         rtol=args.rtol,
         allow_flips=args.allow_flips,
         max_batch_size=args.max_batch_size,
+        pad=_fills(args.pad),
+        pad_mask=args.pad_mask,
+        unpad=_pairs(args.unpad),
         run=args.run,
         dataset=args.dataset,
     )
@@ -86,6 +92,27 @@ def _init(text: str | None) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise UsageError(f"--init: expected a JSON object of keyword arguments, found {type(found).__name__}")
     return found
+
+
+def _fills(texts: list[str]) -> dict[str, float]:
+    out = {}
+    for text in texts:
+        name, _, fill = text.partition("=")
+        try:
+            out[name] = float(fill or 0)
+        except ValueError as e:
+            raise UsageError(f"--pad {text}: {fill!r} is not a number; expected INPUT=FILL") from e
+    return out
+
+
+def _pairs(texts: list[str]) -> dict[str, str]:
+    out = {}
+    for text in texts:
+        output, equals, name = text.partition("=")
+        if not (output and equals and name):
+            raise UsageError(f"--unpad {text}: expected OUTPUT=INPUT")
+        out[output] = name
+    return out
 
 
 def _tell(made: Package, where: Path) -> None:
