@@ -71,12 +71,13 @@ class Loader:
         slots = [s for name in names for s in self.repository.slots(name) if s.model is None]
         tasks = {name: asyncio.ensure_future(self._load_known(name)) for name in names}
         try:
-            for i, slot in enumerate(slots):
-                errors = await tasks[slot.entry.name]
-                if (error := errors.get(slot.entry.version)) is not None:
-                    _log.error("model '%s' version %s: %s", slot.entry.name, slot.entry.version, error)
-                if progress is not None:
-                    progress(i + 1, len(slots), slot)
+            with self.repository.gathering():
+                for i, slot in enumerate(slots):
+                    errors = await tasks[slot.entry.name]
+                    if (error := errors.get(slot.entry.version)) is not None:
+                        _log.error("model '%s' version %s: %s", slot.entry.name, slot.entry.version, error)
+                    if progress is not None:
+                        progress(i + 1, len(slots), slot)
         except BaseException:
             for task in tasks.values():
                 task.cancel()
@@ -111,8 +112,9 @@ class Loader:
                 slot.state = UNAVAILABLE
 
     async def close(self) -> None:
-        """Unload everything."""
+        """Unload everything, at the end of a server that answers nobody any more."""
         self._closing = True
+        self.repository.listeners.clear()
         await asyncio.gather(*(self.unload(name) for name in self.repository.names()))
 
     def _wanted(self) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
@@ -37,6 +38,7 @@ class Repository:
         self.routes: dict[bytes, Model] = {}  # raw path of .../infer -> model, the hot front's whole lookup
         self.ready = False  # every model that was to be loaded has been tried
         self.listeners: list[Callable[[], None]] = []  # called after routes have changed
+        self._gathering = False
         self.ledger = Ledger(self.serves)  # what each version has done
         for entry in entries:
             self.add(entry)
@@ -55,6 +57,7 @@ class Repository:
         """A model that is unloaded and no longer there."""
         assert not self.versions(name), name
         self._slots.pop(name, None)
+        self._paths.pop(name, None)
 
     def slots(self, name: str | None = None) -> Iterator[Slot]:
         """Known versions, of one model or of all, in order of name and version."""
@@ -82,8 +85,9 @@ class Repository:
             slot = self.add(entry)
             replaced.append(slot.model)
             slot.entry, slot.model, slot.state, slot.reason = entry, model, READY, ""
-        self._reroute(name)
-        return [m for m in replaced if m is not None]
+        went = [m for m in replaced if m is not None]
+        self._reroute(name, bool(went))
+        return went
 
     def withdraw(self, name: str, reason: str) -> list[Model]:
         """Take every version out of service; those that served, to be drained."""
@@ -92,8 +96,21 @@ class Repository:
             if slot.model is not None:
                 found.append(slot.model)
                 slot.model, slot.state, slot.reason = None, UNLOADING, reason
-        self._reroute(name)
+        self._reroute(name, bool(found))
         return found
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """For many that come: listeners, each of whom may look at all models, hear of them at the end, once.
+
+        Of models that go they hear at once.
+        """
+        self._gathering = True
+        try:
+            yield
+        finally:
+            self._gathering = False
+            self._tell()
 
     def find(self, name: str, version: str = "") -> Model:
         """The loaded model: the version asked for, else the pinned or highest one. NotFound or Unavailable."""
@@ -141,7 +158,7 @@ class Repository:
             return self.find(parts[2], parts[4])
         raise NotFound("Not Found")
 
-    def _reroute(self, name: str) -> None:
+    def _reroute(self, name: str, went: bool) -> None:
         base = f"/v2/models/{quote(name)}"
         paths: dict[bytes, Model] = {}
         for slot in self.slots(name):
@@ -154,6 +171,10 @@ class Repository:
             del self.routes[path]
         self._paths[name] = list(paths)
         self.routes.update(paths)
+        if went or not self._gathering:
+            self._tell()
+
+    def _tell(self) -> None:
         for listener in self.listeners:
             listener()
 

@@ -209,7 +209,8 @@ def test_a_change_while_the_server_starts(scaler: Scaler, tmp_path: Path) -> Non
     asyncio.run(run())
 
 
-def test_a_real_server_follows(serving: Serving, scaler: Scaler, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_real_server_follows(workers: int, serving: Serving, scaler: Scaler, tmp_path: Path) -> None:
     body = json.dumps({"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]}).encode()
 
     def answers(url: str, name: str) -> Any:
@@ -220,12 +221,14 @@ def test_a_real_server_follows(serving: Serving, scaler: Scaler, tmp_path: Path)
             return e.code
 
     def until(url: str, name: str, wanted: Any) -> None:
-        end = time.monotonic() + 20
-        while (found := answers(url, name)) != wanted:
+        end, alike = time.monotonic() + 20, 0
+        while alike < 5 * workers:  # connections of their own: any worker may get them
+            found = answers(url, name)
+            alike = alike + 1 if found == wanted else 0
             assert time.monotonic() < end, found
 
     (tmp_path / "models").mkdir()
-    with serving(tmp_path / "models", "--model-control", "poll", "--poll-s", "0.1") as url:
+    with serving(tmp_path / "models", "--model-control", "poll", "--poll-s", "0.1", "--workers", workers) as url:
         assert answers(url, "m") == 404
         scaler(tmp_path / "models/m.onnx", 2)
         until(url, "m", [2, 4, 6])

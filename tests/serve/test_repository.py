@@ -152,6 +152,24 @@ def test_a_set_of_versions_is_swapped_at_once(at: At) -> None:
     at(test)
 
 
+def test_many_that_come_are_told_once_and_what_goes_at_once(at: At) -> None:
+    def test(publish: Publish) -> None:
+        repository = Repository([entry(name) for name in "abc"])
+        heard: list[int] = []
+        repository.listeners.append(lambda: heard.append(len(repository.routes)))
+        with repository.gathering():
+            for slot in repository.slots():
+                publish(repository, slot)
+            assert heard == [] and len(repository.routes) == 6, "they serve already"
+            repository.withdraw("b", "unloaded")
+            assert heard == [4]
+        assert heard == [4, 4]
+        publish(repository, next(repository.slots("b")))
+        assert heard == [4, 4, 6]
+
+    at(test)
+
+
 def _like(model: Model, version: str) -> Model:
     return Model(model.session, model.name, version, model.dispatch._pool)
 
