@@ -7,7 +7,11 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gantline.pb import message
 
 if TYPE_CHECKING:
     from tests.serve.conftest import Running
@@ -52,6 +56,51 @@ def test_every_worker_follows_the_file(zoo: Path, tmp_path: Path, program: Progr
     for number in (1, 2):
         assert f"[worker {number}] gantline.access: keys.toml has changed: different: someone" in log
     assert "denied: " in log and not any(secret in log for secret in (first, second, third))
+
+
+@pytest.mark.parametrize("secure", [True, False])
+def test_the_grpc_port(
+    zoo: Path, tmp_path: Path, program: Programs, certificate: tuple[Path, Path], secure: bool
+) -> None:
+    grpc = pytest.importorskip("grpc")
+    scorer, boss = keys(tmp_path, "new", "--name", "scorer"), keys(tmp_path, "new", "--name", "boss", "--role", "admin")
+    infer = message("inference.ModelInferRequest")(model_name="double")
+    infer.inputs.add(name="x", datatype="FP32", shape=[1, 3])
+    infer.raw_input_contents.append(bytes(12))
+    unload = message("inference.RepositoryModelUnloadRequest")(model_name="double")
+    tls = ("--tls-certificate", certificate[0], "--tls-key", certificate[1]) if secure else ()
+    words = ("--keys", "keys.toml", "--log-level", "debug", "--access-log", *tls)
+    with program(zoo / "double.onnx", *words) as run:
+        address = f"localhost:{run.ready['grpc'].rpartition(':')[2]}"
+        if secure:
+            channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(certificate[0].read_bytes()))
+        else:
+            channel = grpc.insecure_channel(address)
+
+        def status(method: str, request: Any, *metadata: tuple[str, str]) -> str:
+            call = channel.unary_unary(f"/inference.GRPCInferenceService/{method}")
+            try:
+                call(request.SerializeToString(), metadata=metadata, timeout=WAIT_S)
+            except grpc.RpcError as e:
+                return str(e.code().name)
+            return "OK"
+
+        with channel:
+            for wrong in ((), (("authorization", f"Bearer {scorer}x"),), (("x-api-key", "Bearer " + scorer),)):
+                assert status("ModelInfer", infer, *wrong) == "UNAUTHENTICATED"
+            assert status("ServerReady", message("inference.ServerReadyRequest")()) == "OK"
+            for right in (("authorization", f"Bearer {scorer}"), ("x-api-key", scorer), ("x-api-key", boss)):
+                assert status("ModelInfer", infer, right) == "OK"
+            assert status("RepositoryModelUnload", unload, ("x-api-key", scorer)) == "PERMISSION_DENIED"
+            fresh = keys(tmp_path, "rotate", "--name", "scorer", "--revoke")
+            run.wait_for_log("has changed: different: scorer")
+            assert status("ModelInfer", infer, ("x-api-key", scorer)) == "UNAUTHENTICATED"
+            assert status("ModelInfer", infer, ("x-api-key", fresh)) == "OK"
+            assert status("RepositoryModelUnload", unload, ("x-api-key", boss)) == "OK"
+        run.signal()
+        assert run.code() == 0
+        log = run.log.read_text()
+    assert "denied: " in log and not any(secret in log for secret in (scorer, boss, fresh))
 
 
 def test_a_keys_file_that_no_worker_can_start_with(zoo: Path, tmp_path: Path) -> None:
