@@ -57,6 +57,19 @@ class Unavailable(GantlineError):
         self.reason = reason
 
 
+class Overloaded(Unavailable):
+    """More than can be served: tried again after `retry_after_s`, it may be.
+
+    `reason`: "share": the client's tenant has more waiting than its share; "queue_full": the most that may wait does;
+    "admission": what waits would be answered too late already; "deadline": this one's would pass before its turn;
+    "bytes": the server holds as many bytes of requests as it may.
+    """
+
+    def __init__(self, message: str, reason: str = "queue_full", retry_after_s: float = 1.0) -> None:
+        super().__init__(message, reason)
+        self.retry_after_s = retry_after_s
+
+
 class DeadlineExceeded(GantlineError):
     """The time that the caller or the model allows ran out."""
 

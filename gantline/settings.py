@@ -53,6 +53,9 @@ class ServeSettings:
         64 << 20, "largest request body or gRPC message, also after decompression", unit="bytes", low=1, high=1 << 40
     )
     max_header_bytes: int = setting(64 << 10, "largest request head", unit="bytes", low=1 << 10, high=16 << 20)
+    max_pending_bytes: int = setting(
+        0, "bodies of requests that wait or run, together; 0: a quarter of the memory", unit="bytes", low=0
+    )
     max_connections: int = setting(8192, "open connections; further ones are answered 503; 0: no limit", low=0)
     keep_alive_s: float = setting(75.0, "how long an idle connection is kept", low=0, high=86400)
     header_timeout_s: float = setting(20.0, "time to send a request's head; 0: no limit", low=0, high=86400)
@@ -68,6 +71,15 @@ class ServeSettings:
     shutdown_s: float = setting(30.0, "after that, wait this long for accepted requests", low=0, high=3600)
 
     max_queue_rows: int = setting(16384, "rows that may wait for one model; more are answered 503", low=1)
+    latency_target_ms: float = setting(
+        0.0,
+        "p99 to keep, by batch sizes and refusals; it takes the place of max_queue_delay_ms; 0: none",
+        low=0,
+        high=3.6e6,
+    )
+    max_wait_s: float = setting(
+        30.0, "without a target: a request that would wait longer is answered 503 at once; 0: any", low=0, high=86400
+    )
     max_queue_delay_ms: float = setting(
         0.0, "longest wait for a fuller batch; 0: an idle model never waits", low=0, high=60_000
     )
@@ -139,6 +151,15 @@ class ModelSettings:
     """One model's settings: `[model.NAME]`. A field that ServeSettings has too falls back to the server's."""
 
     max_queue_rows: int = setting(16384, "rows that may wait; more are answered 503", low=1)
+    latency_target_ms: float = setting(
+        0.0,
+        "p99 to keep, by batch sizes and refusals; it takes the place of max_queue_delay_ms; 0: none",
+        low=0,
+        high=3.6e6,
+    )
+    max_wait_s: float = setting(
+        30.0, "without a target: a request that would wait longer is answered 503 at once; 0: any", low=0, high=86400
+    )
     max_batch_size: int = setting(0, "most rows in one run; 0: never stack requests", low=0)
     max_queue_delay_ms: float = setting(0.0, "longest wait for a fuller batch; 0: never waits", low=0, high=60_000)
     deadline_s: float = setting(0.0, "time for a request that brings none of its own; 0: no limit", low=0, high=86400)

@@ -19,6 +19,7 @@ from gantline.settings import Resolved, ServeSettings
 from gantline.wire.v2 import dump_json
 
 from .access import Access
+from .admission import ByteBudget
 from .control import Control
 from .core import Core
 from .entry import Entry
@@ -29,6 +30,8 @@ from .loader import Loader
 from .log_settings import LogSettings
 from .operations import Operations
 from .poller import Poller
+from .process.cores import usable_cores
+from .process.memory import usable_memory
 from .readiness import Readiness
 from .repository import Repository
 from .routes.azure import UNMATCHED_HEADERS, AzureRoutes
@@ -110,7 +113,8 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: 
     loader = Loader(repository, resolved, pool, waiting, shelf)
     control = Control()
     memory = SharedMemory(settings.allow_shared_memory, settings.max_body_bytes, control)
-    core = Core(repository, settings.max_body_bytes, pool, memory)
+    budget = ByteBudget(settings.max_pending_bytes or usable_memory() // 4 // (settings.workers or usable_cores()))
+    core = Core(repository, settings.max_body_bytes, pool, memory, budget)
     Operations(repository, loader, control, settings.model_control)
     poller = None
     if shelf is not None and settings.model_control == "poll":

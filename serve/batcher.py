@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import Hashable
 from typing import NamedTuple
 
-from gantline.errors import Unavailable
+from gantline.errors import Overloaded
 
+from .admission import Admission
 from .deadlines import Deadlines
 from .pace import Greedy, Pace
 from .policy import QueuePolicy
@@ -41,6 +42,7 @@ class Batcher:
     def __init__(self, policy: QueuePolicy, pace: Pace | None = None) -> None:
         self.policy = policy
         self.pace: Pace = pace or Greedy()
+        self.admission = Admission(policy.max_queue_rows, policy.target_ns, policy.max_wait_ns)
         self.max_rows = policy.max_rows
         self.waiting_rows = 0
         self.wait_until = 0  # when take() wants to be asked again, after it gave nothing although something waits
@@ -58,12 +60,12 @@ class Batcher:
         return self._live
 
     def __repr__(self) -> str:
-        return f"<Batcher {self.waiting_rows}/{self.policy.max_queue_rows} rows wait, max_rows={self.max_rows}>"
+        return f"<Batcher {self.waiting_rows}/{self.admission.limit} rows wait, max_rows={self.max_rows}>"
 
     # -- in
 
     def add(self, ticket: Ticket, now: int) -> list[Ticket]:
-        """Queue a ticket; those that were put out for it, to be refused. Unavailable when there is no room for it."""
+        """Queue a ticket; those that were put out for it, to be refused. Overloaded when there is no room for it."""
         request = ticket.request
         if request.tenant or request.priority:
             lane = self._tenants.get(request.tenant).lane(self.policy.level(request.priority))
@@ -72,6 +74,8 @@ class Batcher:
             if not self._home.rows:
                 self._tenants.get(b"")
         ticket.lane = lane
+        if request.deadline and self._hopelessly_late(lane, now, request.deadline):
+            raise self.refusal(request.model, "deadline")
         out = self._make_room(ticket) if self._over(ticket.rows) else []
         self.waiting_rows += ticket.rows
         self._live += 1
@@ -82,12 +86,16 @@ class Batcher:
             self._deadlines.add(ticket)
         return out
 
+    def _hopelessly_late(self, lane: Lane, now: int, deadline: int) -> bool:
+        # when the turn of those with a priority or a tenant comes, nobody knows
+        return lane is self._main and not self._aside and now + self.admission.turn(self.waiting_rows) > deadline
+
     def _over(self, rows: int) -> bool:
         # a request larger than the whole queue is taken when nothing else waits: it could never go otherwise
         policy = self.policy
         if not self._live:
             return False
-        if max(self.waiting_rows + rows, self._live + 1) > policy.max_queue_rows:
+        if max(self.waiting_rows + rows, self._live + 1) > self.admission.limit:
             return True
         return bool(policy.max_queue_requests) and self._live >= policy.max_queue_requests
 
@@ -99,10 +107,7 @@ class Batcher:
                 for one in out:  # it would not have been enough
                     one.state = WAITING
                     self._count(one, 1)
-                raise Unavailable(
-                    f"model '{ticket.request.model}': {self.waiting_rows} rows are waiting already; try again later",
-                    "queue_full",
-                )
+                raise self._overloaded(ticket)
             victim.state = DONE
             self._count(victim, -1)
             out.append(victim)
@@ -118,6 +123,29 @@ class Batcher:
         if largest is not own and (own.rows + ticket.rows) / own.weight < largest.rows / largest.weight:
             return largest.newest_of_least(0)
         return own.newest_of_least(ticket.lane.level + 1)  # type: ignore[no-any-return]  # a lane's tenant is a Tenant
+
+    @property
+    def crowded(self) -> bool:
+        """Whether one more request without priority or tenant would be refused, whatever it is."""
+        return self.waiting_rows >= self.admission.limit and not self._aside
+
+    def refusal(self, model: str, reason: str = "") -> Overloaded:
+        """What to say to a request that may not wait."""
+        waiting, admission = self.waiting_rows, self.admission
+        if not reason:
+            reason = "queue_full" if admission.limit >= self.policy.max_queue_rows else "admission"
+        what = {
+            "share": "and most of them are this tenant's",
+            "admission": "more would be answered too late",
+            "deadline": "and the deadline would pass before its turn",
+        }.get(reason, "as many as may")
+        message = f"model '{model}': {waiting} rows are waiting already, {what}; try again later"
+        return Overloaded(message, reason, admission.retry_after_s(waiting))
+
+    def _overloaded(self, ticket: Ticket) -> Overloaded:
+        own = ticket.lane.tenant
+        mine = own is self._tenants.largest() and own.rows < self.waiting_rows
+        return self.refusal(ticket.request.model, "share" if mine else "")
 
     def _count(self, ticket: Ticket, sign: int) -> None:
         """Take a ticket that lies in its lane out of the accounts of those that wait, or back into them."""
@@ -222,7 +250,7 @@ class Batcher:
             if rows < limit and self._live:
                 rows += self._fill(tickets, first.key, limit - rows, now)
         self.decisions.append(Decision(now, reason, rows, len(tickets), waiting, oldest))
-        return Batch(tickets, start, stop, rows, reason)
+        return Batch(tickets, start, stop, rows, reason, self.waiting_rows)
 
     def _fill(self, tickets: list[Ticket], key: Hashable, room: int, now: int) -> int:
         """Add compatible tickets while there is room, each from whoever's turn it is; how many rows."""

@@ -10,6 +10,7 @@ import logging
 import re
 import zlib
 from concurrent.futures import Executor
+from functools import partial
 from time import perf_counter_ns
 
 from gantline.errors import BadRequest, EngineFailed, GantlineError, TooLarge, Unavailable, Unsupported
@@ -19,12 +20,13 @@ from gantline.tensors import Array
 from gantline.wire.classification import classify
 from gantline.wire.v2 import decode_raw, decode_request, encode_reply
 
+from .admission import COUNTED, ByteBudget, Hold
 from .exchange import Gone, Head, Headers, Responder
 from .model import Model
 from .repository import Repository
 from .shared_memory import SharedMemory
 from .statistics import Statistics
-from .statuses import JSON, v2_error
+from .statuses import JSON, retry_after, v2_error
 from .ticket import LEFT, Deliver, Ticket
 from .wishes import settle, wishes_of
 
@@ -41,9 +43,12 @@ _log = logging.getLogger("gantline.core")
 class Core:
     """Answers V2 infer requests. `max_body` bounds what a compressed body may grow to, in bytes."""
 
-    def __init__(self, repository: Repository, max_body: int, pool: Executor, memory: SharedMemory) -> None:
+    def __init__(
+        self, repository: Repository, max_body: int, pool: Executor, memory: SharedMemory, budget: ByteBudget
+    ) -> None:
         self.repository = repository
         self.memory = memory
+        self.budget = budget
         self.max_body = max_body
         self._pool = pool
 
@@ -56,8 +61,15 @@ class Core:
             self.repository.ledger.refused(e)
             self._refuse(e, responder)
             return
+        hold: Hold | None = None
         try:
             wishes = wishes_of(head)
+            if model.batcher.crowded and not wishes.urgent:
+                raise model.batcher.refusal(model.name)  # before the body costs anything
+            deliver: Deliver = self._deliver
+            if len(body) > COUNTED:
+                hold = self.budget.hold(len(body))
+                deliver = partial(self._deliver_held, hold)
             length, coding = wishes.length, wishes.coding
             plain = length is None and coding is None
             like = model.forms.like
@@ -66,16 +78,18 @@ class Core:
                 request.model, request.version = model.name, model.version
                 if wishes.urgent or model.policy.timeout_ns:
                     settle(request, wishes, model.policy)
-                model.submit_like(like, request, head, responder, self._deliver)
+                model.submit_like(like, request, head, responder, deliver)
                 return
             if len(body) > (_LARGE if coding is None else _LARGE_PACKED) or self._reads_much(body):
-                self._decode_apart(head, body, length, coding, model, responder, arrived)
+                self._decode_apart(head, body, length, coding, model, responder, arrived, hold, deliver)
                 return
             request = self._decode(body, length, coding, model.signature, model.name)
-            ticket = self.submit(model, request, head, responder, self._deliver, arrived)
+            ticket = self.submit(model, request, head, responder, deliver, arrived)
             if plain:
                 model.forms.remember(body, ticket)
         except GantlineError as e:
+            if hold is not None:
+                hold.free()
             model.statistics.failed(perf_counter_ns() - arrived, e)
             self._refuse(e, responder)
 
@@ -84,7 +98,7 @@ class Core:
     ) -> Ticket:
         """Queue a decoded request, whatever wire it came by; `deliver` is called once, later, on the loop.
 
-        BadRequest if it does not fit the model, Unavailable if there is no room.
+        BadRequest if it does not fit the model, Overloaded if there is no room.
         """
         request.model, request.version = model.name, model.version
         request.arrived, request.queued = arrived, perf_counter_ns()
@@ -107,13 +121,15 @@ class Core:
 
     def _decode_apart(
         self, head: Head, body: bytes, length: int | None, coding: bytes | None, model: Model, responder: Responder,
-        arrived: int,
+        arrived: int, hold: Hold | None, deliver: Deliver,
     ) -> None:  # fmt: skip
         """Decode on a thread, so that a large body holds up nobody else, and go on from there on the loop."""
 
         def decoded(future: asyncio.Future[Request]) -> None:
             # looked at, not raised: an exception that is caught where its future is known keeps the body, in a cycle
             error = None if future.cancelled() else future.exception()
+            if hold is not None and (responder.closed or error is not None or future.cancelled()):
+                hold.free()
             if responder.closed:
                 return
             if error is not None or future.cancelled():
@@ -122,7 +138,7 @@ class Core:
                 model.statistics.failed(perf_counter_ns() - arrived, error)
                 self._refuse(error, responder)
             else:
-                self._resume(head, future.result(), responder, arrived)
+                self._resume(head, future.result(), responder, arrived, hold, deliver)
 
         loop = asyncio.get_running_loop()
         try:
@@ -131,18 +147,30 @@ class Core:
             raise Unavailable("the server is stopping; try again elsewhere", "stopping") from e
         work.add_done_callback(decoded)
 
-    def _resume(self, head: Head, request: Request, responder: Responder, arrived: int) -> None:
+    def _resume(
+        self, head: Head, request: Request, responder: Responder, arrived: int, hold: Hold | None, deliver: Deliver
+    ) -> None:
         try:
             model = self.repository.resolve(head.path)  # by now another version may be in its place
         except GantlineError as e:
+            if hold is not None:
+                hold.free()
             self.repository.ledger.refused(e)
             self._refuse(e, responder)
             return
         try:
-            self.submit(model, request, head, responder, self._deliver, arrived)
+            self.submit(model, request, head, responder, deliver, arrived)
         except GantlineError as e:
+            if hold is not None:
+                hold.free()
             model.statistics.failed(perf_counter_ns() - arrived, e)
             self._refuse(e, responder)
+
+    def _deliver_held(
+        self, hold: Hold, ticket: Ticket, outputs: list[Array] | None, error: GantlineError | None
+    ) -> None:
+        hold.free()
+        self._deliver(ticket, outputs, error)
 
     def _deliver(self, ticket: Ticket, outputs: list[Array] | None, error: GantlineError | None) -> None:
         statistics: Statistics = ticket.context.statistics
@@ -201,7 +229,7 @@ class Core:
     def _refuse(self, error: GantlineError, responder: Responder) -> None:
         status, body = v2_error(error)
         extra: Headers = [(b"accept-encoding", b"gzip, deflate")] if isinstance(error, UnknownCoding) else []
-        responder.send(status, [JSON, *extra], body)
+        responder.send(status, [JSON, *extra, *retry_after(error)], body)
 
     def _send_compressed(self, responder: Responder, headers: Headers, body: bytes, coding: bytes) -> None:
         headers = [*headers, (b"content-encoding", coding), (b"vary", b"accept-encoding")]

@@ -16,7 +16,7 @@ import numpy as np
 from gantline.accelerators.isolation import run_apart
 from gantline.accelerators.session import Session
 
-from gantline.errors import DeadlineExceeded, EngineFailed, GantlineError, Unavailable
+from gantline.errors import DeadlineExceeded, EngineFailed, GantlineError, Overloaded, Unavailable
 from gantline.tensors import Array
 
 from .assembly import Assembly, follow
@@ -62,14 +62,14 @@ class Dispatch:
         self.thread_batches = 0
 
     def submit(self, ticket: Ticket) -> None:
-        """Queue a ticket; its `deliver` is called later, on the loop. Unavailable when the queue is full."""
+        """Queue a ticket; its `deliver` is called later, on the loop. Overloaded when it may not wait."""
         now = ticket.request.queued
         for other in self.batcher.add(ticket, now):
             name = ticket.request.model
-            self._deliver(
-                other,
-                Unavailable(f"model '{name}': the queue is full, and others are more due; try again", "queue_full"),
-            )
+            reason = "queue_full" if other.lane.tenant is ticket.lane.tenant else "share"
+            retry = self.batcher.admission.retry_after_s(self.batcher.waiting_rows)
+            message = f"model '{name}': the queue is full, and others are more due; try again later"
+            self._deliver(other, Overloaded(message, reason, retry))
         if ticket.request.deadline:
             self._watch(now)
         if not self._scheduled:
@@ -217,7 +217,10 @@ class Dispatch:
         self.running = 0
         requests = [ticket.request for ticket in batch.tickets]
         self.statistics.executed(requests, batch.rows, started, self._times, batch.reason, batch.start > 0)
-        self.batcher.pace.observe(started + took, batch.rows, batch.tickets[0].key, took)
+        batcher, ended = self.batcher, started + took
+        batcher.pace.observe(ended, batch.rows, batch.tickets[0].key, took)
+        limited = batch.behind > 0 and batch.reason != "learning"
+        batcher.admission.observe(ended, batch.rows, requests[0].arrived, batcher.waiting_rows, limited)
         if self.trace is not None:
             self.trace.batch(batch.tickets, started, self._times)
         self._hand_out(batch, results, 0, began)

@@ -15,12 +15,14 @@ class QueuePolicy:
 
     `max_rows` 0: requests are never stacked. `demote`: a request whose time-out passes goes on waiting behind all
     others (Triton's DELAY) instead of being refused. `ageing_ns`: after waiting so long a request counts as one level
-    more urgent. `weights`: shares of tenants by name; who is not named has 1.
+    more urgent. `target_ns`, `max_wait_ns`: see Admission. `weights`: shares of tenants by name; others have 1.
     """
 
     max_rows: int = 0
     max_queue_rows: int = 16384
     max_queue_requests: int = 0
+    target_ns: int = 0
+    max_wait_ns: int = 0
     levels: int = LEVELS
     default_level: int = DEFAULT_LEVEL
     ageing_ns: int = 1_000_000_000

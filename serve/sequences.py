@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gantline.errors import BadRequest, GantlineError, Unavailable
+from gantline.errors import BadRequest, GantlineError, Overloaded
 from gantline.tensors import Array
 
 from .ticket import Ticket
@@ -82,9 +82,7 @@ class Sequences:
         one = self._open.get(key)
         if request.sequence_start and not (one and one.waiting):
             if one is None and len(self._open) >= self.policy.max_sequences:
-                raise Unavailable(
-                    f"model '{name}': {len(self._open)} sequences are open; try again later", "queue_full"
-                )
+                raise Overloaded(f"model '{name}': {len(self._open)} sequences are open; try again later")
             one = self._open[key] = _Open({s.input: s.initial for s in self.policy.states})
         elif one is None:
             raise BadRequest(
@@ -92,9 +90,7 @@ class Sequences:
                 f"more than {self.policy.idle_ns / 1e9:g} s may pass between two"
             )
         if len(one.waiting) >= MAX_WAITING:
-            raise Unavailable(
-                f"model '{name}': {MAX_WAITING} requests of sequence {key!r:.80} wait; try again later", "queue_full"
-            )
+            raise Overloaded(f"model '{name}': {MAX_WAITING} requests of sequence {key!r:.80} wait; try again later")
         one.waiting.append(ticket)
         one.last = now
         self._open.move_to_end(key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 
 from gantline.errors import (
     BadArtefact,
@@ -11,6 +12,7 @@ from gantline.errors import (
     Denied,
     GantlineError,
     NotFound,
+    Overloaded,
     TooLarge,
     Unavailable,
     Unsupported,
@@ -42,6 +44,8 @@ def status_of(error: GantlineError) -> int:
     """The HTTP status for an error; 500 for what is the server's or the model's fault."""
     if isinstance(error, Denied):
         return 403 if error.known else 401
+    if isinstance(error, Overloaded) and error.reason == "share":
+        return 429  # the client's own doing; what the server lacks is 503
     return next((status for kind, status in TABLE if isinstance(error, kind)), 500)
 
 
@@ -54,6 +58,13 @@ def v2_error(error: GantlineError) -> tuple[int, bytes]:
     if status == 500:  # 501 and 503 are the client's to read; a full queue must not flood the log
         _log.warning("%s", message)
     return status, dump_json({"error": message})
+
+
+def retry_after(error: GantlineError) -> Headers:
+    """The header that says when to try again, in whole seconds, where the error knows."""
+    if not isinstance(error, Overloaded):
+        return []
+    return [(b"retry-after", b"%d" % math.ceil(error.retry_after_s))]
 
 
 def refusal(path: bytes, error: Denied) -> tuple[int, Headers, bytes]:

@@ -67,11 +67,15 @@ class Ticket:
 
 
 class Batch:
-    """Tickets that run together: of the first, rows `start` to `stop`; of the others, all."""
+    """Tickets that run together: of the first, rows `start` to `stop`; of the others, all.
 
-    __slots__ = ("reason", "rows", "start", "stop", "tickets")
+    `behind`: rows that it left waiting.
+    """
 
-    def __init__(self, tickets: list[Ticket], start: int, stop: int, rows: int, reason: str) -> None:
+    __slots__ = ("behind", "reason", "rows", "start", "stop", "tickets")
+
+    def __init__(self, tickets: list[Ticket], start: int, stop: int, rows: int, reason: str, behind: int = 0) -> None:
+        self.behind = behind
         self.tickets = tickets
         self.start = start
         self.stop = stop

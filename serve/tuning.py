@@ -17,6 +17,7 @@ from .model_config import ModelConfig
 from .pace import Delayed, Greedy, Pace
 from .policy import QueuePolicy
 from .sequences import SequencePolicy
+from .slo import Slo
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,13 @@ def tune(
     """`max_rows`: what one run takes, 0 for requests that are never stacked; `own` has been settled with the rest."""
     said = config.batching if config is not None else None
     engine, batching = session.engine, session.package.manifest.batching
+    target = int(own.latency_target_ms * 1e6)
     policy = QueuePolicy(
         max_rows=max_rows,
         max_queue_rows=own.max_queue_rows,
         max_queue_requests=said.max_queue_size if said else 0,
+        target_ns=target,
+        max_wait_ns=int(own.max_wait_s * 1e9),
         levels=own.priority_levels,
         default_level=min(own.default_priority, own.priority_levels),
         ageing_ns=int(own.priority_ageing_s * 1e9),
@@ -49,7 +53,7 @@ def tune(
     )
     delay = int(own.max_queue_delay_ms * 1e6)
     preferred = said.preferred if said else ()
-    pace: Pace = Delayed(delay, preferred) if delay or preferred else Greedy()
+    pace: Pace = Slo(target) if target else Delayed(delay, preferred) if delay or preferred else Greedy()
     assembly = Assembly()
     if batching.pad:
         assembly = Padded(Padding(batching, session.signature, str(session.package.path)))

@@ -12,7 +12,7 @@ from gantline.pb import message
 
 from .call import Call, Unary
 from .gate import Permit
-from .statuses import refusal
+from .statuses import pushback, refusal
 
 # takes a protobuf message and gives one; GantlineError becomes the call's status
 Answer: TypeAlias = Callable[[Any], Awaitable[Any]]
@@ -44,7 +44,7 @@ def parse(kind: str, data: bytes) -> Any:
 def refuse(call: Call, error: GantlineError) -> None:
     """End a call with what went wrong."""
     code, details = refusal(error)
-    call.finish(code, details)
+    call.finish(code, details, pushback(error))
 
 
 def broken(what: str, error: BaseException | None) -> EngineFailed:

@@ -17,6 +17,7 @@ from gantline.tensors import Array
 from gantline.wire.classification import classify
 from gantline.wire.v2_grpc import Envelope, encode_reply, is_slow, parse
 
+from ..admission import COUNTED, Hold
 from ..core import Core
 from ..model import Model
 from ..repository import Repository
@@ -50,6 +51,8 @@ class Infer:
         arrived = perf_counter_ns()
         try:
             self._gate.admit(call.head)
+            if len(data) > COUNTED:
+                deliver, refuse = _held(self._core.budget.hold(len(data)), deliver, refuse)
             if is_slow(data) or self._reads_much(data):
                 self._decode_apart(call, data, deliver, refuse, arrived)
                 return
@@ -111,8 +114,8 @@ class Infer:
             # looked at, not raised: an exception that is caught where its future is known keeps the data, in a cycle
             error = None if future.cancelled() else future.exception()
             if call.closed:
-                return
-            if isinstance(error, GantlineError):
+                refuse(LEFT, "")
+            elif isinstance(error, GantlineError):
                 refuse(error, "")
             elif error is not None or future.cancelled():
                 refuse(broken("a message could not be decoded", error), "")
@@ -157,3 +160,17 @@ class Infer:
         elif error is not LEFT:  # who left is counted where that was found out
             statistics.failed(took, error)
         return data, error
+
+
+def _held(hold: Hold, deliver: Deliver, refuse: Refuse) -> tuple[Deliver, Refuse]:
+    """The same two, giving back what the request holds of the server's memory."""
+
+    def delivered(ticket: Ticket, outputs: list[Array] | None, error: GantlineError | None) -> None:
+        hold.free()
+        deliver(ticket, outputs, error)
+
+    def refused(error: GantlineError, request_id: str) -> None:
+        hold.free()
+        refuse(error, request_id)
+
+    return delivered, refused

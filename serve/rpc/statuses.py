@@ -12,10 +12,13 @@ from gantline.errors import (
     Denied,
     GantlineError,
     NotFound,
+    Overloaded,
     TooLarge,
     Unavailable,
     Unsupported,
 )
+
+from ..exchange import Headers
 
 MAX_DETAILS = 1500  # bytes; they travel percent-encoded in trailers, of which clients take 8 KiB
 _log = logging.getLogger("gantline.grpc")
@@ -43,6 +46,7 @@ TABLE: tuple[tuple[type[GantlineError], Code], ...] = (
     (TooLarge, Code.RESOURCE_EXHAUSTED),
     (BadRequest, Code.INVALID_ARGUMENT),
     (NotFound, Code.NOT_FOUND),
+    (Overloaded, Code.RESOURCE_EXHAUSTED),
     (Unavailable, Code.UNAVAILABLE),
     (Unsupported, Code.UNIMPLEMENTED),
     (DeadlineExceeded, Code.DEADLINE_EXCEEDED),
@@ -55,6 +59,13 @@ def code_of(error: GantlineError) -> Code:
     if isinstance(error, Denied):
         return Code.PERMISSION_DENIED if error.known else Code.UNAUTHENTICATED
     return next((code for kind, code in TABLE if isinstance(error, kind)), Code.INTERNAL)
+
+
+def pushback(error: GantlineError) -> Headers | None:
+    """The trailer by which a client that retries knows when (gRPC's proposal A6), where the error knows."""
+    if not isinstance(error, Overloaded):
+        return None
+    return [(b"grpc-retry-pushback-ms", b"%d" % (error.retry_after_s * 1000))]
 
 
 def refusal(error: GantlineError) -> tuple[Code, str]:

@@ -67,7 +67,7 @@ class Collector:
 def _measure_model(out: Snapshot, model: Model, name: str, version: str) -> None:
     add(out, "gantline_queue_requests", len(model.batcher), name, version)
     add(out, "gantline_queue_rows", model.batcher.waiting_rows, name, version)
-    add(out, "gantline_queue_limit_rows", model.batcher.policy.max_queue_rows, name, version)
+    add(out, "gantline_queue_limit_rows", model.batcher.admission.limit, name, version)
     add(out, "gantline_inflight_requests", len(model.batcher) + model.dispatch.running, name, version)
     add(out, "nv_inference_pending_request_count", len(model.batcher), name, version)
     add(out, "gantline_model_memory_bytes", memory_of(model.session), name, version)

@@ -73,7 +73,7 @@ def _worker(model: Model) -> Json:
         "waiting": {
             "requests": len(batcher),
             "rows": batcher.waiting_rows,
-            "limit_rows": batcher.policy.max_queue_rows,
+            "limit_rows": batcher.admission.limit,
         },
         "running_requests": dispatch.running,
         "expected_batch_ms": _ms(dispatch.batch_ns),

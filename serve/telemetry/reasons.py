@@ -23,7 +23,10 @@ TABLE: tuple[tuple[type[GantlineError], str], ...] = (
     (Denied, "denied"),
 )
 # what Triton calls them
-TRITON = {"queue_full": "REJECTED", "admission": "REJECTED", "deadline": "REJECTED", "engine": "BACKEND"}
+TRITON = {
+    **dict.fromkeys(("queue_full", "share", "admission", "bytes", "deadline"), "REJECTED"),
+    "engine": "BACKEND",
+}
 
 
 def reason_of(error: GantlineError) -> str:

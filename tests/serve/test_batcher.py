@@ -98,7 +98,7 @@ def test_more_rows_than_a_batch_holds_go_in_parts_and_the_last_has_company() -> 
 def test_the_bound_counts_rows() -> None:
     batcher = queue(4, 10)
     fill(batcher, ticket(6))
-    with pytest.raises(Unavailable, match="model 'm': 6 rows are waiting already; try again later"):
+    with pytest.raises(Unavailable, match="model 'm': 6 rows are waiting already, as many as may; try again later"):
         batcher.add(ticket(5), NOW)
     fill(batcher, ticket(4))
     with pytest.raises(Unavailable):

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gantline.accelerators.session import Session
+from gantline.serve.admission import ByteBudget
 from gantline.serve.control import Control
 from gantline.serve.core import Core, UnknownCoding, compress, decompress
 from gantline.serve.entry import Entry
@@ -61,7 +62,7 @@ class Desk:
     def __init__(self, zoo: Path) -> None:
         self.pool = ThreadPoolExecutor(2)
         self.repository = Repository([])
-        self.core = Core(self.repository, LIMIT, self.pool, SharedMemory(False, LIMIT, Control()))
+        self.core = Core(self.repository, LIMIT, self.pool, SharedMemory(False, LIMIT, Control()), ByteBudget(LIMIT))
         for name, rows in (("double", 64), ("lookup", 64), ("toil", 0)):
             self.add(name, Session.open(Package.bare(zoo / f"{name}.onnx", name)), rows)
 

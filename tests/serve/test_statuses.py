@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
-from gantline.serve.statuses import MAX_MESSAGE, refusal, status_of, v2_error
+from gantline.serve.statuses import MAX_MESSAGE, refusal, retry_after, status_of, v2_error
 
 from gantline import errors
 from gantline.errors import GantlineError
 
 EXPECTED = {
-    "TooLarge": 413, "BadRequest": 400, "NotFound": 404, "Denied": 401, "Unavailable": 503, "Unsupported": 501,
-    "DeadlineExceeded": 504, "BadArtefact": 500, "EngineFailed": 500, "ScriptFailed": 500, "UsageError": 500,
-    "VerificationFailed": 500, "Unreachable": 500,
+    "TooLarge": 413, "BadRequest": 400, "NotFound": 404, "Denied": 401, "Unavailable": 503, "Overloaded": 503,
+    "Unsupported": 501, "DeadlineExceeded": 504, "BadArtefact": 500, "EngineFailed": 500, "ScriptFailed": 500,
+    "UsageError": 500, "VerificationFailed": 500, "Unreachable": 500,
 }  # fmt: skip
 LEAVES = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, GantlineError)]
 
@@ -40,6 +40,13 @@ def test_a_refusal_is_in_the_face_of_its_path(
     assert found == status and json.loads(body) == {word: "who are you"}
     assert headers.items() <= dict(sent).items() and dict(sent)[b"content-type"] == b"application/json"
     assert (b"insufficient_scope" in dict(sent)[b"www-authenticate"]) is known
+
+
+def test_a_client_beyond_its_share_is_told_so_and_when_to_try_again() -> None:
+    for reason, status in (("share", 429), ("queue_full", 503), ("admission", 503), ("deadline", 503), ("bytes", 503)):
+        error = errors.Overloaded("too much", reason, 2.1)
+        assert status_of(error) == status and retry_after(error) == [(b"retry-after", b"3")]
+    assert retry_after(errors.Unavailable("loading")) == []
 
 
 def test_the_body_of_an_error() -> None:

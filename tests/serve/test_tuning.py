@@ -31,7 +31,11 @@ def tuned(zoo: Path, tmp_path: Path) -> Callable[..., Tuning]:
 
 def test_by_default_an_idle_model_never_waits(tuned: Callable[..., Tuning]) -> None:
     found = tuned()
-    assert found.policy == QueuePolicy(max_rows=64) and isinstance(found.pace, Greedy) and found.sequences is None
+    assert (
+        found.policy == QueuePolicy(max_rows=64, max_wait_ns=30_000_000_000)
+        and isinstance(found.pace, Greedy)
+        and found.sequences is None
+    )
 
 
 def test_a_config_pbtxt_is_honoured(tuned: Callable[..., Tuning]) -> None:
@@ -44,6 +48,12 @@ def test_a_config_pbtxt_is_honoured(tuned: Callable[..., Tuning]) -> None:
     policy = found.policy
     assert (policy.timeout_ns, policy.timeout_override, policy.max_queue_requests) == (7_000_000, False, 3)
     assert (policy.levels, policy.default_level) == (4, 2)
+
+
+def test_a_latency_target_makes_a_pace_that_learns_and_bounds_the_queue(tuned: Callable[..., Tuning]) -> None:
+    found = tuned("dynamic_batching { max_queue_delay_microseconds: 2000 }", latency_target_ms="25")
+    assert repr(found.pace) == "<Slo 25 ms, 0 shapes>"
+    assert (found.policy.target_ns, found.policy.max_wait_ns) == (25_000_000, 30_000_000_000)
 
 
 def test_flags_beat_it(tuned: Callable[..., Tuning]) -> None:

@@ -117,7 +117,7 @@ def test_a_full_queue(own_rpc: Callable[..., Rpc], zoo: Path, asked: Asked) -> N
     for talk in talks:
         talk.rest()
     codes = [talk.status[0] for talk in talks if talk.status]
-    assert set(codes) == {Code.OK, Code.UNAVAILABLE} and len(codes) == 8
+    assert set(codes) == {Code.OK, Code.RESOURCE_EXHAUSTED} and len(codes) == 8
 
 
 def test_who_leaves_while_queued_costs_nothing(own_rpc: Callable[..., Rpc], zoo: Path, asked: Asked) -> None:

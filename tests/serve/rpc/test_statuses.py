@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from gantline.serve.rpc.statuses import MAX_DETAILS, Code, code_of, refusal
+from gantline.serve.rpc.statuses import MAX_DETAILS, Code, code_of, pushback, refusal
 
 from gantline import errors
 from gantline.errors import GantlineError
 
 EXPECTED = {
     "TooLarge": Code.RESOURCE_EXHAUSTED, "BadRequest": Code.INVALID_ARGUMENT, "NotFound": Code.NOT_FOUND,
-    "Unavailable": Code.UNAVAILABLE, "Unsupported": Code.UNIMPLEMENTED, "DeadlineExceeded": Code.DEADLINE_EXCEEDED,
+    "Unavailable": Code.UNAVAILABLE, "Overloaded": Code.RESOURCE_EXHAUSTED,
+    "Unsupported": Code.UNIMPLEMENTED, "DeadlineExceeded": Code.DEADLINE_EXCEEDED,
     "BadArtefact": Code.INTERNAL, "EngineFailed": Code.INTERNAL, "ScriptFailed": Code.INTERNAL,
     "Denied": Code.UNAUTHENTICATED, "UsageError": Code.INTERNAL, "VerificationFailed": Code.INTERNAL,
     "Unreachable": Code.INTERNAL,
@@ -25,6 +26,11 @@ def test_every_kind_has_its_code(kind: type[GantlineError]) -> None:
 
 def test_a_key_that_may_not_is_another_thing_than_none() -> None:
     assert code_of(errors.Denied("no", known=True)) is Code.PERMISSION_DENIED
+
+
+def test_a_client_that_retries_is_told_when() -> None:
+    assert pushback(errors.Overloaded("too much", "bytes", 1.5)) == [(b"grpc-retry-pushback-ms", b"1500")]
+    assert pushback(errors.Unavailable("loading")) is None
 
 
 def test_codes_are_grpcs_own() -> None:
