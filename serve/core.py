@@ -33,7 +33,7 @@ from .wishes import settle, wishes_of
 _OCTETS = (b"content-type", b"application/octet-stream")
 _PLAIN: Headers = [JSON]
 COMPRESS_FROM = 1024  # bytes; below it compression costs more than it saves
-_OFF_LOOP = 64 << 10  # bytes; larger answers are compressed on a thread
+_OFF_LOOP = 64 << 10  # bytes; larger answers are written, and compressed, on a thread
 _LARGE = 64 << 10  # bytes; larger bodies are decoded on a thread: an MB of JSON takes milliseconds
 _LARGE_PACKED = 4 << 10  # the same for compressed ones, which can grow a thousandfold
 _ZERO = re.compile(rb"q=0(\.0*)?")
@@ -173,32 +173,63 @@ class Core:
         self._deliver(ticket, outputs, error)
 
     def _deliver(self, ticket: Ticket, outputs: list[Array] | None, error: GantlineError | None) -> None:
-        statistics: Statistics = ticket.context.statistics
         if error is LEFT:
             return
-        body = b""
-        began = perf_counter_ns() if statistics.measured else 0
-        if outputs is not None:
-            try:
-                headers, body = self._encode(ticket, outputs)
-            except GantlineError as e:
-                error = e.with_traceback(None)  # else it keeps this frame, and this frame it
-            except Exception as e:
-                broken = self._broken(f"model '{ticket.request.model}': its answer could not be written", e)
-                statistics.failed(perf_counter_ns() - ticket.request.arrived, broken)
-                self._refuse(broken, ticket.responder)
-                return
-        ended = perf_counter_ns()
-        took = ended - ticket.request.arrived
-        if error is not None:
-            statistics.failed(took, error)
-            self._refuse(error, ticket.responder)
+        if outputs is None:
+            assert error is not None
+            self._failed(ticket, error)
             return
-        statistics.succeeded(took, ended - began)
+        if sum([a.nbytes for a in outputs]) > _OFF_LOOP:
+            self._encode_apart(ticket, outputs)
+            return
+        self._encode_here(ticket, outputs)
+
+    def _encode_here(self, ticket: Ticket, outputs: list[Array]) -> None:
+        began = perf_counter_ns()
+        try:
+            headers, body = self._encode(ticket, outputs)
+        except Exception as e:
+            self._failed(ticket, self._why(ticket, e))
+            return
+        self._answer(ticket, headers, body, began)
+
+    def _encode_apart(self, ticket: Ticket, outputs: list[Array]) -> None:
+        """Write a large answer on a thread, so that it holds up nobody else."""
+        began = perf_counter_ns()
+
+        def written(future: asyncio.Future[tuple[Headers, bytes]]) -> None:
+            if future.cancelled():  # the server stops, and this is one of the last answers
+                self._encode_here(ticket, outputs)
+            elif (error := future.exception()) is not None:
+                self._failed(ticket, self._why(ticket, error))
+            else:
+                self._answer(ticket, *future.result(), began)
+
+        try:
+            work = asyncio.get_running_loop().run_in_executor(self._pool, self._encode, ticket, outputs)
+        except RuntimeError:  # the pool has been shut down, too
+            self._encode_here(ticket, outputs)
+            return
+        work.add_done_callback(written)
+
+    def _answer(self, ticket: Ticket, headers: Headers, body: bytes, began: int) -> None:
+        """Send a written answer; writing it took from `began` on."""
+        statistics: Statistics = ticket.context.statistics
+        ended = perf_counter_ns()
+        statistics.succeeded(ended - ticket.request.arrived, ended - began)
         if len(body) >= COMPRESS_FROM and (coding := _accepted(ticket.head)):
             self._send_compressed(ticket.responder, headers, body, coding)
         else:
             ticket.responder.send(200, headers, body)
+
+    def _failed(self, ticket: Ticket, error: GantlineError) -> None:
+        ticket.context.statistics.failed(perf_counter_ns() - ticket.request.arrived, error)
+        self._refuse(error, ticket.responder)
+
+    def _why(self, ticket: Ticket, error: BaseException) -> GantlineError:
+        if isinstance(error, GantlineError):
+            return error.with_traceback(None)  # else it keeps a frame, and the frame it
+        return self._broken(f"model '{ticket.request.model}': its answer could not be written", error)
 
     def _encode(self, ticket: Ticket, outputs: list[Array]) -> tuple[Headers, bytes]:
         request = ticket.request

@@ -7,6 +7,7 @@ import gc
 import gzip
 import json
 import logging
+import threading
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -363,5 +364,31 @@ def test_no_request_is_kept_by_a_cycle(zoo: Path, caplog: pytest.LogCaptureFixtu
             assert gc.collect() < 20
         finally:
             gc.enable()
+
+    at(zoo, test)
+
+
+def test_a_large_answer_is_written_on_a_thread(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And equals what is written on the loop; a fault there is told like one here."""
+    tensor = {**X, "shape": [10_000, 3], "data": list(range(30_000))}
+    body = json.dumps({"inputs": [tensor]}, separators=(",", ":")).encode()
+    threads: set[str] = set()
+    encode = Core._encode
+
+    def noted(self: Core, *args: Any) -> Any:
+        threads.add(threading.current_thread().name)
+        return encode(self, *args)
+
+    def broken(self: Core, *args: Any) -> Any:
+        raise ZeroDivisionError("secret")
+
+    async def test(desk: Desk) -> None:
+        monkeypatch.setattr(Core, "_encode", noted)
+        status, _, got = await desk.ask(body)
+        assert status == 200 and got["outputs"][0]["data"] == [2.0 * i for i in range(30_000)]
+        assert not any(name.startswith("MainThread") for name in threads) and len(threads) == 1
+        monkeypatch.setattr(Core, "_encode", broken)
+        status, _, got = await desk.ask(body)
+        assert status == 500 and "its answer could not be written" in got["error"] and "secret" not in got["error"]
 
     at(zoo, test)
