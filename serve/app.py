@@ -36,6 +36,7 @@ from .readiness import Readiness
 from .repository import Repository
 from .routes.azure import UNMATCHED_HEADERS, AzureRoutes
 from .routes.dispatch import DispatchRoutes
+from .routes.generate import GenerateRoutes
 from .routes.log_settings import LogRoutes
 from .routes.metrics import MetricsRoutes
 from .routes.shared_memory import SharedMemoryRoutes
@@ -133,6 +134,7 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: 
     Explainer(repository, control)
     routes: list[BaseRoute] = [
         *v2.routes(),
+        *GenerateRoutes(repository, core, limit, pool).routes(),
         *SharedMemoryRoutes(control, limit).routes(),
         *LogRoutes(control, limit).routes(),
         *TraceRoutes(control, limit).routes(),

@@ -100,10 +100,15 @@ class Core:
 
         BadRequest if it does not fit the model, Overloaded if there is no room.
         """
+        self.settle(model, request, head, arrived)
+        return model.submit(request, head, responder, deliver)
+
+    @staticmethod
+    def settle(model: Model, request: Request, head: Head, arrived: int) -> None:
+        """Say of a decoded request whose it is, and how it wants to be treated. BadRequest, DeadlineExceeded."""
         request.model, request.version = model.name, model.version
         request.arrived, request.queued = arrived, perf_counter_ns()
         settle(request, wishes_of(head), model.policy)
-        return model.submit(request, head, responder, deliver)
 
     def _decode(
         self, body: bytes, length: int | None, coding: bytes | None, signature: Signature, model: str

@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 
 from gantline.accelerators.session import Session
 
-from gantline.errors import BadRequest
+from gantline.errors import BadRequest, Unsupported
 from gantline.request import Request
 
 from .batcher import Batcher
@@ -34,7 +34,7 @@ class Model:
         self.session = session
         self.name = name
         self.version = version
-        self.stacked = policy.max_rows > 0 and session.signature.batched
+        self.stacked = policy.max_rows > 0 and session.signature.batched and not session.decoupled
         self.policy = policy
         self.statistics = statistics or Statistics()
         self.batcher = Batcher(policy if self.stacked else policy.unstacked(), tuning.pace)
@@ -54,9 +54,12 @@ class Model:
 
     def submit(self, request: Request, head: Head, responder: Gone, deliver: Deliver) -> Ticket:
         """Check a request and queue it; its ticket. BadRequest if it does not fit, Unavailable if full."""
-        self.signature.check(self.name, request.inputs)
+        if self.session.decoupled:
+            raise Unsupported(
+                f"model '{self.name}' gives any number of answers: ask by generate_stream or a gRPC stream"
+            )
+        outputs = self.fit(request)
         self.assembly.complete(request)
-        outputs = self._all if request.outputs is None else self._wanted(request)
         rows, key = self._rows(request), self._key(request, outputs)
         ticket = Ticket(request, rows, key, outputs, head, responder, deliver, self)
         if self.sequences is None:
@@ -64,6 +67,11 @@ class Model:
         else:
             self.sequences.enter(ticket)
         return ticket
+
+    def fit(self, request: Request) -> tuple[str, ...]:
+        """The names of the outputs asked for. BadRequest unless the model takes these inputs and gives them."""
+        self.signature.check(self.name, request.inputs)
+        return self._all if request.outputs is None else self._wanted(request)
 
     def submit_like(self, like: Like, request: Request, head: Head, responder: Gone, deliver: Deliver) -> None:
         """Queue a request that differs from an earlier one in nothing but numbers, and so needs no second check."""

@@ -140,6 +140,8 @@ def config_json(package: Package, signature: Signature, max_rows: int, config: M
     out.backend = out.backend or BACKENDS.get(engine, engine)
     out.default_model_filename = package.manifest.model
     out.max_batch_size = max_rows
+    if package.manifest.script is not None and package.manifest.script.decoupled:
+        out.model_transaction_policy.decoupled = True
     if max_rows and out.WhichOneof("scheduling_choice") is None:
         out.dynamic_batching.SetInParent()
     if out.version_policy.WhichOneof("policy_choice") is None:
