@@ -61,6 +61,8 @@ class Loader:
         self._room = asyncio.Semaphore(MAX_LOADING)
         self._folders: dict[str, Path] = {}  # of models whose files came in a load request
         self._closing = False
+        for slot in repository.slots():
+            slot.reason = self._shown(slot.reason)
 
     async def load_all(self, progress: Callable[[int, int, Slot], None] | None = None) -> list[Slot]:
         """Load what the settings want at start; those that failed are returned, with their reason, in order.
@@ -154,7 +156,14 @@ class Loader:
     async def _look(self, name: str, config: str, files: dict[str, str]) -> tuple[list[Entry], Path | None]:
         if self.shelf is None:
             return [s.entry for s in self.repository.slots(name)], None
-        return await self._apart(self.shelf.find, name, config, files)
+        try:
+            return await self._apart(self.shelf.find, name, config, files)
+        except GantlineError as e:
+            shown = self._shown(e.message)
+            if shown == e.message:
+                raise
+            _log.error("model '%s': %s", name, e)
+            raise type(e)(shown) from e
 
     async def _open_whole(self, name: str, there: list[Entry]) -> list[tuple[Entry, Model]]:
         """Every version, ready to serve, or the first error; then none is left open."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -57,7 +58,11 @@ class Shelf:
         if not files:
             return find_entries(self.refs, search), None
         folder = write_model(name, config, files)
-        return find_entries([str(folder / name)], search), folder
+        try:
+            return find_entries([str(folder / name)], search), folder
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
     def scan(self) -> dict[str, str]:
         """For the name of each model that is there, something that changes when any of its files does."""

@@ -26,7 +26,7 @@ from gantline.serve.ticket import Ticket
 
 import gantline
 from gantline.blobs import publish_directory
-from gantline.errors import BadArtefact, NotFound, Unavailable, VerificationFailed
+from gantline.errors import BadArtefact, GantlineError, NotFound, Unavailable, VerificationFailed
 from gantline.packages import Package, seal
 from gantline.request import Request
 from gantline.settings import ServeSettings, resolve
@@ -295,6 +295,28 @@ def test_what_is_not_there(zoo: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     shutil.copy(zoo / "lookup.onnx", tmp_path)
     at([tmp_path], test)
+
+
+def test_no_error_tells_where_the_repository_lies(scaler: Scaler, tmp_path: Path) -> None:
+    root = scaler(tmp_path / "models/a/1/model.onnx", 2).parents[2]
+    (root / "b").mkdir()
+    (root / "b/config.pbtxt").write_text("nonsense")
+
+    async def test(loader: Loader) -> None:
+        reasons = {s.entry.name: s.reason for s in loader.repository.slots()}
+        assert reasons["b"].startswith("models/b/config.pbtxt:1"), "also before it was tried"
+        await loader.load_all()
+        scaler(root / "a.onnx", 2)  # two of one name
+        for name, config, message in (
+            ("a", "", "model 'a' is in models/a and in models/a.onnx; serve one of them"),
+            ("b", "", "models/b/config.pbtxt:1: "),
+            ("b", "{", "the configuration given for models/b/config.pbtxt: "),
+        ):
+            with pytest.raises(GantlineError) as raised:
+                await loader.reload(name, config)
+            assert raised.value.message.startswith(message) and str(tmp_path) not in raised.value.message
+
+    at([root], test, model_control="explicit")
 
 
 def test_a_model_whose_files_are_given(scaler: Scaler, tmp_path: Path) -> None:

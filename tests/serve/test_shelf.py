@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from gantline.serve.given import PREFIX
 from gantline.serve.shelf import Shelf, stamp
 
 from gantline.blobs import publish_directory
@@ -138,4 +139,8 @@ def test_files_that_are_given_lie_elsewhere(tmp_path: Path) -> None:
     assert entries[0].package is not None and entries[0].package.model_path.read_bytes() == b"given"
     assert one.shown(f"{folder}/m/1/model.onnx: bad") == "m/1/model.onnx: bad"
     shutil.rmtree(folder)
+    before = set(folder.parent.glob(f"{PREFIX}*"))
+    with pytest.raises(BadArtefact, match="the configuration given for"):
+        one.find("m", "{", {"1/model.onnx": text})
+    assert set(folder.parent.glob(f"{PREFIX}*")) == before
     assert one.find("m")[1] is None and one.find("none") == ([], None)
