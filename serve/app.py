@@ -103,7 +103,7 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: 
 
     Hot:  Http1 -> Access -> Front -> Core -> wire.v2 -> Model -> Batcher, Dispatch -> Session -> Engine, and back.
     Slow: Http1 -> Starlette -> Gate, Access -> V2Routes, or asgi.Endpoint -> Core as above.
-    gRPC: Grpcio -> rpc.Service -> Infer -> wire.v2_grpc -> Core.submit -> Model as above; the rest -> Control.
+    gRPC: Grpcio or Http2 -> rpc.Service -> Infer -> wire.v2_grpc -> Core.submit -> Model as above; the rest -> Control.
     """
     settings = resolved.settings
     # engines release the GIL: one thread a core computes. Loads and calls of another process only wait: a script that

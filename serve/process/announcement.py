@@ -32,7 +32,7 @@ class Announcement:
     """Words for whoever started the server."""
 
     def __init__(self, settings: ServeSettings, port: int, as_json: bool, grpc_port: int = 0) -> None:
-        """`grpc_port` 0: there is none."""
+        """`grpc_port` 0: there is none of its own."""
         self.settings = settings
         self.port = port
         self.grpc_port = grpc_port
@@ -45,7 +45,8 @@ class Announcement:
     @property
     def grpc(self) -> str:
         """host:port, as gRPC clients take it; empty without gRPC."""
-        return self._address(self.grpc_port) if self.grpc_port else ""
+        port = self.port if self.settings.front == "h2" and not self.settings.no_grpc else self.grpc_port
+        return self._address(port) if port else ""
 
     def _address(self, port: int) -> str:
         host = self.settings.host if self.settings.host not in ("0.0.0.0", "::") else "127.0.0.1"

@@ -28,12 +28,12 @@ def bind(settings: ServeSettings) -> socket.socket:
 
 
 def reserve(resolved: Resolved[ServeSettings]) -> socket.socket | None:
-    """A socket that holds the gRPC port, and does not listen; None without gRPC. UsageError if it cannot be had.
+    """A socket that holds the gRPC port, and does not listen; None without such a port. UsageError if it cannot be had.
 
     grpcio takes no listener, only a port: each process opens it anew (SO_REUSEPORT), and this keeps it meanwhile.
     """
     settings = resolved.settings
-    if settings.no_grpc:
+    if settings.no_grpc or settings.front == "h2":
         return None
     host, port = settings.host, settings.grpc_port
     if settings.http_port == 0 and resolved.origins.get("grpc_port") == "default":

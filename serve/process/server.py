@@ -27,6 +27,7 @@ from ..app import Stack
 from ..entry import Entry
 from ..fronts.http1 import Http1
 from ..repository import Slot
+from ..rpc.call import Methods
 from ..shelf import Shelf
 from .listener import turn_away
 
@@ -55,7 +56,7 @@ class Server(uvicorn.Server):
             tls = {"ssl_certfile": settings.tls_certificate, "ssl_keyfile": settings.tls_key}
         config = uvicorn.Config(
             stack.app,
-            http=partial(Http1, stack.front),  # type: ignore[arg-type]  # called as the class would be
+            http=_protocol(stack),  # type: ignore[arg-type]  # called as the class would be
             loop="auto",
             ws="none",
             lifespan="off",
@@ -159,12 +160,14 @@ class Server(uvicorn.Server):
             if self._watch is not None:
                 self._watch.cancel()
             for connection in list(self.server_state.connections):
-                self.unanswered += connection.busy()  # type: ignore[union-attr]  # all connections are Http1
+                self.unanswered += connection.busy()  # type: ignore[union-attr]  # all connections are our fronts'
                 connection.transport.abort()
         if self.unanswered:
             _log.error("%d accepted requests were not answered in time", self.unanswered)
 
     async def _stop_grpc(self) -> None:
+        if self.stack.settings.front == "h2":
+            self.stack.service().stop()
         if self.grpc is not None:
             self.stack.service().stop()
             self.unanswered += await self.grpc.stop(0.0 if self.force_exit else self.stack.settings.shutdown_s)
@@ -177,7 +180,19 @@ class Server(uvicorn.Server):
     def _check_connections(self) -> None:
         now = asyncio.get_running_loop().time()
         for connection in list(self.server_state.connections):
-            connection.check(now)  # type: ignore[union-attr]  # all connections are Http1
+            connection.check(now)  # type: ignore[union-attr]  # all connections are our fronts'
+
+
+def _protocol(stack: Stack) -> Callable[..., asyncio.Protocol]:
+    """What makes the protocol of each connection. UsageError for a front whose library is not installed."""
+    if stack.settings.front == "http1":
+        return partial(Http1, stack.front)
+    try:
+        from ..fronts.h2 import Fronts, Rpc
+    except ImportError as e:
+        raise UsageError(f"front h2 needs the extra [h2]: {e}; pip install 'gantline[h2]'") from e
+    methods = Methods() if stack.settings.no_grpc else stack.service().methods
+    return Fronts(stack.front, Rpc(methods, stack.settings, stack.pools[0]))
 
 
 def _import_grpcio() -> type[Grpcio]:
