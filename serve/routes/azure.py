@@ -126,7 +126,8 @@ class AzureRoutes:
             faces[b"/score"] = faces[b"/swagger.json"] = own
         self._faces, self._by_engine = faces, known
         self.handlers.clear()
-        self.handlers.update({path: face.score for path, face in faces.items() if path.endswith(b"/score")})
+        # by path once more when the body is there: another version may have taken over meanwhile
+        self.handlers.update({path: self.score for path in faces if path.endswith(b"/score")})
 
 
 class Face:

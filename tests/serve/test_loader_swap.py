@@ -123,3 +123,44 @@ def test_a_set_of_versions_swapped_under_load(servers: Callable[..., Running], s
             running.wait_for_more()
             assert running.last() == {float(versions[-1])}
     assert {f for seen in running.factors for f in seen} == {2.0, 3.0}
+
+
+def test_a_script_swapped_under_load(servers: Callable[..., Running], tmp_path: Path) -> None:
+    """A request whose body is still on its way is answered too: by the new one."""
+    target = tmp_path / "repo/s.pkg"
+    for number in (1, 2):
+        code = tmp_path / f"code{number}"
+        code.mkdir()
+        (code / "score.py").write_text(f"def init(): pass\ndef run(data): return [{number}] * 1000\n")
+        gantline.package(script=code / "score.py", name="s", output=tmp_path / f"{number}.pkg")
+    (tmp_path / "repo").mkdir()
+    (tmp_path / "1.pkg").rename(target)
+    server = servers(tmp_path / "repo")
+    request = server.post("/score", b"{}", "Content-Type: application/json")
+    seen: list[tuple[int, str]] = []
+    swapped = threading.Event()
+
+    def ask() -> None:
+        after = 0
+        with server.connect() as s:
+            while after < 20:
+                after += swapped.is_set()
+                s.sendall(request)
+                answer = server.read_answer(s)
+                seen.append((answer.status, answer.body.decode()))
+
+    clients = [threading.Thread(target=ask) for _ in range(CLIENTS)]
+    with server.connect() as slow:
+        slow.sendall(request[:-1])
+        for client in clients:
+            client.start()
+        target.rename(tmp_path / "old")
+        (tmp_path / "2.pkg").rename(target)
+        assert post(server, "/v2/repository/models/s/load") == 200
+        swapped.set()
+        slow.sendall(request[-1:])
+        assert json.loads(server.read_answer(slow).body) == [2] * 1000
+    for client in clients:
+        client.join(20)
+    whole = {(200, json.dumps([number] * 1000)) for number in (1, 2)}
+    assert set(seen) == whole and len(seen) >= 20 * CLIENTS
