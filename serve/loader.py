@@ -23,6 +23,7 @@ from gantline.errors import BadArtefact, GantlineError, NotFound, Unavailable
 from gantline.settings import Resolved, ServeSettings
 
 from . import memory
+from .affinity import Affinity
 from .entry import Entry
 from .model import Model
 from .opening import Opened, open_version
@@ -53,6 +54,7 @@ class Loader:
         """`pool` computes; `waiting` is for what takes long and computes little, or elsewhere."""
         self.repository = repository
         self.shelf = shelf
+        self.affinity = Affinity()
         self.resolved = resolved
         self._pool = pool
         self._waiting = waiting
@@ -213,7 +215,7 @@ class Loader:
     def _model(self, entry: Entry, opened: Opened) -> Model:
         pool = self._pool if opened.session.inline else self._waiting
         statistics = self.repository.ledger.of(entry.name, entry.version)
-        return Model(opened.session, entry.name, entry.version, pool, opened.tuning, statistics)
+        return Model(opened.session, entry.name, entry.version, pool, opened.tuning, statistics, self.affinity)
 
     async def _let_go(self, models: list[Model], folder: Path | None) -> None:
         await asyncio.gather(*(self._drain(m) for m in models))

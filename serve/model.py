@@ -10,6 +10,7 @@ from gantline.accelerators.session import Session
 from gantline.errors import BadRequest, Unsupported
 from gantline.request import Request
 
+from .affinity import Affinity
 from .batcher import Batcher
 from .dispatch import Dispatch
 from .exchange import Gone, Head
@@ -26,7 +27,7 @@ class Model:
 
     def __init__(
         self, session: Session, name: str, version: str, pool: Executor, tuning: Tuning | None = None,
-        statistics: Statistics | None = None,
+        statistics: Statistics | None = None, affinity: Affinity | None = None,
     ) -> None:  # fmt: skip
         """`statistics` to go on with, of a version that served before."""
         tuning = tuning or Tuning()
@@ -42,7 +43,9 @@ class Model:
         self.assembly = tuning.assembly
         self.signature = self.assembly.served(session.signature)
         self.dispatch = Dispatch(session, self.batcher, self.statistics, pool, self.assembly)
-        self.sequences = Sequences(tuning.sequences, self.dispatch.submit) if tuning.sequences else None
+        self.sequences: Sequences | None = None
+        if tuning.sequences is not None:
+            self.sequences = Sequences(tuning.sequences, self.dispatch.submit, affinity)
         self.forms = Forms(name, version)
         self._all = session.output_names
         inputs = self.signature.inputs

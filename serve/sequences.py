@@ -15,6 +15,7 @@ import numpy as np
 from gantline.errors import BadRequest, GantlineError, Overloaded
 from gantline.tensors import Array
 
+from .affinity import Affinity
 from .ticket import Ticket
 
 MAX_WAITING = 1024  # requests of one sequence
@@ -61,8 +62,12 @@ class _Open:
 class Sequences:
     """The open sequences of one model version. `submit` queues a ticket with the model's dispatch."""
 
-    def __init__(self, policy: SequencePolicy, submit: Callable[[Ticket], None]) -> None:
+    def __init__(
+        self, policy: SequencePolicy, submit: Callable[[Ticket], None], affinity: Affinity | None = None
+    ) -> None:
+        """`affinity`: which of several workers has a sequence; None: this one has all."""
         self.policy = policy
+        self._affinity = affinity or Affinity()
         self._submit = submit
         self._open: OrderedDict[int | str, _Open] = OrderedDict()  # the longest idle first
 
@@ -78,6 +83,9 @@ class Sequences:
             raise BadRequest(f"model '{name}' keeps sequences: give parameter 'sequence_id', other than 0")
         if ticket.rows != 1:
             raise BadRequest(f"model '{name}' keeps sequences: a request has one row, this one {ticket.rows}")
+        if other := self._affinity.elsewhere(key):
+            self._affinity.forward(ticket, other)
+            return
         self._close_idle(now)
         one = self._open.get(key)
         if request.sequence_start and not (one and one.waiting):

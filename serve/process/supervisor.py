@@ -11,6 +11,7 @@ import logging
 import signal
 import socket
 from collections.abc import Sequence
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from gantline.errors import GantlineError, Unavailable, Unsupported
@@ -37,9 +38,13 @@ def supervise(resolved: Resolved[ServeSettings], refs: Sequence[str], as_json: b
     """Serve with several workers until told to stop; the exit code. The error that a worker could not start with."""
     if not hasattr(socket, "AF_UNIX"):
         raise Unsupported("several workers need a system that lets processes share a listener; this one does not")
-    with bind(resolved.settings) as listener, reserve(resolved) or contextlib.nullcontext() as holder:
+    with (
+        bind(resolved.settings) as listener,
+        reserve(resolved) or contextlib.nullcontext() as holder,
+        TemporaryDirectory(prefix="gantline-", ignore_cleanup_errors=True) as folder,
+    ):
         announcement = Announcement(resolved.settings, port_of(listener), as_json, port_of(holder))
-        return asyncio.run(Supervisor(resolved, refs, listener, announcement, workers).run())
+        return asyncio.run(Supervisor(resolved, refs, listener, announcement, workers, folder).run())
 
 
 class Supervisor:
@@ -47,8 +52,9 @@ class Supervisor:
 
     def __init__(
         self, resolved: Resolved[ServeSettings], refs: Sequence[str], listener: socket.socket,
-        announcement: Announcement, workers: int,
+        announcement: Announcement, workers: int, folder: str,
     ) -> None:  # fmt: skip
+        """`folder`: where the workers' own sockets are to be."""
         self.settings = resolved.settings
         self.listener = listener
         self.announcement = announcement
@@ -58,7 +64,7 @@ class Supervisor:
         self.relay = Relay(lambda: self._at(JOINED, SERVING), lambda: self._at(SERVING), {"metrics": self.legacy})
         self._told = {
             "resolved": to_json(resolved), "refs": list(refs), "url": announcement.url,
-            "grpc_port": announcement.grpc_port,
+            "grpc_port": announcement.grpc_port, "folder": folder, "workers": workers,
         }  # fmt: skip
         self._stopping = asyncio.Event()
         self._failure: GantlineError | None = None

@@ -7,13 +7,16 @@ import logging
 import os
 import socket
 import sys
+from functools import partial
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from gantline.errors import GantlineError, Unavailable
 
 from ..app import Stack, build_stack
 from ..control import Arguments, Effect
+from ..fronts.http1 import Http1
 from ..repository import Slot
 from .announcement import report
 from .handover import from_json
@@ -27,10 +30,19 @@ _log = logging.getLogger("gantline.worker")
 class WorkerServer(Server):
     """One of several. Its own signals only ever begin its end: a second one may be a copy, for all processes."""
 
-    def __init__(self, stack: Stack, early: bool, link: Link, grpc_port: int) -> None:
+    def __init__(self, stack: Stack, early: bool, link: Link, grpc_port: int, own: Path) -> None:
+        """`own`: the socket by which other workers reach this one alone."""
         super().__init__(stack, early, grpc_port)
+        self._own = own
         self.whole = False  # until the supervisor says so: the others accept what this one leaves
         self._link = link
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.should_exit:
+            self._own.unlink(missing_ok=True)  # of the worker before this one
+            make = partial(Http1, self.stack.front, self.config, self.server_state, self.lifespan.state)
+            self.servers.append(await asyncio.get_running_loop().create_unix_server(make, self._own))
 
     def stop(self) -> None:
         """Begin to stop, once; another worker will be started."""
@@ -83,7 +95,8 @@ class Worker:
         stack = build_stack(resolved, entries, shelf)
         stack.control.fan_out = self._fan_out
         stack.readiness.others = False
-        self._server = WorkerServer(stack, start["early"], self.link, start["grpc_port"])
+        own = stack.loader.affinity.join(Path(start["folder"]), self.number, start["workers"])
+        self._server = WorkerServer(stack, start["early"], self.link, start["grpc_port"], own)
         hearing = asyncio.ensure_future(self._hear(stack))
 
         async def ready(failed: list[Slot]) -> None:

@@ -13,7 +13,6 @@ ELSEWHERE = {
     "gantline/request.py": "tests/gantline/wire/test_v2.py",  # two records without behaviour
     "serve/entry.py": "tests/serve/test_repository_layout.py",  # a record, as the scan fills it
     "serve/description.py": "tests/serve/routes/test_v2.py",  # documents, as the faces tell them
-    "serve/process/worker.py": "tests/serve/process/test_supervisor.py",  # the other end of the same link
     "serve/process/alone.py": "tests/cli/test_serve.py",  # what a shell sees of it
     "serve/exchange.py": "tests/serve/fronts/test_hot.py",  # protocols and a record, as fronts and handlers use them
     "builders/from_torch_example.py": "tests/builders/test_from_torch.py",  # steps of one converter, tried as a whole
