@@ -4,7 +4,8 @@
 ABBA, so that both meet the same disturbances; the one that measures is scraped once a second, which is fifteen times
 as often as Prometheus does by itself. Two figures for each round: the ratio of requests a second, and that of CPU time
 for a request, which other processes of the machine disturb less; told are their medians and quartiles. Beside them:
-what observing one duration takes, ours and prometheus_client's.
+what counting takes for a request, alone in a loop, where nothing disturbs it, as a share of that CPU time; and what
+observing one duration takes, ours and prometheus_client's.
 """
 
 from __future__ import annotations
@@ -24,13 +25,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gantline.serve.statistics import Statistics
 from gantline.serve.telemetry.histogram import Histogram
 from iris_model import BODY, make_package
 from measuring import Process, free_port, show, write, wrk
 
+from gantline.request import Request
+
 WANTED = 0.98  # of the throughput without
 CONNECTIONS = (1, 32, 64)
-OBSERVED = 200_000  # durations
+OBSERVED = 20_000  # durations
+COUNTED = 2048  # requests
+START = 10**12  # ns; any time
 CLIENT = """
 import sys, time
 from prometheus_client import Histogram
@@ -66,17 +72,21 @@ def main() -> None:
             "prometheus_client, multiprocess": observed_by_client(PROMETHEUS_MULTIPROC_DIR=folder),
         }
     observing = {"gantline": observed(), **prometheus}
+    cpu_us = {row["connections"]: row["with_cpu_us"] for row in rows}
+    counting = [counted(n, cpu_us[n]) for n in (1, 32)]
     columns = (
         "connections", "with req/s", "without req/s", "share", "quartiles", "with CPU us", "without CPU us", "share",
         "quartiles", "wanted",
     )  # fmt: skip
     show("With metrics as a share of without (medians)", columns, [[_told(v) for v in r.values()] for r in rows])
+    counted_columns = ("requests in a batch", "with ns", "without ns", "share of a request's CPU time")
+    show("Counting one request", counted_columns, [[_told(v) for v in r.values()] for r in counting])
     show("Observing one duration", ("by", "ns"), list(observing.items()))
     write(
         "metrics_cost",
         f"python benchmarks/metrics_cost.py --seconds {args.seconds:g} --rounds {args.rounds}",
         "the same server with --no-metrics; prometheus_client",
-        {"rows": rows, "observing_ns": observing},
+        {"rows": rows, "counting": counting, "observing_ns": observing},
     )
 
 
@@ -84,7 +94,7 @@ def main() -> None:
 def serving(package: Path, *flags: str) -> Iterator[Server]:
     """A server that is ready."""
     port = free_port()
-    command = [sys.executable, "-m", "gantline", "serve", str(package), "--http-port", str(port), *flags]
+    command = [sys.executable, "-m", "gantline", "serve", str(package), "--http-port", str(port), "--no-grpc", *flags]
     with Process(command) as server:
         url = f"http://127.0.0.1:{port}"
         server.answers(f"{url}/v2/models/iris/infer", BODY)
@@ -143,6 +153,33 @@ def ratios(measured: Server, plain: Server, connections: int, seconds: int, roun
     }
 
 
+def counted(batch: int, cpu_us: float) -> dict[str, float]:
+    """What statistics take for one request, in batches of a size; `cpu_us` is all that a server takes for it."""
+    requests = [Request({}, arrived=START - 5000 - i, queued=START - 3000 - i) for i in range(batch)]
+    turns = max(COUNTED // batch, 1)
+
+    def took(measured: bool) -> float:
+        counters = Statistics(measured)
+
+        def run() -> None:
+            for _ in range(turns):
+                counters.executed(requests, batch, START, (1000, 20_000, 500), "full")
+                for _ in requests:
+                    began = time.perf_counter_ns() if measured else 0
+                    ended = time.perf_counter_ns()
+                    counters.succeeded(ended, ended - began)
+
+        return best_of(run, 100) / turns / batch
+
+    with_them, without = took(True), took(False)
+    return {
+        "requests_in_a_batch": batch,
+        "with_ns": with_them,
+        "without_ns": without,
+        "share_of_cpu": (with_them - without) / cpu_us / 1000,
+    }
+
+
 def observed() -> float:
     """Nanoseconds to observe one duration, with its share of the counting."""
     histogram = Histogram()
@@ -153,7 +190,7 @@ def observed() -> float:
             if not ns & 511:
                 histogram.settle()
 
-    return best_of(run) / OBSERVED
+    return best_of(run, 50) / OBSERVED
 
 
 def observed_by_client(**environment: str) -> float:
@@ -165,10 +202,12 @@ def observed_by_client(**environment: str) -> float:
 
 
 def _told(value: Any) -> object:
-    return " .. ".join(f"{v:.3f}" for v in value) if isinstance(value, list) else value
+    if isinstance(value, list):
+        return " .. ".join(f"{v:.3f}" for v in value)
+    return f"{value:.4f}" if isinstance(value, float) and value < 2 else value
 
 
-def best_of(run: Callable[[], None], times: int = 5) -> int:
+def best_of(run: Callable[[], None], times: int) -> int:
     """The shortest of several runs, in ns."""
     found = []
     for _ in range(times):

@@ -19,10 +19,11 @@ from .telemetry.snapshot import Snapshot, add
 
 MAX_SIZES = 256  # batch sizes told apart; clients choose them. Beyond, the next power of two stands for a size
 MAX_RESPONSES = 256  # answers to one request told apart; the last stands for all that follow
-SETTLE_EVERY = 512  # requests: the histograms' values that wait to be counted are bounded by it
+SETTLE_EVERY = 256  # requests, after which one of the histograms is counted: so none holds up the loop for long
 RESPONSE = ("compute_infer", "compute_output", "success", "fail", "empty_response", "cancel")
 Ending: TypeAlias = Literal["success", "fail", "empty_response", "cancel"]
 PHASES = ("parse", "queue", "assemble", "compute", "split", "encode")
+TIMED = ("request", *PHASES)
 Times: TypeAlias = tuple[int, int, int]
 Json: TypeAlias = dict[str, Any]
 
@@ -56,7 +57,7 @@ class Statistics:
     """Counters of one model version, that one thread (the event loop) adds to. Durations are kept as histograms."""
 
     __slots__ = (
-        "_ended", "_settle_at", "assemble", "batches", "cancelled", "compute", "encode", "execution_count",
+        "_ended", "_next", "_settle_at", "assemble", "batches", "cancelled", "compute", "encode", "execution_count",
         "fail_ns", "inference_count", "measured", "parse", "queue", "reasons", "rejections", "request", "requests",
         "responses", "split",
     )  # fmt: skip
@@ -80,6 +81,7 @@ class Statistics:
         self.responses: dict[int, dict[str, Duration]] = {}
         self._ended = 0  # of the last batch; perf_counter_ns
         self._settle_at = SETTLE_EVERY
+        self._next = 0  # of TIMED, to be counted
 
     @property
     def success_count(self) -> int:
@@ -111,9 +113,15 @@ class Statistics:
             self.reasons[reason] += 1
             self._ran(1, rows, started, times)
             return
-        self.queue.extend([started - request.queued for request in requests])
-        if self.measured:
-            self.parse.extend([request.queued - request.arrived for request in requests])
+        if len(requests) == 1:
+            request = requests[0]
+            self.queue.observe(started - request.queued)
+            if self.measured:
+                self.parse.observe(request.queued - request.arrived)
+        else:
+            self.queue.extend([started - request.queued for request in requests])
+            if self.measured:
+                self.parse.extend([request.queued - request.arrived for request in requests])
         self.reasons[reason] += 1
         self._ran(len(requests), rows, started, times)
 
@@ -137,7 +145,9 @@ class Statistics:
             self.compute.add(compute, requests)
             self.split.add(split, requests)
         if self.requests >= self._settle_at:
-            self._settle()
+            self._settle_at = self.requests + SETTLE_EVERY
+            self._next = (self._next + 1) % len(TIMED)
+            getattr(self, TIMED[self._next]).settle()
         self._ended = started + assemble + compute + split
         size = self.batches.get(rows) or self._size(rows)
         size.count += 1
@@ -225,11 +235,6 @@ class Statistics:
             ("compute_output_duration_us", self.split.total_ns),
         ):
             add(out, f"nv_inference_{key}", value, name, version)
-
-    def _settle(self) -> None:
-        self._settle_at = self.requests + SETTLE_EVERY
-        for one in (self.request, *(getattr(self, phase) for phase in PHASES)):
-            one.settle()
 
     def _last_inference_ms(self) -> int:
         """Since 1970; 0 for never."""

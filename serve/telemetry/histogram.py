@@ -26,7 +26,7 @@ class Histogram:
     __slots__ = ("_counts", "_pending", "_total_ns", "extend", "observe")
 
     def __init__(self) -> None:
-        self._counts: list[int] = [0] * (len(BOUNDS) + 1)
+        self._counts = np.zeros(len(BOUNDS) + 1, np.int64)
         self._total_ns = 0
         self._pending: list[int] = []
         self.observe = self._pending.append  # one duration in ns
@@ -38,7 +38,7 @@ class Histogram:
     @property
     def count(self) -> int:
         self.settle()
-        return sum(self._counts)
+        return int(self._counts.sum())
 
     @property
     def total_ns(self) -> int:
@@ -57,13 +57,12 @@ class Histogram:
         values = np.maximum(np.array(self._pending, np.int64), 0)  # a sum must never go down
         self._pending.clear()
         self._total_ns += int(values.sum())
-        found = np.bincount(np.searchsorted(_BOUNDS, values), minlength=len(self._counts))
-        self._counts = [a + b for a, b in zip(self._counts, found.tolist(), strict=True)]
+        self._counts += np.bincount(np.searchsorted(_BOUNDS, values), minlength=len(self._counts))
 
     def to_json(self) -> dict[str, Any]:
         """What the buckets hold, up to the last that is not empty, and the sum."""
         self.settle()
-        counts = list(self._counts)
+        counts: list[int] = self._counts.tolist()
         while counts and not counts[-1]:
             counts.pop()
         return {"counts": counts, "sum": self._total_ns}
