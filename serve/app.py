@@ -130,7 +130,7 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: 
     traces = TraceSettings(settings.trace_dir, repository, control, waiting)
     repository.ledger.measured = not settings.no_metrics
     denials = access.denials if access else None
-    collector = Collector(repository, readiness, control, not settings.no_triton_metrics, denials)
+    collector = Collector(repository, readiness, budget, control, not settings.no_triton_metrics, denials)
     Explainer(repository, control)
     routes: list[BaseRoute] = [
         *v2.routes(),

@@ -12,6 +12,7 @@ from gantline.accelerators.script.engine import ScriptEngine
 import gantline
 
 from ..access import Denials
+from ..admission import ByteBudget
 from ..control import Arguments, Control
 from ..model import Model
 from ..readiness import Readiness
@@ -28,9 +29,10 @@ class Collector:
     """
 
     def __init__(
-        self, repository: Repository, readiness: Readiness, control: Control, triton_names: bool,
+        self, repository: Repository, readiness: Readiness, budget: ByteBudget, control: Control, triton_names: bool,
         denials: Denials | None = None,
     ) -> None:  # fmt: skip
+        self.budget = budget
         self.denials = denials
         self.repository = repository
         self.readiness = readiness
@@ -49,6 +51,8 @@ class Collector:
         add(out, "gantline_ready", int(bool(self.readiness)))
         add(out, "gantline_workers", 1)
         add(out, "gantline_connections", self.connections())
+        add(out, "gantline_held_bytes", self.budget.held)
+        add(out, "gantline_held_limit_bytes", self.budget.limit)
         if self.denials is not None:
             add(out, "gantline_denied", self.denials.unauthenticated, "unauthenticated")
             add(out, "gantline_denied", self.denials.forbidden, "forbidden")

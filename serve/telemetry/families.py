@@ -74,6 +74,8 @@ _ALL = (
     _gauge("gantline_workers", "Worker processes that answered this scrape."),
     _counter("gantline_worker_restarts", "How often a worker process was started again."),
     _gauge("gantline_connections", "Open HTTP connections."),
+    _gauge("gantline_held_bytes", "Large bodies of requests that wait or are computed."),
+    _gauge("gantline_held_limit_bytes", "What they may come to; more are refused."),
     _seconds("gantline_event_loop_lag_seconds", "How late the event loop came round, ten times a second."),
     _counter("gantline_denied", "Requests with no key or an unknown one, or with a key that may not.", "reason"),
     # of each model version
@@ -88,7 +90,7 @@ _ALL = (
     Family("gantline_batch_rows", "histogram", "Rows of each batch.", MODEL, 1, BATCH_BOUNDS, BATCH_BOUNDS),
     _gauge("gantline_queue_requests", "Requests that wait.", *MODEL),
     _gauge("gantline_queue_rows", "Rows that wait.", *MODEL),
-    _gauge("gantline_queue_limit_rows", "Rows that may wait; more are refused.", *MODEL),
+    _gauge("gantline_queue_limit_rows", "Rows that may wait now; more are refused.", *MODEL),
     _gauge("gantline_inflight_requests", "Requests that wait or are computed.", *MODEL),
     _gauge("gantline_model_memory_bytes", "A script host's own memory, or a model file's weights.", *MODEL),
     _counter("gantline_host_restarts", "How often a script host was started again.", *MODEL),

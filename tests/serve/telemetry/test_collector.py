@@ -43,6 +43,7 @@ def test_a_snapshot_of_a_server(servers: Callable[..., Running], zoo: Path) -> N
     assert value(found, "gantline_model_ready", "lookup", "1") == 1
     assert value(found, "gantline_rows", "double", "1") == 6
     assert value(found, "gantline_requests", "double", "1", "success") == 3
+    assert value(found, "gantline_held_bytes") == 0 < value(found, "gantline_held_limit_bytes")
     assert value(found, "gantline_requests", "double", "1", "fail") == 1
     assert value(found, "gantline_queue_limit_rows", "double", "1") == 16384
     assert value(found, "gantline_model_memory_bytes", "double", "1") == (zoo / "double.onnx").stat().st_size
