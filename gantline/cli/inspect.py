@@ -77,7 +77,8 @@ def _rows(package: Package) -> list[tuple[str, str]]:
     most = m.batching.max_batch_size
     rows.append(("batching", f"up to {most} rows" if most else "never stacked"))
     if m.script is not None:
-        rows.append(("script", f"{m.script.code}/{m.script.entry} ({m.script.contract})"))
+        yields = ", yields" if m.script.decoupled else ""
+        rows.append(("script", f"{m.script.code}/{m.script.entry} ({m.script.contract}{yields})"))
         rows += [("may unpickle", p) for p in m.script.pickles]
         wanted = m.environment.requirements or ("the interpreter that serves it",)
         rows += [("environment", r) for r in wanted]

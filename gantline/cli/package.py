@@ -21,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--name", required=True, help="what the model is called in URLs and image tags")
     add("--sample", type=Path, metavar="FILE", help=f"rows to compare on: {rows.FORMATS}; for a script, a body")
     rows.arguments(parser)
-    add("--script", type=Path, metavar="FILE", help="a scoring script with init() and run()")
+    add("--script", type=Path, metavar="FILE", help="a scoring script with init() and run(), or with infer()")
     add("--code", type=Path, metavar="DIR", help="the folder of code that the script needs")
     add("--model-dir", type=Path, metavar="DIR", help="the folder that the script finds as AZUREML_MODEL_DIR")
     add("--env", type=Path, metavar="FILE", help="requirements.txt, pyproject.toml, conda.yml, or 'current'")

@@ -67,3 +67,13 @@ def test_what_cannot_be_shown(
     assert main(["inspect", str(path)]) == 3
     err = capsys.readouterr().err
     assert str(path) in err and err.count("\n") == 1
+
+
+def test_a_script_that_yields(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    script = tmp_path / "score.py"
+    script.write_text("INPUTS = OUTPUTS = {'x': ('FP32', [1])}\ndef infer(inputs):\n    yield inputs\n")
+    gantline.package(script=script, name="one", output=tmp_path / "one.pkg")
+    assert "code/score.py (tensors, yields)" in shown(capsys, tmp_path / "one.pkg")
+    script.write_text(script.read_text().replace("yield", "return"))
+    gantline.package(script=script, name="two", output=tmp_path / "two.pkg")
+    assert "code/score.py (tensors)" in shown(capsys, tmp_path / "two.pkg")

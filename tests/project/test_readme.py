@@ -1,4 +1,4 @@
-"""The README's commands are typed here, in order, in an empty directory, as a new user would.
+"""The commands of the README and other pages are typed here, in order, in an empty directory, as a new user would.
 
 A `console` block holds commands ("$ ", continued by "> ") and what they print ("..." stands for anything); `bash` and
 `python` blocks are run whole. Before a block, `<!-- file: NAME -->` saves it instead, and `<!-- not run: REASON -->`
@@ -25,6 +25,7 @@ pytestmark = pytest.mark.readme
 
 BLOCK = re.compile(r"(?:<!-- (file|not run): ([^>]+?) -->\s*\n)?```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 RUN = ("bash", "console", "python")
+PAGES = ("README.md", "docs/scripts.md")
 LIMIT_S = 120
 
 
@@ -59,18 +60,21 @@ class Reader:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with socket.socket() as s:
+        with socket.socket() as s, socket.socket() as other:
             s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
+            other.bind(("127.0.0.1", 0))
+            self.port, self.grpc_port = s.getsockname()[1], other.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.servers: list[subprocess.Popen[bytes]] = []
         kept = {k: v for k, v in os.environ.items() if not k.startswith("GANTLINE_")}
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         self.environ = {**kept, "PATH": path, "GANTLINE_HTTP_PORT": str(self.port), "GANTLINE_URL": self.url}
+        self.environ["GANTLINE_GRPC_PORT"] = str(self.grpc_port)
         self.environ |= {"COLUMNS": "100", "NO_COLOR": "1"}
 
     def do(self, block: Block) -> None:
         text = block.text.replace("127.0.0.1:8000", f"127.0.0.1:{self.port}")
+        text = text.replace("127.0.0.1:8001", f"127.0.0.1:{self.grpc_port}")
         if block.mark == "file":
             (self.folder / block.word).write_text(text)
         elif block.language == "python":
@@ -133,16 +137,18 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     assert codes == [0] * len(codes)
 
 
-def test_the_readme(root: Path, reader: Reader) -> None:
-    found = [b for b in blocks((root / "README.md").read_text("utf-8")) if b.language in RUN and b.mark != "not run"]
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_that_is_typed(root: Path, reader: Reader, page: str) -> None:
+    found = [b for b in blocks((root / page).read_text("utf-8")) if b.language in RUN and b.mark != "not run"]
     assert {b.language for b in found} >= {"console", "python"}
     for block in found:
         reader.do(block)
     assert reader.servers, "the tour serves nothing"
 
 
-def test_what_is_left_out_says_why(root: Path) -> None:
-    text = (root / "README.md").read_text("utf-8")
+@pytest.mark.parametrize("page", PAGES)
+def test_what_is_left_out_says_why(root: Path, page: str) -> None:
+    text = (root / page).read_text("utf-8")
     for block in blocks(text):
         assert block.mark != "not run" or len(block.word.split()) >= 4
     assert text.count("```") == 2 * len(blocks(text)), "a block without a language, or one that is not closed"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from gantline.serve.process.announcement import Announcement, Report, report
 
+import gantline
 from gantline.errors import BadArtefact
 from gantline.settings import ServeSettings
 
@@ -58,6 +61,15 @@ def test_report(server: Running) -> None:
     assert {"name": "double", "version": "1", "state": "READY"} in found["models"]
     assert found["attempt"].startswith(f"curl -s {server.url}/v2/models/")
     json.dumps(found)
+
+
+def test_a_script_that_yields_is_described_and_not_asked(servers: Callable[..., Running], tmp_path: Path) -> None:
+    script = tmp_path / "score.py"
+    script.write_text("INPUTS = OUTPUTS = {'x': ('FP32', [1])}\ndef infer(inputs):\n    yield inputs\n")
+    gantline.package(script=script, name="one", output=tmp_path / "one.pkg")
+    server = servers(tmp_path / "one.pkg")
+    found = server.on_loop(lambda: report(server.stack, [], server.url))
+    assert found["attempt"] == f"curl -s {server.url}/v2/models/one"
 
 
 def test_nothing_to_serve() -> None:
