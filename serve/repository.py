@@ -127,7 +127,8 @@ class Repository:
         for slot in slots:
             if slot.model is not None:
                 return slot.model
-        reason = next((s.reason for s in slots if s.reason), "it was unloaded")
+        loading = any(s.state == LOADING for s in slots)
+        reason = "it is being loaded" if loading else next((s.reason for s in slots if s.reason), "it was not loaded")
         raise Unavailable(f"model '{name}' is not ready: {reason}", "not_ready")
 
     def versions(self, name: str) -> list[str]:

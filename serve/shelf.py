@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -95,7 +96,10 @@ def stamp(place: Path) -> str:
     """A digest over path, size, time of change and inode of a file, or of all files in a directory."""
     state = hashlib.sha256()
     # an .onnx file's weights may lie beside it
-    paths = _walk(place) if place.is_dir() else [place, Path(f"{place}.data"), Path(f"{place}_data")]
+    try:
+        paths = _walk(place) if place.is_dir() else [place, Path(f"{place}.data"), Path(f"{place}_data")]
+    except OSError:  # a directory that went while it was looked at: what is there next time counts
+        return f"gone {time.monotonic_ns()}"
     for path in paths:
         try:
             found = path.stat()
@@ -106,8 +110,14 @@ def stamp(place: Path) -> str:
 
 
 def _walk(root: Path) -> list[Path]:
-    found = []
-    for folder, folders, files in os.walk(root):
+    """All files, through links to directories too: that is how some systems publish."""
+    found, seen = [], set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        here = os.stat(folder)
+        if (here.st_dev, here.st_ino) in seen:
+            folders.clear()  # a link to a directory above
+            continue
+        seen.add((here.st_dev, here.st_ino))
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         found += [Path(folder, name) for name in sorted(files)]
     return found

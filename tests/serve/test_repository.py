@@ -12,7 +12,7 @@ import pytest
 from gantline.accelerators.session import Session
 from gantline.serve.entry import Entry
 from gantline.serve.model import Model
-from gantline.serve.repository import READY, UNAVAILABLE, UNLOADING, Repository, Slot
+from gantline.serve.repository import LOADING, READY, UNAVAILABLE, UNLOADING, Repository, Slot
 
 from gantline.errors import NotFound, Unavailable
 from gantline.packages import Package
@@ -81,8 +81,11 @@ def test_what_is_not_there() -> None:
         repository.find("m", "7")
     with pytest.raises(Unavailable, match="model 'm' is not ready: m: empty"):
         repository.find("m")
-    with pytest.raises(Unavailable, match="model 'n' is not ready"):
+    with pytest.raises(Unavailable, match="model 'n' is not ready: it was not loaded"):
         repository.find("n", "1")
+    next(repository.slots("n")).state = LOADING
+    with pytest.raises(Unavailable, match="model 'n' is not ready: it is being loaded"):
+        repository.find("n")
 
 
 def test_paths_with_quoting(at: At) -> None:

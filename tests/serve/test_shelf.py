@@ -120,6 +120,23 @@ def test_a_stamp_changes_with_any_file(tmp_path: Path) -> None:
     assert stamp(bare) != before and stamp(tmp_path / "none") == stamp(tmp_path / "neither")
 
 
+def test_a_stamp_sees_through_links(tmp_path: Path) -> None:
+    for name in ("red", "blue"):
+        file(tmp_path / f"data/{name}/model.onnx")
+    (tmp_path / "m").mkdir()
+    link = tmp_path / "m/1"
+    link.symlink_to(tmp_path / "data/red")
+    (tmp_path / "m/loop").symlink_to(tmp_path / "m")
+    before = stamp(tmp_path / "m")
+    assert stamp(tmp_path / "m") == before
+    file(tmp_path / "data/red/model.onnx", "longer than before")
+    changed = stamp(tmp_path / "m")
+    assert changed != before
+    link.unlink()
+    link.symlink_to(tmp_path / "data/blue")
+    assert stamp(tmp_path / "m") not in (before, changed)
+
+
 def test_errors_show_paths_from_the_ref_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package(tmp_path / "models/iris.pkg", "iris")
     one = shelf(tmp_path / "models")
