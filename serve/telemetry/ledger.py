@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from gantline.errors import GantlineError
@@ -49,18 +49,19 @@ class Ledger:
         """A request asked for a model that is not there, or not ready. Its name is the client's: not ours to keep."""
         self._strangers[reason_of(error)] += 1
 
-    def read(self, out: Snapshot) -> None:
-        """Add every version's rows, and one for all others."""
+    def read(self, out: Snapshot) -> Iterator[None]:
+        """Add every version's rows, a step for each, and one for all others."""
         for reason, count in self._strangers.items():
             add(out, "gantline_rejections", count, "", "", reason)
         others = [self._others] if self._others else []
-        for (name, version), page in self._pages.items():
+        for (name, version), page in list(self._pages.items()):
             if page.shown:
                 page.statistics.measure(out, name, version)
             else:
                 one: Snapshot = {}
                 page.statistics.measure(one, name, version)
                 others.append(relabelled(one, **OTHER))
+            yield
         for family, rows in merge(others).items():
             out.setdefault(family, []).extend(rows)
 

@@ -49,9 +49,8 @@ def test_a_snapshot_of_a_server(servers: Callable[..., Running], zoo: Path) -> N
     assert value(found, "gantline_model_memory_bytes", "double", "1") == (zoo / "double.onnx").stat().st_size
     assert sum(value(found, "gantline_request_seconds", "double", "1")["counts"]) == 3
     assert value(found, "nv_inference_count", "double", "1") == 6
-    server.stop()
-    server.until(lambda: server.stack.readiness.draining)
-    assert value(server.on_loop(server.stack.collector.snapshot), "gantline_ready") == 0
+    server.on_loop(server.stack.drain)
+    assert value(take(server), "gantline_ready") == 0
 
 
 def test_every_reason_is_told_from_the_others(servers: Callable[..., Running], zoo: Path) -> None:
