@@ -55,7 +55,7 @@ def triton_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     same_TYPE [N,M] and scalar_TYPE []: y = x; many: fourteen inputs, one for each datatype, and as many outputs;
     defaults: y = x + b, b may be left out; maps, sequence; scores: three classes with labels, batched;
-    versioned: version V adds V; fixed: [2,3] without batching.
+    versioned: version V adds V; fixed: [2,3] without batching; busy: INT64 [1], so many products of matrices.
     """
     r = Repository(tmp_path_factory.mktemp("repository"))
     for datatype in DATATYPES:
@@ -81,7 +81,28 @@ def triton_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _scores(r)
     node = r.h.make_node("Neg", ["x"], ["y"])
     r.add("fixed", [node], [r.tensor("x", "FP32", [2, 3])], [r.tensor("y", "FP32", [2, 3])])
+    _busy(r)
     return r.root
+
+
+def _busy(r: Repository) -> None:
+    size, node = 256, r.h.make_node
+    one = [1.0 if i % (size + 1) == 0 else 0.0 for i in range(size * size)]
+    body = r.h.make_graph(
+        [node("MatMul", ["m", "w"], ["m_out"]), node("Identity", ["go"], ["go_out"])], "body",
+        [r.tensor("i", "INT64", []), r.tensor("go", "BOOL", []), r.tensor("m", "FP32", [size, size])],
+        [r.tensor("go_out", "BOOL", []), r.tensor("m_out", "FP32", [size, size])],
+    )  # fmt: skip
+    constants = [
+        r.h.make_tensor("w", r.t.FLOAT, [size, size], one), r.h.make_tensor("axes", r.t.INT64, [1], [0]),
+        r.h.make_tensor("true", r.t.BOOL, [], [True]),
+    ]  # fmt: skip
+    nodes = [
+        node("Squeeze", ["x", "axes"], ["n"]), node("Loop", ["n", "true", "w"], ["last"], body=body),
+        node("ReduceSum", ["last"], ["sum"], keepdims=0), node("Cast", ["sum"], ["t"], to=r.t.INT64),
+        node("Sub", ["t", "t"], ["none"]), node("Add", ["x", "none"], ["y"]),
+    ]  # fmt: skip
+    r.add("busy", nodes, [r.tensor("x", "INT64", [1])], [r.tensor("y", "INT64", [1])], constants)
 
 
 def _scores(r: Repository) -> None:
@@ -108,6 +129,26 @@ def own_address(serving: Start, triton_repository: Path) -> Iterator[str]:
     """A server for one test, which may load and unload."""
     with serving(triton_repository / "versioned", triton_repository / "fixed") as url:
         yield url.removeprefix("http://")
+
+
+# front -> the flags that choose it
+GRPC_FRONTS: dict[str, tuple[str, ...]] = {"grpcio": ()}
+
+
+@pytest.fixture(scope="session", params=GRPC_FRONTS)
+def grpc_address(request: pytest.FixtureRequest, starting: Start, triton_repository: Path) -> Iterator[str]:
+    """host:port of gRPC, on each front."""
+    flags = ("--allow-shared-memory", "--max-body-bytes", "2GiB")
+    with starting(triton_repository, *flags, *GRPC_FRONTS[request.param]) as ready:
+        yield ready["grpc"]
+
+
+@pytest.fixture(params=GRPC_FRONTS)
+def own_grpc_address(request: pytest.FixtureRequest, starting: Start, triton_repository: Path) -> Iterator[str]:
+    """A server for one test, which may load and unload."""
+    models = triton_repository / "versioned", triton_repository / "fixed"
+    with starting(*models, *GRPC_FRONTS[request.param]) as ready:
+        yield ready["grpc"]
 
 
 def values_of(datatype: str, shape: tuple[int, ...]) -> Array:
