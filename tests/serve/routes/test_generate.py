@@ -149,3 +149,29 @@ def test_a_client_that_reads_slowly_slows_the_script_and_nobody_else(words: Runn
     taken = 0
     while taken < 20 << 20:  # and goes on when it is read
         taken += len(endless.recv(1 << 20))
+
+
+def test_an_open_stream_is_finished_when_the_server_stops(servers: Callable[..., Running], tmp_path: Path) -> None:
+    (tmp_path / "score.py").write_text(
+        "from pathlib import Path\n"
+        "import time\n"
+        "INPUTS = OUTPUTS = {'x': ('FP32', [1])}\n"
+        "def infer(inputs):\n"
+        "    go = Path(__file__).with_name('go')\n"
+        "    yield inputs\n"
+        "    while not go.exists():\n"
+        "        time.sleep(0.01)\n"
+        "    for _ in range(100):\n"
+        "        yield inputs\n"
+    )
+    gantline.package(script=tmp_path / "score.py", name="slow", output=tmp_path / "slow.pkg")
+    server = servers(tmp_path / "slow.pkg")
+    with server.connect() as s:
+        s.sendall(server.post("/v2/models/slow/generate_stream", {"x": 5}))
+        start = s.recv(1 << 16)
+        server.stop()
+        server.until(lambda: server.stack.front.draining)
+        (tmp_path / "slow.pkg" / "code" / "go").touch()
+        (answer,) = server.answers(start + server.read_all(s))
+    assert [e["x"] for e in events(answer.body)] == [5.0] * 101
+    server.wait()
