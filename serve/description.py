@@ -33,7 +33,7 @@ def configuration(repository: Repository, model: Model) -> dict[str, Any]:
     from .model_config import config_json  # protobuf is needed only here
 
     slot = next(s for s in repository.slots(model.name) if s.model is model)
-    return config_json(model.session.package, model.signature, model.max_rows, slot.entry.config)
+    return config_json(model.session.package, model.signature, model.max_rows, slot.entry.config, slot.entry.versions)
 
 
 def _tensor(name: str, datatype: str, shape: tuple[int, ...]) -> dict[str, Any]:

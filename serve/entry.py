@@ -8,12 +8,15 @@ from typing import Any
 
 from gantline.packages import Package
 
+from .versions import LATEST
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """`problem` says why it cannot be served (then `package` is None); `config` is Triton's, where there is one.
 
-    `pinned`: it answers requests that ask for no version. `place` holds all versions of the model.
+    `pinned`: it answers requests that ask for no version. `place` holds all versions of the model, of which
+    `versions` are served, in a policy's words.
     """
 
     name: str
@@ -23,3 +26,4 @@ class Entry:
     problem: str = ""
     pinned: bool = False
     place: Path | None = None
+    versions: str = LATEST

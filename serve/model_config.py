@@ -20,7 +20,7 @@ from gantline.pb import message
 from gantline.signature import Signature, TensorSpec
 
 from .scheduling import BatchingConfig, SequenceConfig, ignored, read_batching
-from .versions import words_of
+from .versions import LATEST, put_words, words_of
 
 CONFIG = "config.pbtxt"
 ONNX_FILE = "model.onnx"
@@ -126,9 +126,12 @@ class ModelConfig:
             raise BadArtefact(f"{self.path}: output '{tensor.name}': label file {path}: {e}") from e
 
 
-def config_json(package: Package, signature: Signature, max_rows: int, config: ModelConfig | None) -> dict[str, Any]:
+def config_json(
+    package: Package, signature: Signature, max_rows: int, config: ModelConfig | None, versions: str = ""
+) -> dict[str, Any]:
     """The model's configuration as GET .../config answers it; `max_rows` 0: requests are not stacked.
 
+    `versions`: the policy in force, where it may be another than the config's.
     All keys in snake_case, defaults printed, 64-bit integers as numbers (Triton's core turns protobuf's strings back).
     """
     out = message("inference.ModelConfig")()
@@ -144,8 +147,7 @@ def config_json(package: Package, signature: Signature, max_rows: int, config: M
         out.model_transaction_policy.decoupled = True
     if max_rows and out.WhichOneof("scheduling_choice") is None:
         out.dynamic_batching.SetInParent()
-    if out.version_policy.WhichOneof("policy_choice") is None:
-        out.version_policy.latest.num_versions = 1
+    put_words(versions or words_of(out.version_policy) or LATEST, out.version_policy)
     if not out.instance_group:
         out.instance_group.add(name=package.name, kind="KIND_CPU", count=1)
     _describe(out.input, signature.inputs, bool(max_rows))

@@ -42,7 +42,10 @@ class Poller:
         while True:
             changing = self._before != self._acted
             await asyncio.sleep(min(self._interval_s, SETTLE_S) if changing else self._interval_s)
-            await self.look()
+            try:
+                await self.look()
+            except Exception:  # whatever it was, the next look may do
+                _log.exception("looking for changes failed; it is tried again")
 
     async def look(self) -> None:
         """Look once, and act on changes that the look before has seen too: files may be copied at this moment."""

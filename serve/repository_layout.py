@@ -169,7 +169,9 @@ def _packages(path: Path, numbers: list[int], packages: Sequence[Package | str],
     for number in policy.choose(numbers, path):
         one = packages[numbers.index(number)]
         package, problem = (one, "") if isinstance(one, Package) else (None, one)
-        entries.append(Entry(name, str(number), package, problem=problem, pinned=number == policy.pin))
+        entries.append(
+            Entry(name, str(number), package, problem=problem, pinned=number == policy.pin, versions=policy.words)
+        )
     return entries
 
 
@@ -195,7 +197,8 @@ def _versions(path: Path, names: dict[str, bool], search: Search) -> list[Entry]
     chosen = policy.choose(numbered, path)
     if config is not None and config.ignored and not search.patient:
         _log.warning("%s: not acted on: %s", config.path, ", ".join(config.ignored))
-    return [replace(_version(path / str(v), name, str(v), config), pinned=v == policy.pin) for v in chosen]
+    found = [(v, _version(path / str(v), name, str(v), config)) for v in chosen]
+    return [replace(e, pinned=v == policy.pin, versions=policy.words) for v, e in found]
 
 
 def _version(path: Path, name: str, version: str, config: ModelConfig | None) -> Entry:

@@ -41,6 +41,17 @@ class Policy:
         return [v for v in there if v in wanted]
 
 
+def put_words(words: str, version_policy: Any) -> None:
+    """Have an inference.ModelVersionPolicy say the same."""
+    version_policy.Clear()
+    if words == "all":
+        version_policy.all.SetInParent()
+    elif words.startswith("latest"):
+        version_policy.latest.num_versions = int(words.partition(":")[2] or 1)
+    else:
+        version_policy.specific.versions[:] = map(int, words.split(","))
+
+
 def words_of(version_policy: Any) -> str:
     """The same words for an inference.ModelVersionPolicy; empty where it says nothing."""
     choice = version_policy.WhichOneof("policy_choice")

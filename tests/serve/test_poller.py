@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -207,6 +208,32 @@ def test_a_change_while_the_server_starts(scaler: Scaler, tmp_path: Path) -> Non
             await desk.loaders[0].close()
 
     asyncio.run(run())
+
+
+def test_looking_goes_on_whatever_happens(
+    scaler: Scaler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    scaler(tmp_path / "a.onnx", 2)
+
+    async def test(desk: Desk) -> None:
+        poller = desk.pollers[0]
+        poller._interval_s = 0.001
+        scan, failed, looked = poller._shelf.scan, threading.Event(), threading.Event()
+
+        def broken() -> dict[str, str]:
+            if not failed.is_set():
+                failed.set()
+                raise MemoryError("for once")
+            looked.set()
+            return scan()
+
+        monkeypatch.setattr(poller._shelf, "scan", broken)
+        running = asyncio.ensure_future(poller.run())
+        assert await asyncio.to_thread(looked.wait, 20)
+        running.cancel()
+        assert "looking for changes failed" in caplog.text
+
+    at(tmp_path, test)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from gantline.serve.versions import Policy
+from gantline.serve.versions import Policy, put_words, words_of
 
 from gantline.errors import BadArtefact
+from gantline.pb import message
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,14 @@ from gantline.errors import BadArtefact
 )
 def test_what_serves(words: str, pin: int, served: list[int]) -> None:
     assert Policy(words, pin).choose([1, 2, 3, 12], "m") == served
+
+
+@pytest.mark.parametrize("words", ["latest:1", "latest:7", "all", "2", "1,3,12"])
+def test_there_and_back_as_a_message(words: str) -> None:
+    config = message("inference.ModelConfig")()
+    config.version_policy.specific.versions[:] = [99]
+    put_words(words, config.version_policy)
+    assert words_of(config.version_policy) == words
 
 
 def test_what_cannot_serve_is_told() -> None:

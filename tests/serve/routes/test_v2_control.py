@@ -84,6 +84,8 @@ def test_versions_and_a_pin(servers: Callable[..., Running], models: Path, monke
     assert [factor(server, f"b/versions/{v}") for v in ("4", "x")] == [404, 404]
     answer = server.ask(server.get("/v2/models/b"))[0].json()
     assert answer["versions"] == ["1", "2", "3"]
+    said = [server.ask(server.get(f"/v2/models/{m}/config"))[0].json()["version_policy"] for m in "ab"]
+    assert said == [{"latest": {"num_versions": 1}}, {"latest": {"num_versions": 2}}]
     other = servers(models, versions="2,3")
     assert ready(other) == ["b:1", "b:2", "b:3"], "and of model a nothing: it has no such version"
     reason = next(m["reason"] for m in post(other, "/v2/repository/index").json() if m["name"] == "a")
