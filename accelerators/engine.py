@@ -18,6 +18,7 @@ class EngineOptions:
     """What the one who opens a session chooses. `threads` 0: by the model's size; `timeout_s` 0: the package's own."""
 
     threads: int = 0
+    cores: int = 0  # at most so many threads by size; 0: one for each core that there is
     device: str = "cpu"
     timeout_s: float = 0.0
     memory_limit: int = 0  # bytes for a script host; 0: none

@@ -84,7 +84,7 @@ def open_model(path: Path, options: EngineOptions | None = None) -> Onnx:
     choices = ort.SessionOptions()
     choices.log_severity_level = 4
     choices.inter_op_num_threads = 1
-    choices.intra_op_num_threads = options.threads or _threads(path)
+    choices.intra_op_num_threads = options.threads or _threads(path, options.cores)
     # spinning workers burn the core that the event loop needs
     choices.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
@@ -94,9 +94,9 @@ def open_model(path: Path, options: EngineOptions | None = None) -> Onnx:
     return Onnx(session, path)
 
 
-def _threads(path: Path) -> int:
+def _threads(path: Path, cores: int = 0) -> int:
     size = sum(f.stat().st_size for f in path.parent.glob(path.stem + "*") if f.is_file())
-    return 1 if size < SMALL_MODEL else (os.cpu_count() or 1)
+    return 1 if size < SMALL_MODEL else cores or os.cpu_count() or 1
 
 
 def _spec(node: Any, where: Path) -> TensorSpec:

@@ -68,7 +68,8 @@ def load(package: Package, options: EngineOptions) -> Engine:
     torch = require(f"package '{package.name}'")
     if options.device != "cpu" and not torch.cuda.is_available():
         raise UsageError(f"package '{package.name}': device {options.device!r} is asked for, torch finds no CUDA here")
-    threads = options.threads or (1 if path.is_file() and path.stat().st_size < SMALL_MODEL else (os.cpu_count() or 1))
+    small = path.is_file() and path.stat().st_size < SMALL_MODEL
+    threads = options.threads or (1 if small else options.cores or os.cpu_count() or 1)
     return Torch(open_program(path, options.device), signature, options.device, threads)
 
 

@@ -78,6 +78,10 @@ class Process:
                 time.sleep(0.005)
         raise SystemExit(f"{self.command}: no answer at {url} within {within_s:.0f} s")
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def cpu_ns(self) -> int:
         """CPU time that the process itself has used, all its threads together, as the scheduler counts it."""
         tasks = Path(f"/proc/{self._process.pid}/task").glob("*/schedstat")

@@ -16,6 +16,7 @@ from gantline.settings import Resolved, ServeSettings
 
 from .configured import open_session
 from .entry import Entry
+from .process.cores import cores_each
 from .tuning import Tuning, said_of, tune
 from .warmup import rehearse
 
@@ -45,7 +46,7 @@ def open_version(entry: Entry, resolved: Resolved[ServeSettings]) -> Opened:
         )
     options = EngineOptions(
         threads=settings.threads, timeout_s=settings.timeout_s, memory_limit=settings.memory_limit,
-        allow_pickle=not server.no_pickle,
+        allow_pickle=not server.no_pickle, cores=cores_each(server.workers),
     )  # fmt: skip
     # the digest that the model's metadata tells must be that of what answers; a pickle is read only after this
     package.verify_listed()

@@ -16,3 +16,9 @@ def usable_cores(quota: Path = _QUOTA) -> int:
         return max(1, min(cores, int(allowed) // int(period)))
     except (OSError, ValueError, ZeroDivisionError):
         return cores
+
+
+def cores_each(workers: int) -> int:
+    """Whole cores for each of so many workers (0: as many as there are cores), one at least."""
+    cores = usable_cores()
+    return max(1, cores // (workers or cores))

@@ -120,6 +120,7 @@ def test_threads_by_size(tmp_path: Path) -> None:
     assert _threads(tmp_path / "m.onnx") == 1
     (tmp_path / "m.onnx.data").write_bytes(bytes(SMALL_MODEL))
     assert _threads(tmp_path / "m.onnx") == (os.cpu_count() or 1)
+    assert _threads(tmp_path / "m.onnx", 3) == 3
 
 
 def test_by_the_package(two: Path) -> None:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from gantline.serve.process.cores import usable_cores
+from gantline.serve.process.cores import cores_each, usable_cores
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,8 @@ def test_affinity(tmp_path: Path) -> None:
         assert usable_cores(tmp_path / "none") == 1
     finally:
         os.sched_setaffinity(0, allowed)
+
+
+def test_workers_share_them() -> None:
+    cores = usable_cores()
+    assert [cores_each(n) for n in (1, cores, 0, 1024)] == [cores, 1, 1, 1]
