@@ -36,7 +36,7 @@ class ServeSettings:
     host: str = setting("127.0.0.1", "address to listen on; one that others can reach needs --keys or --no-auth")
     http_port: int = setting(8000, "HTTP port; 0: any free one", low=0, high=65535)
     front: str = setting("http1", "h2: HTTP/2 and gRPC on the HTTP port, too (extra [h2])", choices=("http1", "h2"))
-    grpc_port: int = setting(8001, "gRPC port; 0, or --http-port 0 alone: any free one", low=0, high=65535)
+    grpc_port: int = setting(8001, "gRPC port, of each worker; 0, or --http-port 0 alone: any free", low=0, high=65535)
     no_grpc: bool = setting(False, "do not serve gRPC")
     workers: int = setting(1, "worker processes; auto: one a usable core", low=0, high=1024, words={"auto": 0})
     default: str = setting("", "model that answers /score and /; default: the only one")

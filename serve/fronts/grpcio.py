@@ -26,6 +26,7 @@ from ..rpc.call import Methods, Streaming, Unary
 
 MAX_MESSAGE = (1 << 31) - 1  # bytes; protobuf knows no larger ones
 COMPRESS_FROM = 1024  # bytes; below it compression costs more than it saves
+HOLD_S = 0.05  # at the end: for calls that are on their way
 UNSENT = 4  # messages of a stream that wait to be written, before who answers must wait
 OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.so_reuseport", 1),  # the port is held by a socket of ours, and shared with other workers
@@ -49,6 +50,8 @@ class Grpcio:
 
     def __init__(self, methods: Methods, settings: ServeSettings) -> None:
         self.calls: set[GrpcCall] = set()
+        self._held = asyncio.Event()  # not set: answers wait
+        self._held.set()
         self._compressed = settings.grpc_compression != "none"
         self._secure = bool(settings.tls_certificate)
         self._handlers: dict[str, Any] = {}
@@ -82,8 +85,17 @@ class Grpcio:
         await self._server.start()
 
     async def stop(self, seconds: float) -> int:
-        """Take no more calls (GOAWAY), wait for those under way, then cancel them; how many that were."""
+        """Take no more calls (GOAWAY), wait for those under way, then cancel them; how many that were.
+
+        grpc ends calls that it reads after its GOAWAY: those that clients had sent before they read that. So answers
+        are held back until it is out: who waits for an answer sends nothing new, and reads the GOAWAY before it.
+        """
+        if seconds > 0:
+            self._held.clear()
+            await asyncio.sleep(HOLD_S)
         stopping = asyncio.ensure_future(self._server.stop(None if seconds <= 0 else seconds + 1))
+        await asyncio.sleep(HOLD_S if seconds > 0 else 0)
+        self._held.set()
         await asyncio.wait((stopping,), timeout=max(seconds, 0))
         left = len(self.calls)
         if not stopping.done():
@@ -98,6 +110,8 @@ class Grpcio:
             try:
                 method(call, data)
                 answer = call.answer if call.ended else await call.wait()
+                if not self._held.is_set():
+                    await self._held.wait()
             except asyncio.CancelledError:
                 call.lost()
                 raise

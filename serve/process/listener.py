@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import socket
 import struct
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from gantline.errors import UsageError
 from gantline.settings import Resolved, ServeSettings
@@ -84,3 +86,25 @@ def turn_away(listener: socket.socket) -> None:
     with suppress(OSError):
         filter_ = struct.pack("HP", len(_NO_SYN) // 8, ctypes.addressof(program))
         listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, filter_)
+
+
+@contextmanager
+def own_listeners(port: int) -> Iterator[list[socket.socket]]:
+    """What this process listens with on a port, where a library keeps its sockets to itself. Linux."""
+    found: list[socket.socket] = []
+    try:
+        for name in os.listdir("/proc/self/fd"):
+            with suppress(OSError, ValueError):  # no socket, or gone
+                if not os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+                    continue
+                if int(name) in (f.fileno() for f in found):
+                    continue  # a copy of ours, which took the number of what was listed
+                one = socket.socket(fileno=os.dup(int(name)))
+                found.append(one)
+                listens = one.family in (socket.AF_INET, socket.AF_INET6) and one.getsockname()[1] == port
+                if not listens or not one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    found.pop().close()
+        yield found
+    finally:
+        for one in found:
+            one.close()

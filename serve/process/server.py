@@ -29,7 +29,7 @@ from ..fronts.http1 import Http1
 from ..repository import Slot
 from ..rpc.call import Methods
 from ..shelf import Shelf
-from .listener import turn_away
+from .listener import own_listeners, turn_away
 
 if TYPE_CHECKING:
     from ..fronts.grpcio import Grpcio
@@ -170,6 +170,9 @@ class Server(uvicorn.Server):
             self.stack.service().stop()
         if self.grpc is not None:
             self.stack.service().stop()
+            with own_listeners(self.grpc_port) as listeners:
+                for listener in listeners:
+                    turn_away(listener)
             self.unanswered += await self.grpc.stop(0.0 if self.force_exit else self.stack.settings.shutdown_s)
 
     async def _keep_time(self) -> None:

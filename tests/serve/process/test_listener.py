@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from gantline.serve.process.listener import bind, port_of, reserve, turn_away
+from gantline.serve.process.listener import bind, own_listeners, port_of, reserve, turn_away
 
 from gantline.errors import UsageError
 from gantline.settings import ServeSettings, resolve
@@ -97,3 +97,15 @@ def test_which_grpc_port() -> None:
     assert holder is not None
     with holder:
         assert port_of(holder) == free
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at files by /proc")
+def test_whose_listeners_are_found() -> None:
+    with bind(ServeSettings(http_port=0)) as listener, bind(ServeSettings(http_port=0)) as other:
+        port = listener.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)), own_listeners(port) as found:
+            assert [f.getsockname() for f in found] == [listener.getsockname()]
+            assert found[0].fileno() != listener.fileno()
+        assert listener.fileno() >= 0 and other.getsockname()[1] != port
+        with own_listeners(1) as found:
+            assert found == []
