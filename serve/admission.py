@@ -50,15 +50,16 @@ class Admission:
     def __repr__(self) -> str:
         return f"<Admission {self.limit} rows, {self.rate * 1e9:.0f} rows/s>"
 
-    def observe(self, now: int, rows: int, oldest: int, waiting: int, limited: bool) -> None:
+    def observe(self, now: int, rows: int, oldest: int, waiting: int, limited: bool, least: int) -> None:
         """A batch has ended, its oldest request came at `oldest`, and so many rows wait.
 
-        `limited`: when it began more had waited than it took.
+        `limited`: when it began more had waited than it took. `least`: rows that may wait in any case: where latency
+        comes from elsewhere, refusing does not help, and an engine without a queue runs small batches.
         """
         if self._stood:
             self._learn(now - self._ended, rows, limited)
             if self.target_ns:
-                self._follow(now, now - oldest, waiting)
+                self._follow(now, now - oldest, waiting, min(least, self.most))
             elif self.max_wait_ns and self.rate:
                 self.limit = min(int(self.rate * self.max_wait_ns) + 1, self.most)
         self._ended = now
@@ -81,29 +82,29 @@ class Admission:
             # up fast and down slowly: small batches (the first ones, a rare shape) must not look like a slow engine
             self.rate += (rate - self.rate) / (2 if rate > self.rate else 16)
 
-    def _follow(self, now: int, took: int, waiting: int) -> None:
+    def _follow(self, now: int, took: int, waiting: int, least: int) -> None:
         self._took.append(took)
         self._pressed = self._pressed or 2 * waiting > self.limit
         self._late = self._late + 1 if took > self.target_ns else 0
         if self.rate and (self._late >= _IN_A_ROW or waiting > self.rate * self.target_ns):
             # what comes as a batch begins waits for that one
             room = int(self.rate * (_AIM * self.target_ns - 1.5 * self._cycle))
-            guess = max(room, int(self._batch), 1)
+            guess = max(room, int(self._batch), least)
             if self.limit > 2 * guess:
                 self.limit = guess
                 self._begin(now)
                 return
         if now >= self._due and len(self._took) >= _LEAST:
             if self._pressed:
-                self._correct()
+                self._correct(least)
             self._begin(now)
 
-    def _correct(self) -> None:
+    def _correct(self, least: int) -> None:
         self._took.sort()
         worst = self._took[int(_WORST * len(self._took))]
         change = min(max(_AIM * self.target_ns / worst, _DOWN), _UP)
-        # up by a row at least, but not for next to nothing; and one may always wait
-        self.limit = min(max(int(self.limit * change) + (change > _WORTH), 1), self.most)
+        # up by a row at least, but not for next to nothing
+        self.limit = min(max(int(self.limit * change) + (change > _WORTH), least), self.most)
 
     def _begin(self, now: int) -> None:
         self._due = now + _SPAN

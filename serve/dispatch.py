@@ -220,7 +220,9 @@ class Dispatch:
         batcher, ended = self.batcher, started + took
         batcher.pace.observe(ended, batch.rows, batch.tickets[0].key, took)
         limited = batch.behind > 0 and batch.reason != "learning"
-        batcher.admission.observe(ended, batch.rows, requests[0].arrived, batcher.waiting_rows, limited)
+        batcher.admission.observe(
+            ended, batch.rows, requests[0].arrived, batcher.waiting_rows, limited, batcher.pace.least
+        )
         if self.trace is not None:
             self.trace.batch(batch.tickets, started, self._times)
         self._hand_out(batch, results, 0, began)

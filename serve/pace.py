@@ -20,7 +20,13 @@ class Choice(NamedTuple):
 
 
 class Pace(Protocol):
-    """Asked whenever the engine is free and something waits: again after each arrival, and when `until` has come."""
+    """Asked whenever the engine is free and something waits: again after each arrival, and when `until` has come.
+
+    `least`: rows that should be there for a batch to be worth its fixed cost, as far as that is known, 1 if not.
+    """
+
+    @property
+    def least(self) -> int: ...
 
     def choose(self, now: int, waiting_rows: int, oldest: int, max_rows: int, shape: Hashable) -> Choice:
         """What to do now. `oldest`: when the oldest request came; `max_rows`: what one run takes, at least 1."""
@@ -35,6 +41,7 @@ class Greedy:
     """Whatever waits goes at once, as many rows as fit: waiting for a batch that may never come costs every request."""
 
     __slots__ = ("_full", "_idle", "_rows")
+    least = 1
 
     def __init__(self) -> None:
         self._remember(1)
@@ -61,6 +68,7 @@ class Delayed:
     """
 
     __slots__ = ("_delay", "_preferred")
+    least = 1
 
     def __init__(self, delay_ns: int, preferred: Iterable[int] = ()) -> None:
         self._delay = delay_ns

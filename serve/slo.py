@@ -46,6 +46,7 @@ class Slo:
         self._budget = target_ns * _MARGIN
         self._plans: dict[Hashable, _Plan] = {}
         self._gathering = Gathering()
+        self.least = 1
         self._oldest = 0  # the oldest request of the batch that runs
         self._worst = 0.0  # how long the oldest of a batch took lately, at most
 
@@ -83,6 +84,7 @@ class Slo:
         self._worst = max(now - self._oldest, self._worst * _FORGET)
         if new or len(plan.times) >= plan.due:
             self._work_out(plan)
+            self.least = max(min(plan.floor, plan.times.largest) // 2, 1)
 
     def describe(self) -> dict[str, Any]:
         """What it has learned and what it does, for people: times in ms."""

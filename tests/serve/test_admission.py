@@ -74,7 +74,7 @@ def serve(pace: Pace, admission: Admission, arrivals: Iterator[int], cost: Cost,
         answered += [now] * len(batch)
         pace.observe(now, len(batch), None, run_ns)
         limited = there > len(batch) and choice.reason != "learning"
-        admission.observe(now, len(batch), batch[0], len(queue), limited)
+        admission.observe(now, len(batch), batch[0], len(queue), limited, pace.least)
     came = np.array(arrived, np.int64)
     return Outcome(came, np.array(answered, np.int64) - came, refused, longest)
 
@@ -130,10 +130,10 @@ def test_small_batches_do_not_tell_how_fast_large_ones_go() -> None:
     # four clients that wait for their answers: every batch is small, and something waits when it ends
     admission = Admission(MOST, max_wait_ns=30 * SECOND)
     for i in range(1000):
-        admission.observe(i * 2 * MS, 2, (i - 1) * 2 * MS, 2, limited=False)
+        admission.observe(i * 2 * MS, 2, (i - 1) * 2 * MS, 2, limited=False, least=1)
     assert admission.turn(1000) == 0 and admission.limit == MOST  # not known
     for i in range(1000, 1100):
-        admission.observe(i * 10 * MS, 64, 0, 500, limited=True)
+        admission.observe(i * 10 * MS, 64, 0, 500, limited=True, least=1)
     assert admission.turn(640) == pytest.approx(0.1 * SECOND, rel=0.01)
     assert repr(admission) == "<Admission 16384 rows, 6400 rows/s>"
 
@@ -143,7 +143,7 @@ def test_one_slow_run_does_not_close_the_door() -> None:
     admission = Admission(MOST, target)
     for i in range(100):
         took = 200 * MS if i == 50 else 5 * MS
-        admission.observe(i * 5 * MS, 8, i * 5 * MS - took, 4, limited=False)
+        admission.observe(i * 5 * MS, 8, i * 5 * MS - took, 4, limited=False, least=1)
     assert admission.limit == MOST
 
 
@@ -151,7 +151,7 @@ def test_when_to_try_again() -> None:
     admission = Admission(MOST)
     assert admission.retry_after_s(10) == 1.0
     for i in range(1, 50):
-        admission.observe(i * SECOND, 10, 0, 100, limited=True)
+        admission.observe(i * SECOND, 10, 0, 100, limited=True, least=1)
     assert admission.retry_after_s(45) == pytest.approx(4.5)
     assert admission.retry_after_s(10**6) == MAX_RETRY_S
 

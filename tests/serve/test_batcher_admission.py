@@ -30,7 +30,7 @@ def ticket(rows: int = 1, tenant: bytes = b"", priority: int = 0, deadline: int 
 def busy(batcher: Batcher, rows_s: int) -> Batcher:
     """A batcher of an engine that does so many rows a second, as batches of a tenth of that have shown."""
     for i in range(1, 50):
-        batcher.admission.observe(i * SECOND // 10, rows_s // 10, 0, 1, limited=True)
+        batcher.admission.observe(i * SECOND // 10, rows_s // 10, 0, 1, limited=True, least=1)
     return batcher
 
 

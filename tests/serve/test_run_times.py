@@ -58,6 +58,15 @@ def test_a_jump_in_the_cost_is_seen_where_it_is() -> None:
     assert times.expect(17) == pytest.approx(6 * MS, rel=0.15)
 
 
+def test_within_a_class_the_cost_may_rise_as_it_likes() -> None:
+    def beyond_the_cache(rows: int) -> float:
+        return (2 + 0.05 * rows + 0.3 * max(rows - 32, 0)) * MS
+
+    times = learn(RunTimes(), beyond_the_cache, [33 + i % 16 if i % 2 else 1 + i % 32 for i in range(2000)])
+    for rows in (32, 34, 40, 48):
+        assert times.expect(rows) == pytest.approx(beyond_the_cache(rows), rel=0.15)
+
+
 @pytest.mark.parametrize("sigma", [0.02, 0.2])
 def test_the_tail_covers_most_runs_and_outliers_do_not_stretch_it(sigma: float) -> None:
     times = learn(RunTimes(), line, sizes(4000, 32), sigma=sigma)
@@ -69,7 +78,7 @@ def test_when_the_machine_changes_pace_all_sizes_follow_within_a_few_batches(cha
     times = learn(RunTimes(), line, sizes(400, 32))
     learn(times, lambda rows: change * line(rows), [8] * 40, seed=3)
     for rows in (1, 8, 32):
-        assert times.expect(rows) == pytest.approx(change * line(rows), rel=0.3)
+        assert times.expect(rows) == pytest.approx(change * line(rows), rel=0.4)
     learn(times, lambda rows: change * line(rows), sizes(400, 32), seed=4)
     assert times.expect(32) == pytest.approx(change * line(32), rel=0.1)
 
@@ -86,3 +95,16 @@ def test_neither_the_fixed_part_nor_that_of_a_row_becomes_negative() -> None:
     falling = learn(RunTimes(), lambda rows: (10 - 0.2 * rows) * MS, sizes(400, 32))
     assert falling.per_row == 0
     assert "ms a row" in repr(falling)
+
+
+def test_in_a_storm_of_disturbances_no_size_is_lost() -> None:
+    # half of all runs are held up, by anything from nothing to ten times
+    random = np.random.default_rng(5)
+    times = RunTimes()
+    for rows in sizes(20_000, 16):
+        held = random.uniform(1, 10) if random.random() < 0.5 else 1.0
+        times.add(rows, int(line(rows) * held))
+        times.fit()
+    for rows in (1, 8, 16):
+        assert line(rows) <= times.expect(rows) <= 5 * line(rows)
+    assert times.expect(16) > times.expect(1)
