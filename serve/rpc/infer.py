@@ -6,7 +6,7 @@ bytes -> wire.v2_grpc -> Request -> Core.submit (Model, batcher, dispatch, sessi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Executor
 from time import perf_counter_ns
 from typing import TypeAlias
@@ -19,9 +19,11 @@ from gantline.wire.v2_grpc import Envelope, encode_reply, is_slow, parse
 
 from ..admission import COUNTED, Hold
 from ..core import Core
+from ..exchange import Head
 from ..model import Model
 from ..repository import Repository
 from ..statistics import Statistics
+from ..streaming import answers
 from ..ticket import LEFT, Deliver, Ticket
 from .answering import broken, refuse
 from .call import Call
@@ -29,6 +31,9 @@ from .gate import Gate
 
 # called once with what was wrong, and with the request's id as far as it is known
 Refuse: TypeAlias = Callable[[GantlineError, str], None]
+# takes a request to a model that answers any number of times, and what to call when it has had its last answer
+Many: TypeAlias = Callable[[Model, Request, Callable[[], None]], None]
+EMPTY_FINAL = "triton_enable_empty_final_response"
 
 
 class Infer:
@@ -46,21 +51,24 @@ class Infer:
         """ModelInfer: one request, one answer."""
         self.start(call, data, self._deliver, lambda error, _: refuse(call, error))
 
-    def start(self, call: Call, data: bytes, deliver: Deliver, refuse: Refuse) -> None:
-        """Decode and queue one request of a call; later either `deliver` is called or, now or later, `refuse`."""
+    def start(self, call: Call, data: bytes, deliver: Deliver, refuse: Refuse, many: Many | None = None) -> None:
+        """Decode and queue one request of a call; later either `deliver` is called or, now or later, `refuse`.
+
+        `many` is called instead of them for a model that may answer more than once; None: it is refused.
+        """
         arrived = perf_counter_ns()
         try:
             self._gate.admit(call.head)
             if len(data) > COUNTED:
-                deliver, refuse = _held(self._core.budget.hold(len(data)), deliver, refuse)
+                deliver, refuse, many = _held(self._core.budget.hold(len(data)), deliver, refuse, many)
             if is_slow(data) or self._reads_much(data):
-                self._decode_apart(call, data, deliver, refuse, arrived)
+                self._decode_apart(call, data, deliver, refuse, many, arrived)
                 return
             envelope = parse(data)
         except GantlineError as e:
             refuse(e, "")
             return
-        self._queue(call, envelope, deliver, refuse, arrived)
+        self._queue(call, envelope, deliver, refuse, many, arrived)
 
     def find(self, name: str, version: str) -> Model:
         """The loaded model. NotFound or Unavailable otherwise."""
@@ -69,17 +77,22 @@ class Infer:
             model = self._models[name, version] = self._repository.find(name, version)
         return model
 
-    def encode(self, ticket: Ticket, outputs: list[Array], parameters: dict[str, Parameter] | None = None) -> bytes:
+    def answers(self, model: Model, request: Request, head: Head) -> AsyncGenerator[list[tuple[str, Array]], None]:
+        """The answers to a request that `many` was given."""
+        return answers(self._core, model, request, head)
+
+    def encode(
+        self, model: Model, request: Request, outputs: list[tuple[str, Array]],
+        parameters: dict[str, Parameter] | None = None,
+    ) -> bytes:  # fmt: skip
         """An answer's bytes. GantlineError if it cannot be written."""
-        request, model = ticket.request, ticket.context
         wishes = request.outputs
         if wishes is not None:
             outputs = [
-                classify(a, model.signature.output(w.name), w.classes, model.stacked) if w.classes else a
-                for w, a in zip(wishes, outputs, strict=True)
+                (name, classify(a, model.signature.output(name), w.classes, model.stacked) if w.classes else a)
+                for w, (name, a) in zip(wishes, outputs, strict=True)
             ]
-        named = list(zip(ticket.outputs, outputs, strict=True))
-        reply = Reply(request.model, request.version, named, request.id, parameters)
+        reply = Reply(request.model, request.version, outputs, request.id, parameters)
         try:
             return encode_reply(reply, request, self._core.memory.access())
         except GantlineError:
@@ -87,7 +100,9 @@ class Infer:
         except Exception as e:
             raise broken(f"model '{request.model}': its answer could not be written", e) from None
 
-    def _queue(self, call: Call, source: Envelope | Request, deliver: Deliver, refuse: Refuse, arrived: int) -> None:
+    def _queue(
+        self, call: Call, source: Envelope | Request, deliver: Deliver, refuse: Refuse, many: Many | None, arrived: int
+    ) -> None:
         try:
             self._gate.admit(call.head, source.model)
             model = self.find(source.model, source.version)
@@ -98,6 +113,11 @@ class Infer:
         try:
             request = source.request(self._core.memory.access()) if isinstance(source, Envelope) else source
             request.deadline = call.deadline
+            if many is not None and model.session.decoupled:
+                many(model, request, nothing)
+                return
+            if request.parameters:
+                request.parameters.pop(EMPTY_FINAL, None)  # one answer is the final one, and is not empty
             self._core.submit(model, request, call.head, call, deliver, arrived)
         except GantlineError as e:
             model.statistics.failed(perf_counter_ns() - arrived, e)
@@ -107,7 +127,9 @@ class Infer:
         """Whether a small message may stand for a large tensor in shared memory."""
         return bool(self._core.memory.regions) and b"shared_memory_region" in data
 
-    def _decode_apart(self, call: Call, data: bytes, deliver: Deliver, refuse: Refuse, arrived: int) -> None:
+    def _decode_apart(
+        self, call: Call, data: bytes, deliver: Deliver, refuse: Refuse, many: Many | None, arrived: int
+    ) -> None:
         """Decode on a thread, so that a large message holds up nobody else, and go on from there on the loop."""
 
         def decoded(future: asyncio.Future[Request]) -> None:
@@ -120,7 +142,7 @@ class Infer:
             elif error is not None or future.cancelled():
                 refuse(broken("a message could not be decoded", error), "")
             else:
-                self._queue(call, future.result(), deliver, refuse, arrived)
+                self._queue(call, future.result(), deliver, refuse, many, arrived)
 
         try:
             work = asyncio.get_running_loop().run_in_executor(self._pool, self._decode, data)
@@ -150,7 +172,8 @@ class Infer:
         began = perf_counter_ns() if statistics.measured else 0
         if outputs is not None:
             try:
-                data = self.encode(ticket, outputs, parameters)
+                named = list(zip(ticket.outputs, outputs, strict=True))
+                data = self.encode(ticket.context, ticket.request, named, parameters)
             except GantlineError as e:
                 error = e.with_traceback(None)  # else it keeps this frame, and this frame it
         ended = perf_counter_ns()
@@ -162,8 +185,12 @@ class Infer:
         return data, error
 
 
-def _held(hold: Hold, deliver: Deliver, refuse: Refuse) -> tuple[Deliver, Refuse]:
-    """The same two, giving back what the request holds of the server's memory."""
+def nothing() -> None:
+    """What there is to give back for a request that holds nothing."""
+
+
+def _held(hold: Hold, deliver: Deliver, refuse: Refuse, many: Many | None) -> tuple[Deliver, Refuse, Many | None]:
+    """The same three, giving back what the request holds of the server's memory."""
 
     def delivered(ticket: Ticket, outputs: list[Array] | None, error: GantlineError | None) -> None:
         hold.free()
@@ -173,4 +200,8 @@ def _held(hold: Hold, deliver: Deliver, refuse: Refuse) -> tuple[Deliver, Refuse
         hold.free()
         refuse(error, request_id)
 
-    return delivered, refused
+    def streamed(model: Model, request: Request, _: Callable[[], None]) -> None:
+        assert many is not None
+        many(model, request, hold.free)
+
+    return delivered, refused, streamed if many is not None else None

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 
 from gantline.errors import GantlineError, Unavailable
-from gantline.request import Parameter
+from gantline.request import Parameter, Request
 from gantline.tensors import Array
 from gantline.wire.v2_grpc import stream_answer, stream_error
 
+from ..model import Model
 from ..ticket import Ticket
-from .answering import refuse
+from .answering import broken, refuse
 from .call import Call
-from .infer import Infer
+from .infer import EMPTY_FINAL, Infer
 from .statuses import refusal
 
 MAX_OPEN = 256  # requests of one stream whose answers are not yet taken; its client waits before it sends more
+_MORE: dict[str, Parameter] = {"triton_final_response": False}
 _FINAL: dict[str, Parameter] = {"triton_final_response": True}
 
 
@@ -65,6 +70,8 @@ class Stream:
         self._half_closed = self._stopped = self._paused = False
         self._strict = (call.head.get(b"triton_grpc_error") or b"").lower() in (b"true", b"1")
         self._changed = asyncio.Event()
+        self._many: set[asyncio.Task[None]] = set()  # requests that are answered any number of times
+        self._broken: GantlineError | None = None  # one of theirs, that is to end the call
         self.task = asyncio.ensure_future(self._answer())
         call.on_close(self._gone)
 
@@ -73,10 +80,12 @@ class Stream:
             return
         slot = Slot()
         self._slots.append(slot)
-        if len(self._slots) >= MAX_OPEN and not self._paused:
+        if self._open >= MAX_OPEN and not self._paused:
             self._paused = True
             self._call.pause_reading()
-        self._infer.start(self._call, data, partial(self._deliver, slot), partial(self._refuse, slot))
+        self._infer.start(
+            self._call, data, partial(self._deliver, slot), partial(self._refuse, slot), partial(self._begin, slot)
+        )
 
     def half_close(self) -> None:
         self._half_closed = True
@@ -90,6 +99,12 @@ class Stream:
     def _gone(self) -> None:
         self._stopped = True
         self.task.cancel()
+        for task in self._many:
+            task.cancel()
+
+    @property
+    def _open(self) -> int:
+        return len(self._slots) + len(self._many)
 
     async def _answer(self) -> None:
         slots, call = self._slots, self._call
@@ -97,24 +112,63 @@ class Stream:
             while slots and (message := slots[0].message) is not None:
                 error = slots[0].error
                 if error is not None and self._strict:
-                    self._stopped = True
-                    slots.clear()
-                    refuse(call, error)
+                    self._break(error)
                     return
                 slots.popleft()
                 call.send(message)
                 await call.drain()
-                if self._paused and len(slots) <= MAX_OPEN // 2:
-                    self._paused = False
-                    call.resume_reading()
-            if not slots and self._half_closed:
+            if self._broken is not None:
+                self._break(self._broken)
+                return
+            if self._paused and self._open <= MAX_OPEN // 2:
+                self._paused = False
+                call.resume_reading()
+            if not self._open and self._half_closed:
                 call.finish()
                 return
-            if not slots and self._stopped:
+            if not self._open and self._stopped:
                 refuse(call, Unavailable("the server is stopping; connect again"))
                 return
             self._changed.clear()
             await self._changed.wait()
+
+    def _break(self, error: GantlineError) -> None:
+        """End with a real status."""
+        self._stopped = True
+        self._slots.clear()
+        for task in self._many:
+            task.cancel()
+        refuse(self._call, error)
+
+    def _begin(self, slot: Slot, model: Model, request: Request, done: Callable[[], None]) -> None:
+        """A request that may be answered more than once: its answers are sent as they come."""
+        self._slots.remove(slot)
+        task = asyncio.ensure_future(self._answer_many(model, request))
+        self._many.add(task)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            done()
+            self._many.discard(task)
+            self._changed.set()
+
+        task.add_done_callback(ended)
+
+    async def _answer_many(self, model: Model, request: Request) -> None:
+        wants_last = bool((request.parameters or {}).pop(EMPTY_FINAL, False))
+        call, infer = self._call, self._infer
+        try:
+            async with aclosing(infer.answers(model, request, call.head)) as found:
+                async for outputs in found:
+                    call.send(stream_answer(infer.encode(model, request, outputs, _MORE)))
+                    await call.drain()
+            if wants_last:
+                call.send(stream_answer(infer.encode(model, replace(request, outputs=None), [], _FINAL)))
+        except Exception as e:
+            error = e if isinstance(e, GantlineError) else broken(f"model '{model.name}': a stream failed", e)
+            if self._strict:
+                self._broken = error
+            else:
+                call.send(stream_error(refusal(error)[1], request.id or "", _FINAL))
 
     def _deliver(self, slot: Slot, ticket: Ticket, outputs: list[Array] | None, error: GantlineError | None) -> None:
         data, error = self._infer.result(ticket, outputs, error, _FINAL)
