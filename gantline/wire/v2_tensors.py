@@ -125,6 +125,8 @@ def _floats(name: str, datatype: str, values: Sequence[Any], kinds: set[type]) -
         values = [float("nan") if v is None else v for v in values]
     limit, dtype = _MAX.get(datatype, _FP64_MAX), numpy_dtype(datatype)
     try:
+        if datatype == "BF16" and int in kinds:
+            values = [float(v) for v in values]  # ml_dtypes takes integers of 64 bits only
         if len(values) <= _SMALL:
             # a NaN in the first place sticks in min and max and fails the comparison; elsewhere it is passed over
             if not values or (max(values) <= limit and min(values) >= -limit):

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gantline.errors import BadRequest
 from gantline.signature import Signature, TensorSpec
@@ -83,3 +85,17 @@ def test_answers_are_values_and_lists() -> None:
     assert "id" not in json.loads(encode_generate("m", "3", None, []))
     with pytest.raises(BadRequest, match="not UTF-8"):
         encode_generate("m", "3", None, [("t", np.array([b"\xff"], object))])
+
+
+KEYS = st.sampled_from(["text", "x", "flag", "id", "parameters", "other"])
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3)
+VALUES = st.recursive(LEAVES, lambda c: st.lists(c, max_size=4) | st.dictionaries(KEYS, c, max_size=4), max_leaves=9)
+
+
+@given(st.dictionaries(KEYS, VALUES))
+def test_any_object_is_a_request_or_an_error_for_the_client(tree: dict[str, Any]) -> None:
+    try:
+        request = decode(tree)
+    except BadRequest:
+        return
+    encode_generate("m", "1", request.id, list(request.inputs.items()))

@@ -241,3 +241,15 @@ def test_bytes_that_are_no_text_cannot_be_json() -> None:
     with pytest.raises(BadRequest, match='not UTF-8; ask for it with "binary_data": true'):
         to_values("t", np.array([b"\xff"], object), "BYTES")
     assert to_values("t", np.array([b"a", "b"], object), "BYTES") == ["a", "b"]
+
+
+@pytest.mark.parametrize("datatype", ["FP16", "BF16", "FP32", "FP64"])
+@pytest.mark.parametrize("count", [1, 100])
+def test_integers_of_any_length_where_floats_are_wanted(datatype: str, count: int) -> None:
+    for value in (2**63, -(2**64), 10**30):
+        if datatype == "FP16":
+            with pytest.raises(BadRequest, match="outside FP16's range"):
+                from_values("x", datatype, [count], [value] * count)
+        else:
+            found = from_values("x", datatype, [count], [value] * count).astype(np.float64)
+            assert found == pytest.approx(np.full(count, float(value)), rel=1e-2)
