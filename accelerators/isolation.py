@@ -20,7 +20,14 @@ def run_apart(
     try:
         return list(run(items))
     except Exception as e:
-        if len(items) == 1:
-            return [failed(e)]
+        return halve(items, e, run, failed)
+
+
+def halve(
+    items: Sequence[T], error: Exception, run: Callable[[Sequence[T]], Sequence[R]], failed: Callable[[Exception], E]
+) -> list[R | E]:
+    """The rest of `run_apart`, for items that have failed together."""
+    if len(items) == 1:
+        return [failed(error)]
     middle = len(items) // 2
     return [*run_apart(items[:middle], run, failed), *run_apart(items[middle:], run, failed)]

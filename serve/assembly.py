@@ -17,6 +17,8 @@ from .ticket import Ticket
 class Assembly:
     """Stacks requests whose trailing shapes are the same."""
 
+    completes = False  # whether complete() does anything
+
     def served(self, signature: Signature) -> Signature:
         """The signature that clients see."""
         return signature
@@ -44,6 +46,8 @@ class Assembly:
 
 class Padded(Assembly):
     """Stacks requests of different lengths, as their package declares it."""
+
+    completes = True
 
     def __init__(self, padding: Padding) -> None:
         self.padding = padding

@@ -46,7 +46,7 @@ class Batcher:
         self.max_rows = policy.max_rows
         self.waiting_rows = 0
         self.wait_until = 0  # when take() wants to be asked again, after it gave nothing although something waits
-        self.decisions: deque[Decision] = deque(maxlen=_DECISIONS)
+        self._decisions: deque[tuple[int, str, int, int, int, int]] = deque(maxlen=_DECISIONS)
         self.left: list[Ticket] = []  # found to have no client any more; the owner takes them out
         self._deadlines = Deadlines()
         self._tenants = Tenants(policy.weights)
@@ -62,6 +62,11 @@ class Batcher:
     def __repr__(self) -> str:
         return f"<Batcher {self.waiting_rows}/{self.admission.limit} rows wait, max_rows={self.max_rows}>"
 
+    @property
+    def decisions(self) -> list[Decision]:
+        """The last ones, oldest first."""
+        return [Decision(*one) for one in self._decisions]
+
     # -- in
 
     def add(self, ticket: Ticket, now: int) -> list[Ticket]:
@@ -71,8 +76,9 @@ class Batcher:
             lane = self._tenants.get(request.tenant).lane(self.policy.level(request.priority))
         else:
             lane = self._main
-            if not self._home.rows:
-                self._tenants.get(b"")
+            home = self._home
+            if not home.rows and home.service < self._tenants.virtual:
+                home.service = self._tenants.virtual  # as those who were idle do
         ticket.lane = lane
         if request.deadline and self._hopelessly_late(lane, now, request.deadline):
             raise self.refusal(request.model, "deadline")
@@ -192,7 +198,10 @@ class Batcher:
         """The next batch. None when nothing waits, or when it is better to wait until `wait_until`."""
         self.wait_until = 0
         while self._live:
-            if not self._aside:
+            first: Ticket | None
+            if not (self._aside or self._hopeless or self.policy.demote):
+                first = self._main[0]  # the usual: nobody asks for anything
+            elif not self._aside:
                 first = self._head(self._main, now)
             else:
                 heads = (self._head(lane, now) for t in self._tenants.in_turn() for lane in self._lanes(t, now))
@@ -236,20 +245,19 @@ class Batcher:
                 self.wait_until = choice.until
                 return None
             limit, reason = choice.rows, choice.reason
-        start = first.start
-        rows = min(first.rows - start, limit)
-        stop = start + rows
+        start, stop = first.start, first.rows
         tickets = [first]
-        if stop < first.rows:
-            first.start = stop
-            self._charge(first.lane, rows, 0)
+        if stop - start > limit:
+            first.start = stop = start + limit
+            self._charge(first.lane, limit, 0)
         else:
             first.lane.popleft()
             first.state = RUNNING
-            self._charge(first.lane, rows, 1)
-            if rows < limit and self._live:
-                rows += self._fill(tickets, first.key, limit - rows, now)
-        self.decisions.append(Decision(now, reason, rows, len(tickets), waiting, oldest))
+            self._charge(first.lane, stop - start, 1)
+        rows = stop - start
+        if rows < limit and self._live:
+            rows += self._fill(tickets, first.key, limit - rows, now)
+        self._decisions.append((now, reason, rows, len(tickets), waiting, oldest))
         return Batch(tickets, start, stop, rows, reason, self.waiting_rows)
 
     def _fill(self, tickets: list[Ticket], key: Hashable, room: int, now: int) -> int:

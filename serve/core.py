@@ -184,10 +184,21 @@ class Core:
             assert error is not None
             self._failed(ticket, error)
             return
+        request = ticket.request
+        if request.outputs is None and request.id is None and not request.binary_output:
+            began = perf_counter_ns()
+            try:
+                written = ticket.context.forms.reply(ticket.outputs, outputs)
+            except Exception as e:
+                self._failed(ticket, self._why(ticket, e))
+                return
+            if written is not None:
+                self._answer(ticket, _PLAIN, written, began)
+                return
         if sum([a.nbytes for a in outputs]) > _OFF_LOOP:
             self._encode_apart(ticket, outputs)
-            return
-        self._encode_here(ticket, outputs)
+        else:
+            self._encode_here(ticket, outputs)
 
     def _encode_here(self, ticket: Ticket, outputs: list[Array]) -> None:
         began = perf_counter_ns()
@@ -240,10 +251,6 @@ class Core:
         request = ticket.request
         model: Model = ticket.context
         wishes = request.outputs
-        if wishes is None and request.id is None and not request.binary_output:
-            written = model.forms.reply(ticket.outputs, outputs)
-            if written is not None:
-                return _PLAIN, written
         if wishes is not None:
             outputs = [
                 classify(a, model.signature.output(w.name), w.classes, model.stacked) if w.classes else a

@@ -13,7 +13,7 @@ from time import perf_counter_ns
 from typing import TypeAlias
 
 import numpy as np
-from gantline.accelerators.isolation import run_apart
+from gantline.accelerators.isolation import halve, run_apart
 from gantline.accelerators.session import Session
 
 from gantline.errors import DeadlineExceeded, EngineFailed, GantlineError, Overloaded, Unavailable
@@ -156,14 +156,12 @@ class Dispatch:
     def _run(self, batch: Batch) -> list[Result]:
         """Results, one for each ticket. Never raises; `_times` says what it took."""
         began = perf_counter_ns()
-        self._times = (0, 0, 0)
         try:
-            if not batch.partial:
-                return run_apart(batch.tickets, self._together, self._failure)
-            return self._run_part(batch)
-        finally:
-            if self._times == (0, 0, 0):
-                self._times = (0, perf_counter_ns() - began, 0)
+            return self._run_part(batch) if batch.partial else self._together(batch.tickets)  # type: ignore[return-value]  # of results, one kind
+        except Exception as e:
+            found = halve(batch.tickets, e, self._together, self._failure)
+            self._times = (0, perf_counter_ns() - began, 0)
+            return found
 
     def _run_part(self, batch: Batch) -> list[Result]:
         """A batch that begins with some rows of a large request; with all, if its outputs turn out not to follow."""
@@ -172,7 +170,7 @@ class Dispatch:
         results = run_apart([piece, *batch.tickets[1:]], self._together, self._failure)
         if not isinstance(results[0], GantlineError) and not follow(results[0], piece.rows):
             self._stack_no_more()
-            batch.start, batch.stop = 0, first.rows
+            batch.start, batch.stop, batch.partial = 0, first.rows, False
             results[:1] = run_apart([first], self._together, self._failure)
         return results
 

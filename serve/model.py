@@ -62,7 +62,8 @@ class Model:
                 f"model '{self.name}' gives any number of answers: ask by generate_stream or a gRPC stream"
             )
         outputs = self.fit(request)
-        self.assembly.complete(request)
+        if self.assembly.completes:
+            self.assembly.complete(request)
         rows, key = self._rows(request), self._key(request, outputs)
         ticket = Ticket(request, rows, key, outputs, head, responder, deliver, self)
         if self.sequences is None:
@@ -78,7 +79,8 @@ class Model:
 
     def submit_like(self, like: Like, request: Request, head: Head, responder: Gone, deliver: Deliver) -> None:
         """Queue a request that differs from an earlier one in nothing but numbers, and so needs no second check."""
-        self.assembly.complete(request)
+        if self.assembly.completes:
+            self.assembly.complete(request)
         self.dispatch.submit(Ticket(request, like.rows, like.key, like.outputs, head, responder, deliver, self))
 
     def _rows(self, request: Request) -> int:

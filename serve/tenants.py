@@ -77,7 +77,7 @@ class Tenants:
         self._weights = weights
         self.home = Tenant(b"", weights.get(b"", 1.0))
         self._all: OrderedDict[bytes, Tenant] = OrderedDict({b"": self.home})
-        self._virtual = 0.0  # the service of whoever was served last
+        self.virtual = 0.0  # the service of whoever was served last
 
     def __iter__(self) -> Iterator[Tenant]:
         return iter(self._all.values())
@@ -90,7 +90,7 @@ class Tenants:
                 self._forget()
             tenant = self._all[name] = Tenant(name, self._weights.get(name, 1.0))
         if not tenant.rows:
-            tenant.service = max(tenant.service, self._virtual)
+            tenant.service = max(tenant.service, self.virtual)
         return tenant
 
     def in_turn(self) -> list[Tenant]:
@@ -99,8 +99,8 @@ class Tenants:
 
     def charge(self, tenant: Tenant, rows: int) -> None:
         """So many of a tenant's rows go into a batch."""
-        if tenant.service > self._virtual:
-            self._virtual = tenant.service
+        if tenant.service > self.virtual:
+            self.virtual = tenant.service
         tenant.rows -= rows
         tenant.service += rows / tenant.weight
 

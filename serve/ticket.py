@@ -72,7 +72,7 @@ class Batch:
     `behind`: rows that it left waiting.
     """
 
-    __slots__ = ("behind", "reason", "rows", "start", "stop", "tickets")
+    __slots__ = ("behind", "partial", "reason", "rows", "start", "stop", "tickets")
 
     def __init__(self, tickets: list[Ticket], start: int, stop: int, rows: int, reason: str, behind: int = 0) -> None:
         self.behind = behind
@@ -81,11 +81,7 @@ class Batch:
         self.stop = stop
         self.rows = rows
         self.reason = reason
-
-    @property
-    def partial(self) -> bool:
-        """Whether the first ticket is here with some of its rows only."""
-        return self.stop - self.start != self.tickets[0].rows
+        self.partial = stop - start != tickets[0].rows  # the first ticket is here with some of its rows only
 
     def __repr__(self) -> str:
         return f"<Batch {[t.rows for t in self.tickets]} [{self.start}:{self.stop}] {self.reason}>"

@@ -40,11 +40,7 @@ class Wishes(NamedTuple):
     timeout_ns: int = 0
     priority: int = 0
     tenant: bytes = b""
-
-    @property
-    def urgent(self) -> bool:
-        """Whether anything but the framing is asked for."""
-        return bool(self.timeout_ns or self.priority or self.tenant)
+    urgent: bool = False  # whether anything but the framing is asked for
 
 
 def wishes_of(head: Head) -> Wishes:
@@ -98,7 +94,7 @@ def _read(head: Head) -> Wishes:
             tenant = value
     if head.key is not None and head.key.tenant:
         tenant = head.key.tenant
-    return Wishes(length, coding, timeout, priority, tenant)
+    return Wishes(length, coding, timeout, priority, tenant, bool(timeout or priority or tenant))
 
 
 def _milliseconds(value: bytes) -> int:

@@ -17,7 +17,7 @@ from ..request import Request
 from ..tensors import DATATYPES, Array, datatype_of
 from .v2_tensors import from_values
 
-MAX_BYTES = 64 << 10  # of a body that is worth remembering
+MAX_BYTES = 64 << 10  # of a body or of an answer's arrays that are worth remembering
 _DATA = b'"data"'
 _NUMBERS = frozenset(d for d in DATATYPES if d not in ("BYTES", "FP16", "BF16"))
 
@@ -90,8 +90,9 @@ class ReplyForm:
 
     @staticmethod
     def fits(arrays: Sequence[Array]) -> bool:
-        """Whether these arrays can be written this way."""
-        return bool(arrays) and all(datatype_of(a) in _NUMBERS for a in arrays)
+        """Whether these arrays can be written this way: small ones of numbers, which are worth no thread."""
+        small = sum(a.nbytes for a in arrays) <= MAX_BYTES
+        return small and bool(arrays) and all(datatype_of(a) in _NUMBERS for a in arrays)
 
     def write(self, arrays: Sequence[Array]) -> bytes | None:
         """The answer's body, for arrays of the same shapes and datatypes; None when it holds NaN or infinities,
