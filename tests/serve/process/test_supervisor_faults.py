@@ -51,11 +51,23 @@ def control(run: Program, client: type[Running], *words: str) -> None:
             assert answer.status == 200, answer.body
 
 
+@pytest.fixture(params=["http1", pytest.param("h2", marks=pytest.mark.slow)])
+def front(request: pytest.FixtureRequest) -> str:
+    """Each front answers HTTP/1.1; what gRPC's calls meet with is in test_supervisor_grpc.py."""
+    if request.param == "h2":
+        pytest.importorskip("zttp")
+    return str(request.param)
+
+
 @pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_swap_and_then_the_end(
-    models: Path, program: Programs, load: type[Load], client: type[Running], requests: list[bytes], workers: int
-) -> None:
-    with program(models, "--workers", workers) as run, load(run.port, requests) as clients:
+    models: Path, program: Programs, load: type[Load], client: type[Running], requests: list[bytes], workers: int,
+    front: str,
+) -> None:  # fmt: skip
+    with (
+        program(models, "--workers", workers, "--front", front) as run,
+        load(run.port, requests) as clients,
+    ):
         clients.more(50)
         for _ in range(2):
             control(run, client, "double/load", "toil/load", "lookup/unload", "lookup/load", "pieces/load")
@@ -99,9 +111,9 @@ def test_lame_duck(
 
 
 def test_a_killed_worker_loses_its_own_requests_only(
-    models: Path, program: Programs, load: type[Load], requests: list[bytes]
+    models: Path, program: Programs, load: type[Load], requests: list[bytes], front: str
 ) -> None:
-    with program(models, "--workers", 2) as run, load(run.port, requests) as clients:
+    with program(models, "--workers", 2, "--front", front) as run, load(run.port, requests) as clients:
         for victim in (1, 2):
             clients.more(100)
             before = len(clients.lost)
@@ -122,9 +134,9 @@ def test_a_killed_worker_loses_its_own_requests_only(
 
 @pytest.mark.slow
 def test_workers_replaced_one_by_one_lose_nothing(
-    models: Path, program: Programs, load: type[Load], requests: list[bytes]
+    models: Path, program: Programs, load: type[Load], requests: list[bytes], front: str
 ) -> None:
-    with program(models, "--workers", 2) as run, load(run.port, requests) as clients:
+    with program(models, "--workers", 2, "--front", front) as run, load(run.port, requests) as clients:
         for round_ in (1, 2):
             for number, pid in sorted(run.workers().items()):
                 clients.more(50)

@@ -86,6 +86,13 @@ class Calls:
         return True
 
 
+@pytest.fixture(params=["grpcio", pytest.param("h2", marks=pytest.mark.slow)])
+def front(request: pytest.FixtureRequest) -> str:
+    if request.param == "h2":
+        pytest.importorskip("zttp")
+    return str(request.param)
+
+
 @pytest.fixture
 def calling() -> Any:
     @contextmanager
@@ -99,11 +106,15 @@ def calling() -> Any:
     return start
 
 
+def words(front: str) -> list[str]:
+    return ["--front", "h2"] if front == "h2" else []
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_no_call_is_lost_by_a_reload_or_the_end(
-    zoo: Path, program: Programs, client: type[Running], calling: Any, workers: int
+    zoo: Path, program: Programs, client: type[Running], calling: Any, workers: int, front: str
 ) -> None:
-    with program(zoo / "double.onnx", "--workers", workers) as run, calling(run) as calls:
+    with program(zoo / "double.onnx", "--workers", workers, *words(front)) as run, calling(run) as calls:
         calls.more(100)
         for _ in range(3):
             with run.connect() as s:
@@ -118,8 +129,8 @@ def test_no_call_is_lost_by_a_reload_or_the_end(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("one", [signal.SIGTERM, signal.SIGKILL])
-def test_what_a_workers_end_costs(zoo: Path, program: Programs, calling: Any, one: signal.Signals) -> None:
-    with program(zoo / "double.onnx", "--workers", 2) as run, calling(run) as calls:
+def test_what_a_workers_end_costs(zoo: Path, program: Programs, calling: Any, one: signal.Signals, front: str) -> None:
+    with program(zoo / "double.onnx", "--workers", 2, *words(front)) as run, calling(run) as calls:
         calls.more(200)
         os.kill(run.workers()[1], one)
         run.wait_for_log("worker 1 ended")
