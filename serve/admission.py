@@ -57,11 +57,13 @@ class Admission:
         comes from elsewhere, refusing does not help, and an engine without a queue runs small batches.
         """
         if self._stood:
-            self._learn(now - self._ended, rows, limited)
+            if limited:  # else more would have gone if more had come
+                self._learn(rows / max(now - self._ended, 1))
             if self.target_ns:
+                step = 8 if self._cycle else 1
+                self._cycle += (now - self._ended - self._cycle) / step
+                self._batch += (rows - self._batch) / step
                 self._follow(now, now - oldest, waiting, min(least, self.most))
-            elif self.max_wait_ns and self.rate:
-                self.limit = min(int(self.rate * self.max_wait_ns) + 1, self.most)
         self._ended = now
         self._stood = waiting > 0
 
@@ -73,14 +75,11 @@ class Admission:
         """When it is worth another try, with so many rows waiting."""
         return min(max(self.turn(rows) / 1e9, 1.0), MAX_RETRY_S)
 
-    def _learn(self, cycle: int, rows: int, limited: bool) -> None:
-        step = 8 if self._cycle else 1
-        self._cycle += (cycle - self._cycle) / step
-        self._batch += (rows - self._batch) / step
-        if limited:  # else more would have gone if more had come
-            rate = rows / max(cycle, 1)
-            # up fast and down slowly: small batches (the first ones, a rare shape) must not look like a slow engine
-            self.rate += (rate - self.rate) / (2 if rate > self.rate else 16)
+    def _learn(self, rate: float) -> None:
+        # up fast and down slowly: small batches (the first ones, a rare shape) must not look like a slow engine
+        self.rate += (rate - self.rate) / (2 if rate > self.rate else 16)
+        if self.max_wait_ns and not self.target_ns:
+            self.limit = min(int(self.rate * self.max_wait_ns) + 1, self.most)
 
     def _follow(self, now: int, took: int, waiting: int, least: int) -> None:
         self._took.append(took)
