@@ -132,7 +132,7 @@ def own_address(serving: Start, triton_repository: Path) -> Iterator[str]:
 
 
 # front -> the flags that choose it
-GRPC_FRONTS: dict[str, tuple[str, ...]] = {"grpcio": ()}
+GRPC_FRONTS: dict[str, tuple[str, ...]] = {"grpcio": (), "h2": ("--front", "h2")}
 
 
 @pytest.fixture(scope="session", params=GRPC_FRONTS)
