@@ -63,6 +63,14 @@ class Process:
         assert self._process.stderr is not None
         self._process.stderr.close()
 
+    def terminate(self) -> None:
+        """SIGTERM, as an operator stops a server."""
+        self._process.terminate()
+
+    def wait(self, within_s: float = 30.0) -> int:
+        """The exit code, once it has ended."""
+        return self._process.wait(within_s)
+
     def answers(self, url: str, body: bytes | None = None, within_s: float = 60.0) -> float:
         """Seconds from the start to the first answer with status 200."""
         headers = {"Content-Type": "application/json"}
@@ -93,6 +101,11 @@ class Process:
             ["ps", "-o", "rss=", "-g", str(self._process.pid)], capture_output=True, text=True, check=True
         )
         return sum(map(int, listed.stdout.split())) / 1024
+
+    def cpu_s(self) -> float:
+        """Processor time that the process has used, in s, without its children: the same however busy the machine."""
+        words = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
     def rss_by_process_mb(self) -> list[float]:
         """Resident memory of each process of the group, in MB, the largest first."""
