@@ -10,6 +10,7 @@ from gantline.errors import Overloaded
 
 _AIM = 0.85  # of the target, where the latency of the oldest in a batch is held: others of a batch are younger
 _WORST = 0.95  # the quantile of these that is looked at
+_SPREAD = 1.5  # times the median: the most that this quantile is taken to be
 _SPAN, _LEAST = 200_000_000, 20  # between two corrections, and batches
 _DOWN, _UP = 0.7, 1.1  # a correction, at most
 _WORTH = 1.04
@@ -77,7 +78,7 @@ class Admission:
 
     def _learn(self, rate: float) -> None:
         # up fast and down slowly: small batches (the first ones, a rare shape) must not look like a slow engine
-        self.rate += (rate - self.rate) / (2 if rate > self.rate else 16)
+        self.rate += (rate - self.rate) / (16 if rate < self.rate else 2 if self.rate else 1)
         if self.max_wait_ns and not self.target_ns:
             self.limit = min(int(self.rate * self.max_wait_ns) + 1, self.most)
 
@@ -100,7 +101,8 @@ class Admission:
 
     def _correct(self, least: int) -> None:
         self._took.sort()
-        worst = self._took[int(_WORST * len(self._took))]
+        # what takes much longer than half of them was held up by something else than the queue
+        worst = min(self._took[int(_WORST * len(self._took))], _SPREAD * self._took[len(self._took) // 2])
         change = min(max(_AIM * self.target_ns / worst, _DOWN), _UP)
         # up by a row at least, but not for next to nothing
         self.limit = min(max(int(self.limit * change) + (change > _WORTH), least), self.most)

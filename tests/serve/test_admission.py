@@ -147,6 +147,22 @@ def test_one_slow_run_does_not_close_the_door() -> None:
     assert admission.limit == MOST
 
 
+def test_a_machine_that_stalls_now_and_then_is_not_given_less_to_do() -> None:
+    target = 100 * MS
+    admission = Admission(MOST, target)
+    for i in range(2000):  # five queries in six take 60 ms, one three times the target
+        took = 300 * MS if i % 6 == 0 else 60 * MS
+        admission.observe(i * 20 * MS, 16, i * 20 * MS - took, 60, limited=True, least=8)
+    assert admission.limit == MOST
+    for i in range(2000, 2010):
+        admission.observe(i * 20 * MS, 16, i * 20 * MS - 300 * MS, 60, limited=True, least=8)
+    assert admission.limit < 100
+    for i in range(2010, 4000):
+        took = 300 * MS if i % 6 == 0 else 50 * MS
+        admission.observe(i * 20 * MS, 16, i * 20 * MS - took, 60, limited=True, least=8)
+    assert admission.limit > 60
+
+
 def test_when_to_try_again() -> None:
     admission = Admission(MOST)
     assert admission.retry_after_s(10) == 1.0
