@@ -24,6 +24,7 @@ RIVALS: dict[str, tuple[str, ...]] = {
         "pandas==3.1.1",
         "onnxruntime==1.31.1",
     ),
+    "kserve": ("kserve==0.21.0",),
     "mlserver": ("mlserver==1.7.1", "onnxruntime==1.23.2", "numpy==1.26.4"),
 }
 _ASK = "import importlib.metadata as m, sys; print(*(m.version(n) for n in sys.argv[1:]))"
