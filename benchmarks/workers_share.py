@@ -68,7 +68,7 @@ def _of(loads: dict[tuple[int, int], list[Load]], workers: int) -> list[tuple[in
 
 
 def _serve(package: Path, workers: int, port: int) -> Process:
-    words = ["serve", str(package), "--http-port", str(port), "--workers", str(workers)]
+    words = ["serve", str(package), "--http-port", str(port), "--grpc-port", "0", "--workers", str(workers)]
     return Process([sys.executable, "-m", "gantline", *words])
 
 

@@ -35,7 +35,8 @@ class Poller:
         self._acted = dict(shelf.first_stamps)
         self._before = dict(self._acted)
         self._problem = ""
-        control.register("refresh", self._refresh)
+        # a worker that starts later finds what lies there by itself: nothing is kept for it
+        control.register("refresh", self._refresh, subject=lambda a: f"model:{a['name']}", undoes=True)
 
     async def run(self) -> None:
         """Look for changes until cancelled."""
