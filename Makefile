@@ -8,7 +8,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 # the scripts that measure something; what else is in benchmarks/ they share
 FIGURES := $(addprefix benchmarks/,http_share.py startup.py azure_share.py script_overhead.py grpc_share.py workers_share.py h2_share.py slo.py overload.py)
 
-.PHONY: help install demo test test-slow check fix bench docs proto lock clean
+.PHONY: help install demo test test-slow check fix bench peers docs proto lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ fix: install  ## let ruff repair and lay out what it can
 
 bench: install  ## every figure of benchmarks/results, made again here
 	$(foreach script,$(FIGURES),$(BIN)/python $(script) &&) true
+
+peers: install  ## Gantline beside eight other servers, each installed into .venvs/; half an hour
+	$(BIN)/python benchmarks/against_peers.py
 
 docs: install  ## write docs/cli/ from the commands' --help
 	$(BIN)/python scripts/help_pages.py

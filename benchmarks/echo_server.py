@@ -1,4 +1,4 @@
-"""A plain uvicorn raw-ASGI echo: the ceiling of one uvicorn worker. `python echo_server.py PORT`"""
+"""A plain uvicorn raw-ASGI echo: the ceiling of uvicorn's workers. `python echo_server.py PORT [WORKERS]`"""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 if __name__ == "__main__":
+    workers = int(sys.argv[2]) if len(sys.argv) > 2 else 1
     uvicorn.run(
-        app, port=int(sys.argv[1]), loop="uvloop", http="httptools", access_log=False, log_level="warning",
-        lifespan="off",
+        app if workers == 1 else "echo_server:app", port=int(sys.argv[1]), workers=workers, loop="uvloop",
+        http="httptools", access_log=False, log_level="warning", lifespan="off",
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -11,16 +12,18 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+JSON = {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +46,29 @@ class Process:
         self.started = 0.0
 
     def __enter__(self) -> Process:
+        # what it says goes to a file: a pipe that nobody reads would stop it when full
+        self._said = tempfile.TemporaryFile()
         self.started = time.perf_counter()
         self._process = subprocess.Popen(
             self.command,
             env=self.environment,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stderr=self._said,
             start_new_session=True,
         )
         return self
 
     def __exit__(self, *_: object) -> None:
+        family = self.family()
         for one in (signal.SIGTERM, signal.SIGKILL):
             try:
                 os.killpg(self._process.pid, one)
                 self._process.wait(10)
             except (ProcessLookupError, subprocess.TimeoutExpired):
                 continue
-        assert self._process.stderr is not None
-        self._process.stderr.close()
+        self._signal(signal.SIGKILL, family[1:])  # what has left the group
+        self._said.close()
 
     def terminate(self) -> None:
         """SIGTERM, as an operator stops a server."""
@@ -71,15 +78,41 @@ class Process:
         """The exit code, once it has ended."""
         return self._process.wait(within_s)
 
-    def answers(self, url: str, body: bytes | None = None, within_s: float = 60.0) -> float:
-        """Seconds from the start to the first answer with status 200."""
-        headers = {"Content-Type": "application/json"}
+    def family(self) -> list[int]:
+        """The process and all that it has started, and they, as long as their parents live."""
+        out = [self._process.pid]
+        for pid in out:
+            for task in Path(f"/proc/{pid}/task").glob("*/children"):
+                with contextlib.suppress(OSError):
+                    out += map(int, task.read_text().split())
+        return out
+
+    def pause(self) -> None:
+        """Stop it where it is, so that it takes no time from others, until `resume`."""
+        self._signal(signal.SIGSTOP, self.family())
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT, self.family())
+
+    def said(self) -> str:
+        """The end of what it wrote to its standard error."""
+        self._said.seek(max(0, self._said.seek(0, os.SEEK_END) - 2000))
+        return self._said.read().decode(errors="replace")
+
+    def _signal(self, number: int, pids: Sequence[int]) -> None:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def answers(
+        self, url: str, body: bytes | None = None, within_s: float = 60.0, headers: Mapping[str, str] = JSON
+    ) -> float:
+        """Seconds from the start to the first answer with status 200. SystemExit if it ends before, or takes longer."""
         while time.perf_counter() - self.started < within_s:
             if self._process.poll() is not None:
-                assert self._process.stderr is not None
-                raise SystemExit(f"{self.command} ended: {self._process.stderr.read().decode()[-2000:]}")
+                raise SystemExit(f"{self.command} ended: {self.said()}")
             try:
-                with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=5) as answer:
+                with urllib.request.urlopen(urllib.request.Request(url, body, dict(headers)), timeout=5) as answer:
                     if answer.status == 200:
                         return time.perf_counter() - self.started
             except (urllib.error.URLError, OSError):
@@ -96,11 +129,8 @@ class Process:
         return sum(int(task.read_text().split()[0]) for task in tasks)
 
     def rss_mb(self) -> float:
-        """Resident memory of the whole process group, in MB (shared pages counted once for each process)."""
-        listed = subprocess.run(
-            ["ps", "-o", "rss=", "-g", str(self._process.pid)], capture_output=True, text=True, check=True
-        )
-        return sum(map(int, listed.stdout.split())) / 1024
+        """Resident memory of the process and all that it has started, in MB (shared pages counted once for each)."""
+        return sum(self.rss_by_process_mb())
 
     def cpu_s(self) -> float:
         """Processor time that the process has used, in s, without its children: the same however busy the machine."""
@@ -108,21 +138,22 @@ class Process:
         return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
     def rss_by_process_mb(self) -> list[float]:
-        """Resident memory of each process of the group, in MB, the largest first."""
-        listed = subprocess.run(
-            ["ps", "-o", "rss=", "-g", str(self._process.pid)], capture_output=True, text=True, check=True
-        )
+        """Resident memory of each process, in MB, the largest first."""
+        pids = ",".join(map(str, self.family()))
+        listed = subprocess.run(["ps", "-o", "rss=", "-p", pids], capture_output=True, text=True, check=True)
         return sorted((int(k) / 1024 for k in listed.stdout.split()), reverse=True)
 
 
-def wrk(url: str, body: bytes, connections: int, seconds: float, work: Path) -> Load:
-    """One run of `wrk -t1` that posts the same JSON body over and over."""
+def wrk(url: str, body: bytes, connections: int, seconds: float, work: Path, headers: Mapping[str, str] = JSON) -> Load:
+    """One run of `wrk -t1` that posts the same body over and over."""
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is not installed; Debian has it: apt-get install wrk")
-    script = work / "post.lua"
-    text = body.decode().replace("\\", "\\\\").replace("'", "\\'")
-    script.write_text(f"wrk.method='POST'\nwrk.headers['Content-Type']='application/json'\nwrk.body='{text}'\n")
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}", "--latency", "-s", str(script), url]
+    script, file = work / "post.lua", work / "post.body"
+    file.write_bytes(body)
+    lines = ["wrk.method='POST'", f"local f=io.open('{file}','rb')", "wrk.body=f:read('*a')", "f:close()"]
+    lines += [f"wrk.headers['{name}']='{value}'" for name, value in headers.items()]
+    script.write_text("\n".join(lines) + "\n")
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}", "--timeout=30s", "--latency", "-s", str(script), url]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     failed = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
     errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", out)
@@ -133,6 +164,27 @@ def wrk(url: str, body: bytes, connections: int, seconds: float, work: Path) -> 
         _ms("99%", out),
         lost + int(failed[1] if failed else 0),
         int(_number(r"(\d+) requests in", out)),
+    )
+
+
+def h2load(url: str, message: bytes, seconds: float, work: Path, clients: int = 4, streams: int = 16) -> Load:
+    """One run of h2load that sends the same gRPC message over and over; its p50 is h2load's mean."""
+    if shutil.which("h2load") is None:
+        raise SystemExit("h2load is not installed; Debian has it: apt-get install nghttp2-client")
+    file = work / "request.bin"
+    file.write_bytes(b"\0" + len(message).to_bytes(4, "big") + message)
+    command = ["h2load", f"-c{clients}", f"-m{streams}", f"-D{max(1, round(seconds))}", "-d", str(file)]
+    command += ["-H", "content-type: application/grpc", "-H", "te: trailers", url]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"requests: .*?(\d+) done, (\d+) succeeded, (\d+) failed", out)
+    assert found is not None, out
+    mean = re.search(r"time for request:\s+\S+\s+\S+\s+([\d.]+)(us|ms|s)", out)
+    return Load(
+        _number(r"([\d.]+) req/s", out),
+        float(mean[1]) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[mean[2]] if mean else float("nan"),
+        float("nan"),
+        int(found[1]) - int(found[2]),
+        int(found[2]),
     )
 
 

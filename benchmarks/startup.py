@@ -95,9 +95,9 @@ def _mlserver(model: Path, work: Path) -> Started:
         "parallel_workers": 0,
     }
     (folder / "settings.json").write_text(json.dumps(settings))
-    (folder / "model-settings.json").write_text(json.dumps({"name": "iris", "implementation": "mlserver_iris.Iris"}))
+    (folder / "model-settings.json").write_text(json.dumps({"name": "iris", "implementation": "mlserver_onnx.Onnx"}))
     server = rivals.ensure("mlserver").parent / "mlserver"
-    process = Process([server, "start", folder], IRIS_ONNX=str(model), PYTHONPATH=str(PEERS))
+    process = Process([server, "start", folder], ONNX=str(model), PYTHONPATH=str(PEERS))
     return process, f"http://127.0.0.1:{http}/v2/models/iris/infer", BODY
 
 

@@ -6,6 +6,7 @@ dependencies resolve together, these do not (azureml-inference-server-http wants
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -24,8 +25,15 @@ RIVALS: dict[str, tuple[str, ...]] = {
         "pandas==3.1.1",
         "onnxruntime==1.31.1",
     ),
-    "kserve": ("kserve==0.21.0",),
-    "mlserver": ("mlserver==1.7.1", "onnxruntime==1.23.2", "numpy==1.26.4"),
+    "bentoml": ("bentoml==1.4.40", "onnxruntime==1.31.1", "numpy==2.4.6"),
+    "kserve": ("kserve==0.21.0", "onnxruntime==1.31.1"),
+    "litserve": ("litserve==0.2.19", "onnxruntime==1.31.1", "numpy==2.4.6"),
+    "mlflow": ("mlflow==3.17.2", "onnxruntime==1.31.1", "onnx==1.23.2"),
+    # its worker processes fail with newer uvloops
+    "mlserver": ("mlserver==1.7.1", "onnxruntime==1.23.2", "numpy==1.26.4", "uvloop==0.21.0"),
+    "ray": ("ray[serve]==2.60.0", "onnxruntime==1.31.1", "numpy==2.4.6"),
+    # the only tritonserver on PyPI: the C++ server with its Python backend
+    "triton": ("nvidia-pytriton==0.7.0", "onnxruntime==1.31.1"),
 }
 _ASK = "import importlib.metadata as m, sys; print(*(m.version(n) for n in sys.argv[1:]))"
 
@@ -48,7 +56,7 @@ def ensure(name: str) -> Path:
 def _holds(python: Path, wanted: tuple[str, ...]) -> bool:
     if not python.exists():
         return False
-    names, versions = zip(*(w.split("==") for w in wanted), strict=True)
+    names, versions = zip(*(re.split(r"(?:\[\w+\])?==", w) for w in wanted), strict=True)
     told = subprocess.run([python, "-c", _ASK, *names], capture_output=True, text=True, check=False)
     return told.stdout.split() == list(versions)
 

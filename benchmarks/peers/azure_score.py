@@ -1,4 +1,4 @@
-"""The iris model behind an Azure scoring script, for azureml-inference-server-http and for us alike."""
+"""Any ONNX model behind an Azure scoring script, for azureml-inference-server-http and for us alike."""
 
 import json
 import os
@@ -8,14 +8,14 @@ import onnxruntime as ort
 
 
 def init():
-    global session  # noqa: PLW0603  # the contract of such scripts
+    global session, names  # noqa: PLW0603  # the contract of such scripts
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     path = os.path.join(os.environ["AZUREML_MODEL_DIR"], "model.onnx")
     session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    names = [o.name for o in session.get_outputs()]
 
 
 def run(raw_data):
     rows = np.array(json.loads(raw_data)["data"], dtype=np.float32)
-    label, probabilities = session.run(None, {"X": rows})
-    return {"label": label.tolist(), "probabilities": probabilities.tolist()}
+    return {name: array.tolist() for name, array in zip(names, session.run(None, {"X": rows}), strict=True)}
