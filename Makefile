@@ -49,7 +49,7 @@ fix: install  ## let ruff repair and lay out what it can
 bench: install  ## every figure of benchmarks/results, made again here
 	$(foreach script,$(FIGURES),$(BIN)/python $(script) &&) true
 
-peers: install  ## Gantline beside eight other servers, each installed into .venvs/; half an hour
+peers: install  ## Gantline beside eight other servers, each installed into .venvs/; twenty minutes
 	$(BIN)/python benchmarks/against_peers.py
 
 docs: install  ## write docs/cli/ from the commands' --help
