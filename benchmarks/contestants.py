@@ -189,7 +189,7 @@ def litserve(best: bool) -> Start:
             str(port),
             "best" if best else "default",
         ]
-        body = workload.raw() if workload.binary else workload.rows("data")
+        body = workload.base64("data") if workload.binary else workload.rows("data")
         return Running(Process(command, **_env(workload)), f"http://127.0.0.1:{port}/predict", body)
 
     return start

@@ -6,6 +6,7 @@ Models are made on the spot and are the same each time; every server gets the sa
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -78,6 +79,10 @@ class Workload:
     def rows(self, key: str) -> Body:
         """{key: rows}: what servers without V2 take."""
         return Body(json.dumps({key: self.row.tolist()}).encode(), JSON, "JSON")
+
+    def base64(self, key: str) -> Body:
+        """{key: base64 of the row's bytes}: what servers that take only JSON are told to do with images."""
+        return Body(json.dumps({key: b64encode(self.row.tobytes()).decode()}).encode(), JSON, "JSON, base64")
 
     def raw(self) -> Body:
         return Body(self.row.tobytes(), BYTES, "raw bytes")

@@ -1,12 +1,14 @@
-"""Any ONNX model as a LitServe API: raw float32 or {"data": rows} in. `python litserve_onnx.py PORT default|best`"""
+"""Any ONNX model as a LitServe API; it takes {"data": rows}, or base64 of float32. `python litserve_onnx.py PORT default|best`"""
 
+import base64
 import os
 import sys
 
 import litserve as ls
 import numpy as np
 import onnxruntime as ort
-from fastapi import Request, Response
+
+SHAPE = tuple(map(int, os.environ["SHAPE"].split(",")))
 
 
 class Onnx(ls.LitAPI):
@@ -18,6 +20,8 @@ class Onnx(ls.LitAPI):
         self.input = self.session.get_inputs()[0].name
 
     def decode_request(self, request):
+        if isinstance(request["data"], str):
+            return np.frombuffer(base64.b64decode(request["data"]), np.float32).reshape(SHAPE)
         return np.asarray(request["data"], np.float32)
 
     def batch(self, inputs):
@@ -33,22 +37,10 @@ class Onnx(ls.LitAPI):
         return {f"output_{i}": a.tolist() for i, a in enumerate(output)}
 
 
-class RawOnnx(Onnx):
-    """The same over bytes."""
-
-    shape = tuple(map(int, os.environ["SHAPE"].split(",")))
-
-    async def decode_request(self, request: Request):
-        return np.frombuffer(await request.body(), np.float32).reshape(self.shape)
-
-    def encode_response(self, output):
-        return Response(output[-1].tobytes(), media_type="application/octet-stream")
-
-
 if __name__ == "__main__":
-    best, raw = sys.argv[2] == "best", os.environ.get("RAW") == "1"
+    best = sys.argv[2] == "best"
     batching = {"max_batch_size": 64, "batch_timeout": 0.001} if best and os.environ["STACKS"] == "1" else {}
-    api = (RawOnnx if raw else Onnx)(**batching)
+    api = Onnx(**batching)
     # its guide to speed: batching, and the queue over ZeroMQ
     options = {"fast_queue": True, "workers_per_device": 1} if best else {}
     server = ls.LitServer(api, accelerator="cpu", **options)
