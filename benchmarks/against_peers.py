@@ -57,6 +57,12 @@ class Run:
         key = (workload.key, server, wire, connections)
         self.rows.setdefault(key, Row(workload.key, server, kind, wire, connections)).loads.append(load)
 
+    def lack(self, workload: Workload, server: str, why: str) -> None:
+        """Note that a server could not be measured; the last line of why goes into the results."""
+        sys.stderr.write(f"{workload.key} {server}: {why}\n")
+        reason = why.strip().splitlines()[-1].replace(str(self.work), "").replace(str(ROOT), "")[:300]
+        self.missing.append({"workload": workload.key, "server": server, "reason": reason})
+
     def plan(self, workload: Workload) -> tuple[float, int]:
         seconds, rounds = PLAN[workload.key]
         return (1.0, 1) if self.quick else (seconds * self.scale, rounds)
@@ -105,9 +111,7 @@ def compare(run: Run, workload: Workload, chosen: list[Contestant]) -> None:
             try:
                 servers.append((one, started(run, workload, one, stack)))
             except (SystemExit, OSError, subprocess.CalledProcessError, AssertionError) as e:
-                reason = str(e).strip().splitlines()[-1].replace(str(run.work), "").replace(str(ROOT), "")[:300]
-                run.missing.append({"workload": workload.key, "server": one.name, "reason": reason})
-                sys.stderr.write(f"{workload.key} {one.name}: {e}\n")
+                run.lack(workload, one.name, str(e))
         for n in range(rounds):
             load = [round(x, 2) for x in os.getloadavg()]
             run.weather.append({"workload": workload.key, "round": n + 1, "load_average": load})
@@ -117,7 +121,11 @@ def compare(run: Run, workload: Workload, chosen: list[Contestant]) -> None:
             )
             for one, running in servers[first:] + servers[:first]:
                 running.process.resume()
-                visit(run, workload, one, running, seconds)
+                try:
+                    visit(run, workload, one, running, seconds)
+                except (OSError, subprocess.CalledProcessError) as e:
+                    run.lack(workload, one.name, f"{e}; {running.process.said()}\nround {n + 1}: ended under load")
+                    servers.remove((one, running))
                 running.process.pause()
             loops(run, workload, seconds)
         for _, running in servers:
@@ -141,7 +149,7 @@ def started(run: Run, workload: Workload, one: Contestant, stack: ExitStack) -> 
                 h2load(running.grpc + INFER, workload.grpc(), 1, run.work)
             except (grpc.RpcError, AssertionError) as e:
                 why = e.details() if isinstance(e, grpc.Call) else str(e)
-                run.missing.append({"workload": workload.key, "server": f"{one.name}, gRPC", "reason": f"gRPC: {why}"})
+                run.lack(workload, f"{one.name}, gRPC", f"gRPC: {why}")
                 running = replace(running, grpc="")
         if running.url:
             wrk(running.url, running.body.data, 32, 1, run.work, running.body.headers)

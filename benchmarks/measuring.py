@@ -101,7 +101,7 @@ class Process:
 
     def _signal(self, number: int, pids: Sequence[int]) -> None:
         for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError):  # it has ended
                 os.kill(pid, number)
 
     def answers(

@@ -13,6 +13,7 @@ TITLES = {
     "d": "(d) ResNet-50, 1 image",
 }
 COLOURS = {"gantline": "#0b6e4f", "h2": "#0b6e4f", "unbatched": "#8fbcaa", "triton": "#3d5a80", "python": "#c9772b"}
+NOTHING = {"per_second": None, "p50_ms": None, "p99_ms": None}  # of a server that ended before
 WIDTH, LABEL, BAR, ROW = 1000, 390, 480, 18
 
 
@@ -57,9 +58,9 @@ def _workload(key: str, rows: list[dict[str, Any]], tree: dict[str, Any]) -> lis
     ]
     for server in dict.fromkeys(r["server"] for r in rows if r["connections"] and r["wire"] != "gRPC"):
         mine = {r["connections"]: r for r in rows if r["server"] == server and r["wire"] != "gRPC"}
-        one, some, many = (mine[c] for c in (1, 32, 64))
+        one, some, many = (mine.get(c, NOTHING) for c in (1, 32, 64))
         start = starts[server]
-        cells = [server, start["settings"], one["wire"], _n(one["per_second"]), _n(one["p50_ms"], 3)]
+        cells = [server, start["settings"], start["wire"], _n(one["per_second"]), _n(one["p50_ms"], 3)]
         cells += [_n(some["per_second"]), _n(some["p50_ms"], 2), _n(some["p99_ms"], 2)]
         cells += [_n(many["per_second"]), _n(many["p99_ms"], 2), str(sum(r["failed"] for r in mine.values()))]
         cells += [_n(start["start_s"], 2), _n(start["rss_mb"])]

@@ -1,4 +1,4 @@
-"""Any ONNX model as a LitServe API; it takes {"data": rows}, or base64 of float32. `python litserve_onnx.py PORT default|best`"""
+"""Any ONNX model as a LitServe API: {"data": rows or base64}. `python litserve_onnx.py PORT default|best`"""
 
 import base64
 import os

@@ -18,7 +18,7 @@ def tree(**more: Any) -> dict[str, Any]:
         for c in (1, 32, 64)
     ]  # fmt: skip
     starts = [
-        {"workload": "a", "server": s, "settings": "default", "start_s": 0.5, "rss_mb": 99.0}
+        {"workload": "a", "server": s, "settings": "default", "wire": "V2 JSON", "start_s": 0.5, "rss_mb": 99.0}
         for s in ("gantline, 1 worker", "A & B")
     ]
     verdict = {
@@ -47,6 +47,11 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
     tables = [b.splitlines() for b in blocks if b.startswith("|")]
     assert tables
     assert [{line.count("|") for line in t} for t in tables] == [{t[0].count("|")} for t in tables]
+
+
+def test_a_server_that_ended_half_way() -> None:
+    rows = [r for r in tree()["rows"] if r["connections"] == 1 or r["kind"] == "gantline"]
+    assert "| A & B | default | V2 JSON | 20 | 0.500 |  |  |  |  |  | 0 | 0.50 | 99 |" in table(tree(rows=rows))
 
 
 def test_the_picture() -> None:
