@@ -6,13 +6,15 @@ nobody. How fast a queue empties is measured while one stands; from that follows
 
 from __future__ import annotations
 
+import math
+
 from gantline.errors import Overloaded
 
 _AIM = 0.85  # of the target, where the latency of the oldest in a batch is held: others of a batch are younger
 _WORST = 0.95  # the quantile of these that is looked at
 _SPREAD = 1.5  # times the median: the most that this quantile is taken to be
 _SPAN, _LEAST = 200_000_000, 20  # between two corrections, and batches
-_DOWN, _UP = 0.7, 1.1  # a correction, at most
+_DOWN, _UP = 0.7, 1.5  # a correction, at most
 _WORTH = 1.04
 _IN_A_ROW = 3  # batches that are late, before a limit is guessed anew
 MAX_RETRY_S = 60.0
@@ -103,7 +105,8 @@ class Admission:
         self._took.sort()
         # what takes much longer than half of them was held up by something else than the queue
         worst = min(self._took[int(_WORST * len(self._took))], _SPREAD * self._took[len(self._took) // 2])
-        change = min(max(_AIM * self.target_ns / worst, _DOWN), _UP)
+        change = _AIM * self.target_ns / worst
+        change = max(change, _DOWN) if change < 1 else min(math.sqrt(change), _UP)  # up with more care
         # up by a row at least, but not for next to nothing
         self.limit = min(max(int(self.limit * change) + (change > _WORTH), least), self.most)
 

@@ -130,6 +130,20 @@ class Batcher:
             return largest.newest_of_least(0)
         return own.newest_of_least(ticket.lane.level + 1)  # type: ignore[no-any-return]  # a lane's tenant is a Tenant
 
+    def shed(self) -> list[Ticket]:
+        """The oldest beyond a limit that has become much lower: late themselves, they would make all others late."""
+        admission = self.admission
+        if not admission.target_ns or self.waiting_rows <= 2 * admission.limit or self._aside:
+            return []
+        out: list[Ticket] = []
+        for ticket in tuple(self._main):
+            if self.waiting_rows <= admission.limit:
+                break
+            if ticket.state == WAITING and not ticket.start:
+                self.drop(ticket)
+                out.append(ticket)
+        return out
+
     @property
     def crowded(self) -> bool:
         """Whether one more request without priority or tenant would be refused, whatever it is."""

@@ -6,9 +6,11 @@ Design decision 3: which of the two is learned, at warm-up and then from every b
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
+from functools import partial
 from time import perf_counter_ns
 from typing import TypeAlias
 
@@ -102,12 +104,20 @@ class Dispatch:
             self.thread_batches += 1
             self.running = len(batch.tickets)
             try:
-                future = self._loop.run_in_executor(self._pool, self._run, batch)
+                future = self._pool.submit(self._run, batch)
             except RuntimeError:  # the pool has been shut down
                 self._times = (0, 0, 0)
                 self._finish(batch, [_STOPPING] * len(batch.tickets), now)
                 return
-            future.add_done_callback(lambda f: self._finish(batch, _results(f, batch), perf_counter_ns()))
+            future.add_done_callback(partial(self._ran, batch))
+
+    def _ran(self, batch: Batch, future: Future[list[Result]]) -> None:
+        """On the pool's thread. An asyncio future would take two turns of the loop; those of a busy one are long."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._back, batch, future)
+
+    def _back(self, batch: Batch, future: Future[list[Result]]) -> None:
+        self._finish(batch, _results(future, batch), perf_counter_ns())
 
     def _rest(self, now: int) -> None:
         """Nothing goes now: until the next request, or until the time when what waits should go."""
@@ -221,6 +231,8 @@ class Dispatch:
         batcher.admission.observe(
             ended, batch.rows, requests[0].arrived, batcher.waiting_rows, limited, batcher.pace.least
         )
+        for ticket in batcher.shed():
+            self._deliver(ticket, batcher.refusal(ticket.request.model, "admission"))
         if self.trace is not None:
             self.trace.batch(batch.tickets, started, self._times)
         self._hand_out(batch, results, 0, began)
@@ -276,9 +288,9 @@ def _bare(error: GantlineError) -> GantlineError:
     return error
 
 
-def _results(future: asyncio.Future[list[Result]], batch: Batch) -> list[Result]:
+def _results(future: Future[list[Result]], batch: Batch) -> list[Result]:
     """What a thread found; Unavailable for all when it never ran, because the server stops."""
     try:
         return future.result()
-    except (Exception, asyncio.CancelledError):
+    except Exception:
         return [_STOPPING] * len(batch.tickets)

@@ -6,11 +6,12 @@ import math
 
 _MEMORY = 48  # batches of one size that its time looks back on
 _FADING = 512  # batches of other sizes after which a size's own time counts half
+_LATELY = 256  # batches
 _OUTLIER = math.log(2.5)  # times what was expected, or a part of it: what is further off counts as that far
 _CHANGED = math.log(1.15)  # all sizes this much slower or faster: the machine's pace has changed
 _FARTHEST = math.log(3.0)  # that a size not seen lately is taken to be slower or faster than it was
 _BEND = 0.1  # of what is off that is put down to being one of the smaller or larger sizes of a class
-_QUANTILE, _TAIL = 0.95, 2.5  # of runs that `tail` covers, and its largest factor
+_QUANTILE, _TAIL = 0.95, 1.6  # of runs that `tail` covers, and its largest factor: stalls cannot be planned for
 
 
 class RunTimes:
@@ -41,7 +42,7 @@ class RunTimes:
         return self._count
 
     def add(self, rows: int, ns: int) -> bool:
-        """A batch of so many rows took so long. True for the first of its class: time to `fit`."""
+        """A batch of so many rows took so long. True for the first of its class, or since long: time to `fit`."""
         self._count += 1
         self.largest = max(self.largest, rows)
         key, ns = size_class(rows), max(ns, 1)
@@ -51,7 +52,7 @@ class RunTimes:
                 self.fixed, self.per_row = 0.0, ns / rows
             self._seen[key] = [rows, ns, 1.0, self._count, self._level, 0.0]
             return True
-        off = math.log(ns / self.expect(rows))
+        off, news = math.log(ns / self.expect(rows)), self._count - own[3] >= _LATELY
         own[1] *= self._change(own)
         own[3], own[4] = self._count, self._level
         if own[2] >= 4:  # before that it is too young to call others outliers
@@ -63,7 +64,7 @@ class RunTimes:
             own[5] += _BEND * off / aside
         own[0] += aside / weight
         own[1] *= math.exp(off / weight)
-        return False
+        return news
 
     def expect(self, rows: int) -> float:
         """What a batch of so many rows takes, typically; 0 before anything was seen."""
@@ -79,8 +80,9 @@ class RunTimes:
         return self.expect(rows) * self.tail_factor
 
     def knows(self, rows: int) -> bool:
-        """Whether batches of about that size were seen."""
-        return size_class(rows) in self._seen
+        """Whether batches of about that size were seen lately: what is older is worth another try."""
+        own = self._seen.get(size_class(rows))
+        return own is not None and self._count - own[3] < _LATELY
 
     def _change(self, own: list[float]) -> float:
         """By how much the machine is slower now than when such a size was seen; forgotten with time, as a guess is."""

@@ -68,7 +68,7 @@ class Slo:
             if less < rows and self._helps(plan, rows, less, now - oldest):
                 rows, reason = less, "target"
         for size in plan.steps:
-            if size < rows and size * times.expect(rows) > _STEP * rows * times.expect(size):
+            if size < rows and times.knows(rows) and size * times.expect(rows) > _STEP * rows * times.expect(size):
                 rows, reason = size, "step"
         if reason == "idle" and self._worst < _CALM * self._budget:
             until = self._gathering.until(now, rows, max_rows, times, slack)
@@ -119,7 +119,8 @@ class Slo:
         left = rows - less + int(rows * run / max(age, 1))  # by then as many come as have come
         after, then = age * (1 - share) + run, min(left, max(plan.floor, less))
         late = self._late(less, age, times.tail(less), age * (1 - share))
-        return late + self._late(then, after, times.tail(then)) < self._late(rows, age, times.tail(rows))
+        late += self._late(rows - less, after, times.tail(then), run)
+        return late < self._late(rows, age, times.tail(rows))
 
     def _late(self, rows: int, age: float, run: float, youngest: float = 0.0) -> float:
         """How many of so many rows, waiting evenly up to `age`, are late after a run."""
@@ -142,8 +143,9 @@ class Slo:
             fits = [n for n in sizes if times.tail(n) <= self._budget] or sizes
         plan.floor = max(fits, key=lambda n: n / times.expect(n))
         plan.most = class_end(len(sizes))
-        if plan.floor == sizes[-1]:
-            plan.floor = plan.most  # nobody knows yet what more would cost: it is tried before it is judged
+        larger = class_end(size_class(plan.floor) + 1)
+        if not times.knows(larger):
+            plan.floor = larger  # nobody knows, or no longer, what more would cost: it is tried before it is judged
         plan.steps = [
             n
             for n, larger in pairwise(sizes)

@@ -75,6 +75,8 @@ def serve(pace: Pace, admission: Admission, arrivals: Iterator[int], cost: Cost,
         pace.observe(now, len(batch), None, run_ns)
         limited = there > len(batch) and choice.reason != "learning"
         admission.observe(now, len(batch), batch[0], len(queue), limited, pace.least)
+        while admission.target_ns and len(queue) > 2 * admission.limit:  # as Batcher.shed
+            refused += [queue.popleft() for _ in range(len(queue) - admission.limit)]
     came = np.array(arrived, np.int64)
     return Outcome(came, np.array(answered, np.int64) - came, refused, longest)
 

@@ -89,3 +89,24 @@ def test_as_long_as_nothing_is_known_no_deadline_is_hopeless() -> None:
     for _ in range(5000):
         batcher.add(ticket(deadline=1000), 0)
     assert len(batcher) == 5000
+
+
+def test_when_the_limit_becomes_much_lower_the_oldest_go() -> None:
+    batcher = Batcher(QueuePolicy(4, 1000, target_ns=SECOND))
+    waiting = [ticket() for _ in range(100)]
+    for one in waiting:
+        batcher.add(one, 0)
+    batcher.admission.limit = 60
+    assert batcher.shed() == []
+    batcher.admission.limit = 40
+    assert batcher.shed() == waiting[:60] and batcher.waiting_rows == len(batcher) == 40
+    batch = batcher.take(0)
+    assert batch is not None and batch.tickets == waiting[60:64]
+
+
+def test_without_a_target_nothing_that_waits_is_given_up() -> None:
+    batcher = Batcher(QueuePolicy(4, 1000, max_wait_ns=SECOND))
+    for _ in range(100):
+        batcher.add(ticket(), 0)
+    batcher.admission.limit = 10
+    assert batcher.shed() == [] and len(batcher) == 100
