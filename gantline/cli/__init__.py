@@ -33,6 +33,7 @@ EXTRAS = {
     "'gantline[tables]'": ("pandas", "pyarrow"),
     "'gantline[torch]'": ("onnxscript", "torch"),
     "'gantline[azure]'": ("inference_schema", "werkzeug"),
+    "'gantline[h2]'": ("zttp",),
 }
 
 

@@ -94,7 +94,7 @@ class Http2(asyncio.Protocol):
             stream.lost()
         self.streams.clear()
         self.flow.resume_writing()
-        self._wake()
+        self.wake()
 
     def pause_writing(self) -> None:
         self.flow.pause_writing()
@@ -281,10 +281,11 @@ class Http2(asyncio.Protocol):
             stream.pump()
             if stream.answered and not stream.waiting():
                 self._settle(stream)
-        self._wake()
+        self.wake()
         self.touch()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Whoever waits for room may look again."""
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
         self._room = None

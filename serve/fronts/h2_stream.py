@@ -136,11 +136,13 @@ class Stream:
                 piece = piece[:room]
             handle.send_data(piece)
             left -= len(piece)
+            self.connection.touch()  # the write that is due may have been made before this turn
         if backlog:
             if not self.connection.flow.write_paused:
                 self.connection.again(self)
             return
         self._backlog = None
+        self.connection.wake()  # the client may say nothing more: its windows were wide enough for all of it
         if self.answered:
             self.handle.end_message(self._trailers)
             self.connection.answered(self)

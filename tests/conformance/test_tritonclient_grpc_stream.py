@@ -89,7 +89,7 @@ def test_large_messages(grpc_address: str) -> None:
 
 def test_a_time_limit_and_a_stream_that_is_dropped(grpc_address: str) -> None:
     with stream(grpc_address, stream_timeout=0.1) as one:
-        one.send("busy", np.array([400]), "1", "INT64")
+        one.send("busy", np.array([20_000]), "1", "INT64")
         assert one.next()[1].status() == "StatusCode.DEADLINE_EXCEEDED"
     dropped = Stream(grpc_address)
     dropped.send("busy", np.array([200]), "1", "INT64")

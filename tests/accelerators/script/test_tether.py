@@ -19,7 +19,8 @@ import os, subprocess, sys
 from gantline.accelerators.script.tether import Tether
 group = subprocess.Popen({GROUP!r}, start_new_session=True)
 tether = Tether(group.pid)
-print("tied", flush=True)
+sys.stdout.write("tied\\n")  # in one piece, unlike print
+sys.stdout.flush()
 sys.stdin.read()
 """
 

@@ -144,6 +144,25 @@ def test_whoever_writes_waits_for_the_client(h2: Running, speak: Callable[..., F
     h2.until(lambda: all(task.done() for task in tasks))
 
 
+def test_pieces_larger_than_a_turn_go_out_without_the_client_s_help(h2: Running, speak: Callable[..., Frames]) -> None:
+    """Its windows are wide enough for all, so it has nothing to say that would wake whoever writes."""
+    piece = bytes(range(256)) * (5 << 12)  # 5 MiB
+
+    async def write(responder: Responder) -> None:
+        responder.start(200, [])
+        for _ in range(3):
+            responder.chunk(piece)
+            await responder.drain()
+        responder.end()
+
+    tasks = []
+    h2.stack.front.handlers[b"/test/pieces"] = lambda _, __, r: tasks.append(asyncio.ensure_future(write(r)))
+    frames = speak(h2, settings={4: 1 << 25})
+    frames.auto = False
+    frames.send(WindowUpdateFrame(0, window_increment=1 << 25), frames.head(1, "/test/pieces", end=True))
+    assert frames.reply(1).body == 3 * piece
+
+
 def test_a_stream_that_fails_is_reset_and_nothing_else(h2: Running, frames: Frames, held: Held) -> None:
     frames.send(frames.head(1, "/test/hold", end=True), frames.head(3, "/test/hold", end=True))
     first, _ = held.wait(1), held.wait(2)

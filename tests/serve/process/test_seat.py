@@ -19,7 +19,7 @@ from gantline.settings import ServeSettings, resolve
 WAIT_S = 60.0
 
 
-async def start(seat: Seat, ref: Path) -> None:
+async def start(seat: Seat, ref: Path, folder: Path) -> None:
     resolved = resolve(ServeSettings, {"http_port": "0", "log_level": "error"}, {})
     with bind(resolved.settings) as listener:
         file = listener.fileno()
@@ -30,16 +30,18 @@ async def start(seat: Seat, ref: Path) -> None:
             "listener": file,
             "early": True,
             "grpc_port": 0,
+            "folder": str(folder),
+            "workers": 1,
         }
         await seat.start(told, (file,))
 
 
-def test_a_life(zoo: Path) -> None:
+def test_a_life(zoo: Path, tmp_path: Path) -> None:
     async def run() -> None:
         seat = Seat(7)
         with pytest.raises(WorkerGone):
             await seat.call("index", {"ready": True}, WAIT_S)
-        await start(seat, zoo / "double.onnx")
+        await start(seat, zoo / "double.onnx", tmp_path)
         assert seat.pid is not None and repr(seat) == f"<Seat 7 pid={seat.pid} calls=0>"
         message = await seat.receive()
         assert message is not None and message["kind"] == "loaded" and len(message["report"]["models"]) == 1
@@ -66,7 +68,7 @@ def test_a_life(zoo: Path) -> None:
 def test_a_worker_that_cannot_start_says_why(tmp_path: Path) -> None:
     async def run() -> None:
         seat = Seat(1)
-        await start(seat, tmp_path / "none.onnx")
+        await start(seat, tmp_path / "none.onnx", tmp_path)
         message = await seat.receive()
         assert message is not None and message["kind"] == "failed"
         error = error_of(message)
