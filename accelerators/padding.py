@@ -31,6 +31,7 @@ class Padding:
             spec = _input(signature, name, where)
             if spec.datatype == "BYTES" or not _axes(spec):
                 raise BadArtefact(f"{where}: input '{name}' cannot be padded: it is {spec.datatype} {list(spec.shape)}")
+            _fits(spec, self.fill.get(name, 0.0), where)
         for output, name in self.follows.items():
             found = signature.output(output)
             if found is None or name not in self.fill:
@@ -61,7 +62,13 @@ class Padding:
         return {**inputs, self.mask: np.ones(shape, numpy_dtype(self._mask.datatype))}
 
     def key(self, inputs: Inputs) -> Hashable:
-        """Same for requests that may be padded together: none is longer than twice another."""
+        """Same for requests that may be padded together: none is longer than twice another.
+
+        A request whose padded inputs are not of one length is padded with nobody: whether the program takes it, and
+        how, is between the two, and must not depend on who else is in the batch.
+        """
+        if len({tuple(inputs[n].shape[i] for i in self._axes[n]) for n in self.fill if n in inputs}) > 1:
+            return tuple((name, inputs[name].shape[1:], "as it is") for name in sorted(inputs))
         out = []
         for name in sorted(inputs):
             shape = inputs[name].shape
@@ -95,6 +102,20 @@ class Padding:
             out[(slice(at, at + array.shape[0]), *(slice(0, d) for d in array.shape[1:]))] = array
             at += array.shape[0]
         return out
+
+
+def _fits(spec: TensorSpec, fill: float, where: str) -> None:
+    dtype = numpy_dtype(spec.datatype)
+    if dtype.kind == "b":
+        good = fill in (0, 1)
+    elif dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        good = fill == int(fill) and limits.min <= fill <= limits.max
+    else:
+        with np.errstate(over="ignore"):
+            good = bool(np.isfinite(np.array(fill).astype(dtype).astype(np.float64)))
+    if not good:
+        raise BadArtefact(f"{where}: pad: {fill:g} does not fit input '{spec.name}', which is {spec.datatype}")
 
 
 def _axes(spec: TensorSpec) -> tuple[int, ...]:

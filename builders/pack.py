@@ -101,6 +101,10 @@ def examine(manifest: Manifest, conversion: Conversion, source: Source, root: Pa
         if not evidence:
             return manifest
         stack, notes = _stacking(session, evidence[0].inputs)
+        if choices.max_batch_size and not stack:
+            raise UsageError(
+                f"package '{source.name}': max_batch_size {choices.max_batch_size}: {notes[0]}; leave it out"
+            )
         manifest = replace(manifest, batching=_batching(stack, choices), notes=(*manifest.notes, *notes))
         if manifest.batching.pad:
             prove_padding(session, manifest.batching, evidence[0].inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,8 @@ from .tensors import Array
 
 if TYPE_CHECKING:
     from gantline.builders.source import Source
+
+    from .manifest import Batching
 
 
 def package(
@@ -52,8 +55,6 @@ def package(
     from gantline.builders.pack import Choices, pack
     from gantline.builders.source import Limits, Source
 
-    from .manifest import Batching
-
     default = Limits()
     source = Source(
         name=name,
@@ -71,10 +72,19 @@ def package(
     )
     _check(source)
     target = Path(output) if output is not None else Path(f"{name}.pkg")
-    if (pad_mask or unpad) and not pad:
-        raise UsageError("--pad-mask and --unpad say more about --pad: name an input to be padded")
-    batching = Batching(pad=dict(pad or {}), pad_mask=pad_mask, unpad=dict(unpad or {}))
+    batching = _padded(pad or {}, pad_mask, unpad or {})
     return pack(source, target, Choices(overwrite, max_batch_size, batching, Told(label, run, dataset)))
+
+
+def _padded(pad: Mapping[str, float], mask: str, unpad: Mapping[str, str]) -> Batching:
+    from .manifest import Batching
+
+    if (mask or unpad) and not pad:
+        raise UsageError("--pad-mask and --unpad say more about --pad: name an input to be padded")
+    for name, fill in pad.items():
+        if not math.isfinite(fill):
+            raise UsageError(f"--pad {name}={fill}: expected a finite number")
+    return Batching(pad=dict(pad), pad_mask=mask, unpad=dict(unpad))
 
 
 def _pointed_at(model: Any) -> dict[str, Any]:

@@ -138,6 +138,8 @@ class ServeSettings:
             share = number_of(text, float) if equals else None
             if share is None or not 0.001 <= share <= 1000:
                 raise UsageError(f"tenants: {part!r} is not NAME=SHARE, with a share from 0.001 to 1000")
+            if name.strip().encode() in out:
+                raise UsageError(f"tenants: {name.strip()!r} is there twice")
             out[name.strip().encode()] = float(share)
         return out
 

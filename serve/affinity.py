@@ -18,7 +18,10 @@ from gantline.errors import (
     EngineFailed,
     GantlineError,
     NotFound,
+    Overloaded,
+    TooLarge,
     Unavailable,
+    Unsupported,
 )
 from gantline.request import Request, RequestedOutput
 from gantline.tensors import Array
@@ -32,7 +35,9 @@ MAX_IDLE = 64  # connections to each that are kept
 _MAX_HEAD = 64 << 10
 # what the other worker needs to let the client in
 _FORWARDED = (b"authorization", b"x-api-key", TENANT, PRIORITY)
-_ERRORS: dict[int, type[GantlineError]] = {400: BadRequest, 404: NotFound, 503: Unavailable, 504: DeadlineExceeded}
+_ERRORS: dict[int, type[GantlineError]] = {
+    400: BadRequest, 404: NotFound, 413: TooLarge, 501: Unsupported, 503: Unavailable, 504: DeadlineExceeded,
+}  # fmt: skip
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -62,6 +67,7 @@ class Affinity:
         """Have a request run by another worker; it is delivered as if it had run here. Unavailable beyond a bound."""
         if len(self._tasks) >= MAX_FORWARDED:
             raise Unavailable(f"model '{ticket.request.model}': {MAX_FORWARDED} requests are with other workers")
+        ticket.counted = False
         task = asyncio.ensure_future(self._ask(ticket, number))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -103,8 +109,7 @@ class Affinity:
         else:
             self._idle[number].append(connection)
         if status != 200:
-            kind = _ERRORS.get(status, EngineFailed)
-            raise kind(str(parse_json(body)["error"]))
+            raise _error(status, headers, str(parse_json(body)["error"]))
         length = headers.get(b"inference-header-content-length")
         found = dict(decode_reply(body, int(length) if length else None).outputs)
         return [found[name] for name in ticket.outputs]
@@ -139,6 +144,13 @@ def _message(ticket: Ticket) -> bytes:
         lines.append(TIMEOUT + b": %f" % max((request.deadline - perf_counter_ns()) / 1e6, 0.001))
     lines += [b"%s: %s" % pair for pair in ticket.head.headers if pair[0] in _FORWARDED]
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def _error(status: int, headers: dict[bytes, bytes], message: str) -> GantlineError:
+    retry = headers.get(b"retry-after")
+    if retry is not None and retry.isdigit():
+        return Overloaded(message, "share" if status == 429 else "queue_full", float(retry))
+    return _ERRORS.get(status, EngineFailed)(message)
 
 
 def _parse(head: bytes) -> tuple[int, dict[bytes, bytes]]:

@@ -185,6 +185,11 @@ class Batcher:
         if self._hopeless > self._live + _SLACK:
             self._sweep()
 
+    def hold(self, ticket: Ticket) -> None:
+        """Keep the deadline of a ticket that is not queued yet."""
+        if ticket.request.deadline:
+            self._deadlines.add(ticket)
+
     def expire(self, now: int) -> list[Ticket]:
         """Those whose time has run out, waiting or running: dropped, to be answered so by the caller."""
         due = self._deadlines.due(now)

@@ -232,14 +232,16 @@ class Core:
         """Send a written answer; writing it took from `began` on."""
         statistics: Statistics = ticket.context.statistics
         ended = perf_counter_ns()
-        statistics.succeeded(ended - ticket.request.arrived, ended - began)
+        if ticket.counted:
+            statistics.succeeded(ended - ticket.request.arrived, ended - began)
         if len(body) >= COMPRESS_FROM and (coding := _accepted(ticket.head)):
             self._send_compressed(ticket.responder, headers, body, coding)
         else:
             ticket.responder.send(200, headers, body)
 
     def _failed(self, ticket: Ticket, error: GantlineError) -> None:
-        ticket.context.statistics.failed(perf_counter_ns() - ticket.request.arrived, error)
+        if ticket.counted:
+            ticket.context.statistics.failed(perf_counter_ns() - ticket.request.arrived, error)
         self._refuse(error, ticket.responder)
 
     def _why(self, ticket: Ticket, error: BaseException) -> GantlineError:

@@ -32,13 +32,13 @@ class Deadlines:
 
     def due(self, now: int) -> list[Ticket]:
         """Those that are not answered and whose time has run out; they are watched no more."""
-        out = []
+        out: dict[Ticket, None] = {}  # one may have been added twice
         heap = self._heap
         while heap and (heap[0][2].state == DONE or heap[0][0] <= now):
             ticket = heapq.heappop(heap)[2]
             if ticket.state != DONE:
-                out.append(ticket)
-        return out
+                out[ticket] = None
+        return list(out)
 
     @property
     def next(self) -> int:

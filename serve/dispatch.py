@@ -79,6 +79,11 @@ class Dispatch:
             # not at once: what else has arrived in this turn of the loop joins the batch
             self._loop.call_soon(self._step)
 
+    def hold(self, ticket: Ticket) -> None:
+        """Keep the deadline of a ticket that is to be submitted later."""
+        self.batcher.hold(ticket)
+        self._watch(ticket.request.queued)
+
     async def drain(self) -> None:
         """Wait until nothing waits or runs."""
         while self._scheduled or len(self.batcher):

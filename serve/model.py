@@ -45,7 +45,7 @@ class Model:
         self.dispatch = Dispatch(session, self.batcher, self.statistics, pool, self.assembly)
         self.sequences: Sequences | None = None
         if tuning.sequences is not None:
-            self.sequences = Sequences(tuning.sequences, self.dispatch.submit, affinity)
+            self.sequences = Sequences(tuning.sequences, self.dispatch.submit, self.dispatch.hold, affinity)
         self.forms = Forms(name, version)
         self._all = session.output_names
         inputs = self.signature.inputs

@@ -16,7 +16,7 @@ from gantline.errors import BadRequest, GantlineError, Overloaded
 from gantline.tensors import Array
 
 from .affinity import Affinity
-from .ticket import Ticket
+from .ticket import DONE, HELD, WAITING, Ticket
 
 MAX_WAITING = 1024  # requests of one sequence
 MAX_SEQUENCES = 4096  # open at once, unless the model says otherwise
@@ -51,24 +51,30 @@ class SequencePolicy:
 class _Open:
     """A sequence that has begun and not ended."""
 
-    __slots__ = ("last", "state", "waiting")
+    __slots__ = ("ending", "last", "state", "waiting")
 
     def __init__(self, state: dict[str, Array]) -> None:
         self.state = state
         self.waiting: deque[Ticket] = deque()  # the first one is with the batcher
         self.last = 0
+        self.ending = False  # its last request has come: what follows begins a new one, or is none of it
 
 
 class Sequences:
     """The open sequences of one model version. `submit` queues a ticket with the model's dispatch."""
 
     def __init__(
-        self, policy: SequencePolicy, submit: Callable[[Ticket], None], affinity: Affinity | None = None
-    ) -> None:
-        """`affinity`: which of several workers has a sequence; None: this one has all."""
+        self, policy: SequencePolicy, submit: Callable[[Ticket], None], hold: Callable[[Ticket], None],
+        affinity: Affinity | None = None,
+    ) -> None:  # fmt: skip
+        """`hold`: keeps the deadline of a ticket that is not submitted yet.
+
+        `affinity`: which of several workers has a sequence; None: this one has all.
+        """
         self.policy = policy
         self._affinity = affinity or Affinity()
         self._submit = submit
+        self._hold = hold
         self._open: OrderedDict[int | str, _Open] = OrderedDict()  # the longest idle first
 
     def __len__(self) -> int:
@@ -92,7 +98,7 @@ class Sequences:
             if one is None and len(self._open) >= self.policy.max_sequences:
                 raise Overloaded(f"model '{name}': {len(self._open)} sequences are open; try again later")
             one = self._open[key] = _Open({s.input: s.initial for s in self.policy.states})
-        elif one is None:
+        elif one is None or (one.ending and not request.sequence_start):
             raise BadRequest(
                 f"model '{name}': sequence {key!r:.80} is not open; its first request has 'sequence_start', and no "
                 f"more than {self.policy.idle_ns / 1e9:g} s may pass between two"
@@ -100,9 +106,12 @@ class Sequences:
         if len(one.waiting) >= MAX_WAITING:
             raise Overloaded(f"model '{name}': {MAX_WAITING} requests of sequence {key!r:.80} wait; try again later")
         one.waiting.append(ticket)
-        one.last = now
+        one.last, one.ending = now, request.sequence_end
         self._open.move_to_end(key)
-        if len(one.waiting) == 1:
+        if len(one.waiting) > 1:
+            ticket.state = HELD
+            self._hold(ticket)
+        else:
             try:
                 self._go(one)
             except GantlineError:
@@ -132,17 +141,18 @@ class Sequences:
             if deliver is not None:
                 deliver(ticket, outputs, error)
 
-        ticket.deliver = delivered
+        ticket.deliver, ticket.state = delivered, WAITING
         self._submit(ticket)
 
     def _after(self, one: _Open, ticket: Ticket) -> None:
         request = ticket.request
         if one.waiting and one.waiting[0] is ticket:
             one.waiting.popleft()
-        if request.sequence_end and not one.waiting and self._open.get(request.sequence) is one:
-            del self._open[request.sequence]
         while one.waiting:
             following = one.waiting[0]
+            if following.state == DONE:  # its deadline has passed while it waited here
+                one.waiting.popleft()
+                continue
             try:
                 self._go(one)
                 return
@@ -151,6 +161,8 @@ class Sequences:
                 if following.deliver is not None:
                     deliver, following.deliver = following.deliver, None
                     deliver(following, None, e.with_traceback(None))
+        if one.ending and self._open.get(request.sequence) is one:
+            del self._open[request.sequence]
 
     def _controls(self, ticket: Ticket) -> dict[str, Array]:
         request = ticket.request

@@ -77,6 +77,7 @@ class Tenants:
         self._weights = weights
         self.home = Tenant(b"", weights.get(b"", 1.0))
         self._all: OrderedDict[bytes, Tenant] = OrderedDict({b"": self.home})
+        self._waiting: dict[Tenant, None] = {self.home: None}  # those who may have something in their lanes
         self.virtual = 0.0  # the service of whoever was served last
 
     def __iter__(self) -> Iterator[Tenant]:
@@ -91,11 +92,17 @@ class Tenants:
             tenant = self._all[name] = Tenant(name, self._weights.get(name, 1.0))
         if not tenant.rows:
             tenant.service = max(tenant.service, self.virtual)
+            self._waiting[tenant] = None
         return tenant
 
     def in_turn(self) -> list[Tenant]:
         """Those with something in their lanes, whose turn it is first."""
-        return sorted((t for t in self._all.values() if any(t.lanes.values())), key=lambda t: t.service)
+        found = [t for t in self._waiting if any(t.lanes.values())]
+        if len(found) < len(self._waiting) - 1:
+            for tenant in [t for t in self._waiting if not any(t.lanes.values()) and t is not self.home]:
+                del self._waiting[tenant]
+                tenant.lanes.clear()  # a lane and its tenant refer to each other
+        return sorted(found, key=lambda t: t.service)
 
     def charge(self, tenant: Tenant, rows: int) -> None:
         """So many of a tenant's rows go into a batch."""
@@ -106,10 +113,11 @@ class Tenants:
 
     def largest(self) -> Tenant:
         """Who has the most rows waiting for its weight."""
-        return max(self._all.values(), key=lambda t: t.rows / t.weight)
+        return max(self._waiting, key=lambda t: t.rows / t.weight)
 
     def _forget(self) -> None:
         # the tenants that wait are bounded by the queue, these by MAX_IDLE
         idle = [t for t in self._all.values() if not any(t.lanes.values()) and t is not self.home]
         for tenant in sorted(idle, key=lambda t: t.service)[: len(idle) // 2 + 1]:
             del self._all[tenant.name]
+            self._waiting.pop(tenant, None)

@@ -14,7 +14,8 @@ from .exchange import Gone, Head
 # called once, on the loop, with the outputs or with the error that kept them from being
 Deliver: TypeAlias = Callable[["Ticket", "list[Array] | None", "GantlineError | None"], None]
 
-WAITING, RUNNING, DONE = 0, 1, 2
+# HELD: behind another of its sequence, and not in the queue
+WAITING, RUNNING, DONE, HELD = 0, 1, 2, 3
 # what a ticket is delivered whose client has left: nobody reads it, but its owner may have accounts to close
 LEFT = Unavailable("the client has left")
 
@@ -27,8 +28,8 @@ class Ticket:
     """
 
     __slots__ = (
-        "context", "deliver", "head", "key", "lane", "outputs", "parts", "request", "responder", "rows", "start",
-        "state",
+        "context", "counted", "deliver", "head", "key", "lane", "outputs", "parts", "request", "responder", "rows",
+        "start", "state",
     )  # fmt: skip
 
     def __init__(
@@ -51,6 +52,7 @@ class Ticket:
         self.deliver: Deliver | None = deliver  # None: it has been answered
         self.context = context
         self.state = WAITING
+        self.counted = True  # false: another worker runs it, and counts it
         self.lane: Any = None
         self.start = 0
         self.parts: list[list[Array]] | None = None
@@ -62,7 +64,7 @@ class Ticket:
         return Ticket(request, stop - start, self.key, self.outputs, self.head, self.responder, _nobody, self.context)
 
     def __repr__(self) -> str:
-        state = ("waiting", "running", "done")[self.state]
+        state = ("waiting", "running", "done", "held")[self.state]
         return f"<Ticket {self.rows} rows, {self.start} taken, {state}>"
 
 

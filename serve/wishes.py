@@ -99,7 +99,7 @@ def _read(head: Head) -> Wishes:
 
 def _milliseconds(value: bytes) -> int:
     try:
-        found = float(value)
+        found = -1.0 if b"_" in value else float(value)
     except ValueError:
         found = -1.0
     if not 0 < found <= _MAX_MS:  # nan, too

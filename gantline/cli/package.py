@@ -97,9 +97,9 @@ def _init(text: str | None) -> dict[str, Any]:
 def _fills(texts: list[str]) -> dict[str, float]:
     out = {}
     for text in texts:
-        name, _, fill = text.partition("=")
+        name, equals, fill = text.partition("=")
         try:
-            out[name] = float(fill or 0)
+            out[name] = float(fill) if equals else 0.0
         except ValueError as e:
             raise UsageError(f"--pad {text}: {fill!r} is not a number; expected INPUT=FILL") from e
     return out

@@ -178,9 +178,10 @@ class Infer:
                 error = e.with_traceback(None)  # else it keeps this frame, and this frame it
         ended = perf_counter_ns()
         took = ended - ticket.request.arrived
-        if error is None:
+        # who left is counted where that was found out, and what another worker ran is counted there
+        if ticket.counted and error is None:
             statistics.succeeded(took, ended - began)
-        elif error is not LEFT:  # who left is counted where that was found out
+        elif ticket.counted and error is not None and error is not LEFT:
             statistics.failed(took, error)
         return data, error
 

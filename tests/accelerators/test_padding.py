@@ -59,12 +59,23 @@ def test_only_lengths_of_the_same_size_go_together() -> None:
     assert pad.key(request(1, 4)) == pad.key(request(9, 4))
 
 
+def test_who_is_of_two_lengths_is_padded_with_nobody() -> None:
+    pad = padding()
+    odd = {**request(1, 4), "mask": np.ones((1, 3), np.int64)}
+    assert pad.key(odd) != pad.key(pad.complete(request(1, 4)))
+    assert pad.key(odd) != pad.key({**request(1, 5), "mask": np.ones((1, 3), np.int64)})
+    assert pad.key(odd) == pad.key({**request(7, 4), "mask": np.ones((7, 3), np.int64)})
+
+
 @pytest.mark.parametrize(
     ("batching", "said"),
     [
         (Batching(pad={"none": 0.0}), "here: input 'none', which is to be padded, is not the model's; it takes 'x'"),
         (Batching(pad={"k": 0.0}), r"input 'k' cannot be padded: it is FP32 \[-1, 1\]"),
         (Batching(pad={"words": 0.0}), "input 'words' cannot be padded: it is BYTES"),
+        (Batching(pad={"mask": 0.5}), "pad: 0.5 does not fit input 'mask', which is INT64"),
+        (Batching(pad={"mask": 1e30}), r"pad: 1e\+30 does not fit input 'mask'"),
+        (Batching(pad={"x": 1e300}), r"pad: 1e\+300 does not fit input 'x', which is FP32"),
         (Batching(pad={"x": 0.0}, unpad={"none": "x"}), "unpad: there is no output 'none'"),
         (Batching(pad={"x": 0.0}, unpad={"y": "k"}), "unpad: there is no padded input 'k'"),
     ],

@@ -65,7 +65,10 @@ def test_what_is_proved_is_declared(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("choices", "said"),
     [
-        ({"pad": {"x": 0, "mask": 1}, "unpad": {"twice": "x"}}, "the shorter row, padded, is answered otherwise"),
+        (
+            {"pad": {"x": 0, "mask": 1}, "unpad": {"twice": "x"}},
+            "a row that is padded is answered otherwise than alone",
+        ),
         ({"pad": {"x": 0}, "pad_mask": "mask"}, r"output 'twice' has shape \[1, \d+\], alone \[1, \d+\]"),
     ],
 )
@@ -73,6 +76,48 @@ def test_what_would_change_answers_is_refused(tmp_path: Path, choices: dict[str,
     with pytest.raises(VerificationFailed, match=said):
         make(tmp_path, **choices)
     assert not (tmp_path / "masked.pkg").exists()
+
+
+def test_axes_that_change_places_are_found_out(tmp_path: Path) -> None:
+    """[N,H,W] -> [N,W,H]: cut by the place of its dimensions, an answer would lose data."""
+    onnx = pytest.importorskip("onnx")
+    h, tp = onnx.helper, onnx.TensorProto
+    graph = h.make_graph(
+        [h.make_node("Transpose", ["x"], ["y"], perm=[0, 2, 1])],
+        "g",
+        [h.make_tensor_value_info("x", tp.FLOAT, ["N", "H", "W"])],
+        [h.make_tensor_value_info("y", tp.FLOAT, ["N", "W", "H"])],
+    )
+    onnx.save(h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8), tmp_path / "t.onnx")
+    with pytest.raises(VerificationFailed, match=r"output 'y' has shape \[1, 6, 6\], alone \[1, 9, 6\]"):
+        gantline.package(
+            tmp_path / "t.onnx", name="t", pad={"x": 0}, unpad={"y": "x"}, output=tmp_path / "t.pkg",
+            sample={"x": np.ones((4, 3, 3), np.float32)},
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("fill", [float("inf"), float("nan")])
+def test_a_fill_that_no_document_can_hold(tmp_path: Path, fill: float) -> None:
+    with pytest.raises(UsageError, match="expected a finite number"):
+        make(tmp_path, pad={"x": fill})
+
+
+def test_rows_that_depend_on_each_other_are_not_stacked_on_demand(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    h, tp = onnx.helper, onnx.TensorProto
+    zero = h.make_tensor("zero", tp.INT64, [], [0])
+    graph = h.make_graph(
+        [h.make_node("CumSum", ["x", "zero"], ["y"])],
+        "g",
+        [h.make_tensor_value_info("x", tp.FLOAT, ["N", 2])],
+        [h.make_tensor_value_info("y", tp.FLOAT, ["N", 2])],
+        [zero],
+    )
+    onnx.save(h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8), tmp_path / "c.onnx")
+    with pytest.raises(UsageError, match="max_batch_size 8: rows depend on each other"):
+        gantline.package(tmp_path / "c.onnx", name="c", max_batch_size=8, output=tmp_path / "c.pkg")
+    made = gantline.package(tmp_path / "c.onnx", name="c", max_batch_size=0, output=tmp_path / "c.pkg")
+    assert made.manifest.batching.max_batch_size == 0
 
 
 def test_a_mask_without_anything_to_pad(tmp_path: Path) -> None:

@@ -346,3 +346,5 @@ def test_shares_of_tenants() -> None:
     for wrong in ("gold", "gold=", "gold=0", "gold=x", "gold=1001"):
         with pytest.raises(UsageError, match=r"tenants: .* is not NAME=SHARE"):
             serve({"tenants": wrong})
+    with pytest.raises(UsageError, match="tenants: 'a' is there twice"):
+        serve({"tenants": "a=1,a=2"})

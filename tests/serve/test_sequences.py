@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -189,3 +190,79 @@ def test_a_failure_leaves_the_sequence_as_it_was(server: Running) -> None:
     (answer,) = server.ask(server.post("/v2/models/sum/infer", json.dumps(document).encode()))
     assert answer.status == 400
     assert y(ask(server, 1, sequence_id=70)) == 2
+
+
+def pipelined(server: Running, sequence: int, *flags: dict[str, Any], headers: tuple[str, ...] = ()) -> list[Answer]:
+    """Requests of one sequence on connections of their own, each sent when the one before it is in the server."""
+    sequences = server.stack.repository.find("sum").sequences
+    assert sequences is not None
+    connections = []
+    for i, one in enumerate(flags):
+        document = {
+            "inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 1], "data": [1]}],
+            "parameters": {"sequence_id": sequence, **one},
+        }
+        connections.append(server.connect())
+        last = i == len(flags) - 1
+        connections[-1].sendall(server.post("/v2/models/sum/infer", document, *(headers if last else ())))
+        if not last:
+            server.until(partial(lambda n: len(sequences._open[sequence].waiting) == n, i + 1))
+    answers = [server.read_answer(s) for s in reversed(connections)]
+    for s in connections:
+        s.close()
+    return answers[::-1]
+
+
+class Held:
+    """An engine that waits for the test."""
+
+    def __init__(self, engine: Any) -> None:
+        self.engine = engine
+        self.signature = engine.signature
+        self.sequences = engine.sequences
+        self.go_on = threading.Event()
+
+    def run(self, inputs: Any, outputs: Any) -> Any:
+        assert self.go_on.wait(20)
+        return self.engine.run(inputs, outputs)
+
+    def close(self) -> None:
+        self.engine.close()
+
+
+@pytest.fixture
+def held(tmp_path: Path, servers: Callable[..., Running]) -> tuple[Running, Held]:
+    server = servers(repository(tmp_path))
+    model = server.stack.repository.find("sum")
+    engine = Held(model.session.engine)
+    model.session.engine = engine
+    server.on_loop(lambda: setattr(model.dispatch, "batch_ns", 10**12))
+    return server, engine
+
+
+def test_a_deadline_holds_behind_others_of_the_sequence(held: tuple[Running, Held]) -> None:
+    """They run one after another; whoever waits for its turn is answered in time all the same."""
+    server, engine = held
+    start = {"sequence_start": True}
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(pipelined, server, 5, start, {}, {}, headers=("x-gantline-timeout-ms: 50",))
+        late = server.stack.repository.find("sum").statistics
+        server.until(lambda: late.rejections.total() == 1)
+        assert not engine.go_on.is_set()
+        engine.go_on.set()
+        first, second, third = asked.result(20)
+    assert (y(first), y(second), third.status) == (1, 2, 504)
+    assert y(ask(server, 1, sequence_id=5)) == 3, "the late one has not run"
+
+
+def test_what_comes_behind_the_end_is_not_of_the_sequence(held: tuple[Running, Held]) -> None:
+    server, engine = held
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(pipelined, server, 6, {"sequence_start": True}, {"sequence_end": True}, {})
+        refused = server.stack.repository.find("sum").statistics
+        server.until(lambda: refused.rejections.total() == 1)
+        engine.go_on.set()
+        first, second, third = asked.result(20)
+    assert (y(first), y(second), third.status) == (1, 2, 400)
+    assert ask(server, 1, sequence_id=6).status == 400
+    assert y(ask(server, 1, sequence_id=6, sequence_start=True)) == 1

@@ -53,3 +53,12 @@ def test_whom_to_give_up_first() -> None:
     second.state = first.state = DONE
     assert tenant.newest_of_least(5) is None
     assert tenant.newest_of_least(0) is tenant.lane(1)[0]
+
+
+def test_whose_turn_it_is_is_looked_for_among_those_who_wait() -> None:
+    tenants = Tenants({})
+    for i in range(500):
+        tenants.get(b"%d" % i)
+    busy = tenants.get(b"busy")
+    busy.lane(5).append(ticket())
+    assert tenants.in_turn() == [busy] and list(tenants._waiting) == [tenants.home, busy]

@@ -73,6 +73,7 @@ def test_too_late_already() -> None:
         ({"x_gantline_timeout_ms": "0"}, "x-gantline-timeout-ms is '0'"),
         ({"x_gantline_timeout_ms": "nan"}, "x-gantline-timeout-ms is 'nan'"),
         ({"x_gantline_timeout_ms": "1e12"}, "of at most a day"),
+        ({"x_gantline_timeout_ms": "1_000"}, "x-gantline-timeout-ms is '1_000'"),
         ({"x_gantline_priority": "-1"}, "x-gantline-priority is '-1', expected a whole number"),
         ({"x_gantline_priority": "9" * 10}, "x-gantline-priority"),
         ({"x_gantline_tenant": "a" * 129}, "x-gantline-tenant has 129 bytes, expected at most 128"),
