@@ -45,6 +45,8 @@ class Operations:
         """
         self._allow()
         name = arguments["name"]
+        if not name:  # of gRPC, where a field that is not set is empty
+            raise NotFound("failed to load '', it is not in the repository")
         files = {path.removeprefix("file:"): text for path, text in (arguments.get("files") or {}).items()}
         try:
             await self.loader.reload(name, arguments["config"], files)

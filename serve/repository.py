@@ -77,6 +77,9 @@ class Repository:
 
         `whole`: they are all that is to serve under the name; versions that are not among them go.
         """
+        # a model of another name would be replaced, and closed, without its paths leading elsewhere
+        if strangers := sorted({e.name for e, _ in loaded} - {name}):
+            raise ValueError(f"{', '.join(strangers)}: cannot be put in place as '{name}'")
         versions = self._slots.setdefault(name, {})
         chosen = {e.version for e, _ in loaded}
         gone = [v for v in versions if v not in chosen] if whole else []

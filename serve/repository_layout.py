@@ -41,18 +41,19 @@ def by_default(name: str, said: str) -> Policy:
 class Search:
     """What is looked for. `only`: the model of that name alone; `config`: JSON in place of its config.pbtxt.
 
+    None looks for all: an empty name does not, it may come from a client.
     `names` remembers which place held which model: a package whose manifest is half written keeps its name.
     `patient`: a REF that holds no models yet is no error.
     """
 
-    only: str = ""
+    only: str | None = None
     config: str = ""
     choose: Choose = by_default
     names: dict[Path, str] = field(default_factory=dict)
     patient: bool = False
 
     def wants(self, name: str) -> bool:
-        return self.only in ("", name)
+        return self.only is None or self.only == name
 
 
 def find_entries(refs: Sequence[str], search: Search | None = None) -> list[Entry]:
@@ -62,7 +63,7 @@ def find_entries(refs: Sequence[str], search: Search | None = None) -> list[Entr
     places: dict[str, Path] = {}
     for ref in refs:
         for place, entries in _models(ref, search):
-            if search.only and (not entries or entries[0].name != search.only):
+            if search.only is not None and (not entries or entries[0].name != search.only):
                 continue
             for name in {e.name: None for e in entries}:
                 if name in places:
@@ -77,7 +78,7 @@ def _models(ref: str, search: Search) -> Iterator[tuple[Path, list[Entry]]]:
     if colon:
         raise Unsupported(f"{ref}: REFs of {scheme}:// are not served yet; give a path")
     path = Path(ref)
-    if search.only and not path.exists():
+    if search.only is not None and not path.exists():
         return  # gone since the start: its models are not found, the others still are
     if not path.exists():
         raise BadArtefact(f"{path}: no such file or directory; {_EXPECTED}")
@@ -99,7 +100,7 @@ def _models(ref: str, search: Search) -> Iterator[tuple[Path, list[Entry]]]:
             continue
         empty = False
         yield place, found
-    if empty and not (search.only or search.patient):
+    if empty and search.only is None and not search.patient:
         raise BadArtefact(f"{path}: holds no models; {_EXPECTED}")
 
 
@@ -118,8 +119,8 @@ def _model(path: Path, search: Search) -> list[Entry] | None:
     """
     if path.suffix.lower() == ".onnx" and path.is_file():
         if search.config and path.stem == search.only:
-            problem = f"model '{search.only}' is a file without a configuration, and takes none"
-            return [Entry(search.only, "1", None, problem=problem)]
+            problem = f"model '{path.stem}' is a file without a configuration, and takes none"
+            return [Entry(path.stem, "1", None, problem=problem)]
         return [Entry(path.stem, "1", Package.bare(path, path.stem))]
     try:
         with os.scandir(path) as listed:

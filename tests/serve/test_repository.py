@@ -208,3 +208,19 @@ def test_the_default_model(at: At) -> None:
         assert Repository([entry("m")], "none").default_model() is None
 
     at(test)
+
+
+def test_a_model_of_another_name_is_not_put_in_place(at: At) -> None:
+    """It would replace one that stays routed, and the loader closes what is replaced."""
+
+    def test(publish: Publish) -> None:
+        repository = Repository([entry("m")])
+        (slot,) = repository.slots()
+        model = publish(repository, slot)
+        before = dict(repository.routes)
+        for whole in (True, False):
+            with pytest.raises(ValueError, match="m: cannot be put in place as ''"):
+                repository.swap("", [(slot.entry, model)], whole)
+        assert repository.routes == before and slot.model is model and repository.names() == ["m"]
+
+    at(test)

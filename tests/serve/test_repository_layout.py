@@ -146,7 +146,8 @@ def test_one_model_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     refs = [str(tmp_path / "repo"), str(package), str(bare), str(tmp_path / "gone")]
     for name in ("a", "iris", "bare"):
         assert _shown(find_entries(refs, Search(name))) == [(name, "1", True)]
-    assert find_entries(refs, Search("nope")) == []
+    assert find_entries(refs, Search("nope")) == find_entries(refs, Search("")) == []
+    assert Search().wants("a") and not Search("").wants("a")
     assert "config.pbtxt:1" in find_entries(refs, Search("b"))[0].problem
     _file(tmp_path / "repo/a/2/model.onnx")
     assert _shown(find_entries(refs, Search("a"))) == [("a", "2", True)]

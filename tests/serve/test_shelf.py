@@ -160,4 +160,4 @@ def test_files_that_are_given_lie_elsewhere(tmp_path: Path) -> None:
     with pytest.raises(BadArtefact, match="the configuration given for"):
         one.find("m", "{", {"1/model.onnx": text})
     assert set(folder.parent.glob(f"{PREFIX}*")) == before
-    assert one.find("m")[1] is None and one.find("none") == ([], None)
+    assert one.find("m")[1] is None and one.find("none") == one.find("") == ([], None)

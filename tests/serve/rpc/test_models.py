@@ -87,6 +87,20 @@ def test_unload_and_load(own_rpc: Callable[..., Rpc], zoo: Path) -> None:
     assert ask(rpc, "ModelReady", name="double").ready
 
 
+def test_a_model_without_a_name_is_none(own_rpc: Callable[..., Rpc], zoo: Path, asked: Any, row: Array) -> None:
+    """Not all of them, as where the server looks for models at start."""
+    rpc = own_rpc(zoo / "double.onnx")
+    for word in ("load", "unload"):
+        method = f"RepositoryModel{word.capitalize()}"
+        code, details = refused(rpc, method, request(method))
+        assert (code, details) == (Code.NOT_FOUND, f"failed to {word} '', it is not in the repository")
+    load = request("RepositoryModelLoad")
+    load.parameters["config"].string_param = "{}"
+    load.parameters["file:1/model.onnx"].bytes_param = b""
+    assert refused(rpc, "RepositoryModelLoad", load)[0] == Code.NOT_FOUND
+    rpc.ask(f"/{SERVICE}/ModelInfer", asked("double", row))
+
+
 def test_what_a_repository_does_not_do(rpc: Rpc) -> None:
     load = request("RepositoryModelLoad", model_name="nope")
     assert refused(rpc, "RepositoryModelLoad", load)[0] == Code.NOT_FOUND
