@@ -19,6 +19,7 @@ from gantline.packages import Package
 from gantline.pb import message
 from gantline.signature import Signature, TensorSpec
 
+from .named_file import named_file
 from .scheduling import BatchingConfig, SequenceConfig, ignored, read_batching
 from .versions import LATEST, put_words, words_of
 
@@ -119,7 +120,7 @@ class ModelConfig:
         """The class names of an output, from its label file beside config.pbtxt; BadArtefact if it cannot be read."""
         if not tensor.label_file:
             return ()
-        path = self.path.parent / tensor.label_file
+        path = named_file(self.path.parent, tensor.label_file, f"{self.path}: output '{tensor.name}': label_filename")
         try:
             return tuple(path.read_text("utf-8").splitlines())
         except (OSError, ValueError) as e:

@@ -23,6 +23,7 @@ from gantline.packages import MANIFEST, Package
 
 from .entry import Entry
 from .model_config import CONFIG, ONNX_FILE, ModelConfig
+from .named_file import named_file
 from .versions import LATEST, Policy
 
 _log = logging.getLogger("gantline.repository")
@@ -203,7 +204,9 @@ def _versions(path: Path, names: dict[str, bool], search: Search) -> list[Entry]
 
 
 def _version(path: Path, name: str, version: str, config: ModelConfig | None) -> Entry:
-    file = path / (ONNX_FILE if config is None else config.model_file)
+    file = path / ONNX_FILE
+    if config is not None:
+        file = named_file(path, config.model_file, f"{config.path}: default_model_filename")
     if file.is_dir():
         file = file / file.name  # Triton's layout for a model with external data: model.onnx/model.onnx
     if not file.is_file():

@@ -13,6 +13,7 @@ from gantline.errors import BadArtefact
 from gantline.signature import TensorSpec
 from gantline.tensors import Array, numpy_dtype
 
+from .named_file import named_file
 from .sequences import MAX_SEQUENCES, SequencePolicy, StateTensor
 
 _IDLE_US = 1_000_000  # Triton's default
@@ -72,7 +73,7 @@ class SequenceConfig:
         first = state.initial_state[0]
         if first.WhichOneof("state_data") != "data_file":
             return np.full(dims, b"" if dtype.kind == "O" else 0, dtype)
-        path = self.folder / "initial_state" / first.data_file
+        path = named_file(self.folder / "initial_state", first.data_file, f"{where}: state '{spec.name}': data_file")
         try:
             return np.frombuffer(path.read_bytes(), dtype).reshape(dims)
         except (OSError, ValueError) as e:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from gantline.tensors import Array, numpy_dtype
 from gantline.wire.v2_tensors import from_bytes
 
 from .model_config import ModelConfig, datatype_name
+from .named_file import named_file
 
 FOLDER = "warmup"  # of the files, beside config.pbtxt
 MAX_ELEMENTS = 1 << 28  # of one input
@@ -61,7 +62,7 @@ def samples(config: ModelConfig, signature: Signature) -> Iterator[Sample]:
             shape = [*batch, *said.inputs[name].dims]
             try:
                 inputs[name] = _array(said.inputs[name], name, shape, random, config.path.parent / FOLDER)
-            except BadRequest as e:
+            except (BadArtefact, BadRequest) as e:
                 raise BadArtefact(f"{where}: {e}") from e
         try:
             signature.check(config.name or config.path.parent.name, inputs)
@@ -88,13 +89,11 @@ def _array(said: Any, name: str, shape: list[int], random: np.random.Generator, 
 
 
 def _file(folder: Path, name: str, file: str) -> bytes:
-    pure = PurePosixPath(file)
-    if pure.is_absolute() or ".." in pure.parts:
-        raise BadRequest(f"input '{name}': input_data_file '{file}' is outside {folder}")
+    path = named_file(folder, file, f"input '{name}': input_data_file")
     try:
-        return (folder / file).read_bytes()
+        return path.read_bytes()
     except (OSError, ValueError) as e:
-        raise BadRequest(f"input '{name}': {folder / file} cannot be read: {getattr(e, 'strerror', e)}") from e
+        raise BadRequest(f"input '{name}': {path} cannot be read: {getattr(e, 'strerror', e)}") from e
 
 
 def _random(datatype: str, shape: list[int], random: np.random.Generator) -> Array:
