@@ -13,6 +13,7 @@ from starlette.routing import Route
 from gantline.errors import BadRequest, GantlineError
 from gantline.wire.v2 import dump_json, parse_json
 
+from ..core import decompress
 from ..fronts.asgi import read_body
 from ..statuses import v2_error
 
@@ -49,8 +50,9 @@ def guarded(answer: Answer) -> Answer:
 
 
 async def document(request: Request, max_body: int) -> dict[str, Any]:
-    """The body's JSON object; an empty body is an empty one. BadRequest for anything else."""
+    """The body's JSON object, Content-Encoding undone; an empty body is an empty one. BadRequest for anything else."""
     body = await read_body(request, max_body)
+    body = decompress(body, request.headers.get("content-encoding", "").encode("latin-1"), max_body)
     found = parse_json(body) if body.strip() else {}
     if not isinstance(found, dict):
         raise BadRequest("the body must be a JSON object, or empty")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import logging
+import zlib
 from typing import Any
 
 import pytest
@@ -34,7 +36,7 @@ async def broken(request: Request) -> Response:
 APP = Starlette(routes=[post("/echo", echo), get("/lost", lost), get("/broken", broken)])
 
 
-async def ask(method: str, path: str, *messages: Message) -> tuple[int, Any]:
+async def ask(method: str, path: str, *messages: Message, coding: str = "") -> tuple[int, Any]:
     """Status and document of one request, spoken in ASGI."""
     waiting, sent = list(messages or [{"type": "http.request", "body": b""}]), []
 
@@ -44,9 +46,10 @@ async def ask(method: str, path: str, *messages: Message) -> tuple[int, Any]:
     async def send(message: Message) -> None:
         sent.append(message)
 
+    headers = [(b"content-encoding", coding.encode())] if coding else []
     scope: dict[str, Any] = {
         "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": b"",
-        "headers": [], "root_path": "", "scheme": "http", "server": None, "client": None,
+        "headers": headers, "root_path": "", "scheme": "http", "server": None, "client": None,
     }  # fmt: skip
     await APP(scope, receive, send)
     body = b"".join(m.get("body", b"") for m in sent)
@@ -57,8 +60,8 @@ def body(data: bytes) -> Message:
     return {"type": "http.request", "body": data, "more_body": False}
 
 
-def run(*arguments: Any) -> tuple[int, Any]:
-    return asyncio.run(ask(*arguments))
+def run(*arguments: Any, coding: str = "") -> tuple[int, Any]:
+    return asyncio.run(ask(*arguments, coding=coding))
 
 
 def test_documents() -> None:
@@ -67,6 +70,16 @@ def test_documents() -> None:
     assert run("POST", "/echo", body(b"[1]")) == (400, {"error": "the body must be a JSON object, or empty"})
     assert run("POST", "/echo", body(b"{"))[0] == 400
     assert run("POST", "/echo", body(b" " * (LIMIT + 1)))[0] == 413
+
+
+def test_documents_that_are_compressed() -> None:
+    text = b'{"a": 1}'
+    for coding, data in (("gzip", gzip.compress(text)), ("deflate", zlib.compress(text)), ("identity", text)):
+        assert run("POST", "/echo", body(data), coding=coding) == (200, {"a": 1})
+    status, said = run("POST", "/echo", body(gzip.compress(b" " * (LIMIT + 1))), coding="gzip")
+    assert (status, said) == (413, {"error": f"the decompressed body is larger than {LIMIT} bytes"})
+    assert run("POST", "/echo", body(text), coding="gzip")[0] == 400
+    assert run("POST", "/echo", body(text), coding="br")[0] == 501
 
 
 def test_errors_have_their_status_and_show_nothing_of_the_inside(caplog: pytest.LogCaptureFixture) -> None:
