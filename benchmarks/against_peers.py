@@ -84,13 +84,13 @@ def main() -> None:
             workload = make(key, Path(folder) / key)
             chosen = [c for c in contestants(workload) if any(s in c.name for s in args.servers.split("|"))]
             compare(run, workload, chosen)
-    tree = results(run, before, time.monotonic() - began)
+            tree = results(run, before, time.monotonic() - began)
+            if not args.quick:  # after each workload: what is known then is not lost
+                command = f"python benchmarks/against_peers.py --only {args.only} --scale {args.scale:g}"
+                write("peers", command, "other servers, bare echoes, bare onnxruntime", tree)
+                (RESULTS / "peers.md").write_text(table(tree) + "\n")
+                (RESULTS / "peers.svg").write_text(picture(tree))
     sys.stdout.write(table(tree) + "\n")
-    if not args.quick:
-        command = f"python benchmarks/against_peers.py --only {args.only} --scale {args.scale:g}"
-        write("peers", command, "other servers, bare echoes, bare onnxruntime", tree)
-        (RESULTS / "peers.md").write_text(table(tree) + "\n")
-        (RESULTS / "peers.svg").write_text(picture(tree))
 
 
 def contestants(workload: Workload) -> list[Contestant]:
@@ -169,6 +169,7 @@ def visit(run: Run, workload: Workload, one: Contestant, running: Running, secon
     """One server's turn in one round."""
     if running.url:
         for connections in CONNECTIONS:
+            _posted(running)  # behind what an earlier load has left in the queue
             before = _counted(workload, running) if one.kind in ("gantline", "unbatched") else (0, 0)
             load = wrk(running.url, running.body.data, connections, seconds, run.work, running.body.headers)
             run.add(workload, one.name, one.kind, running.body.wire, connections, load)
@@ -234,7 +235,7 @@ def _known(value: float) -> float | None:
 
 def _posted(running: Running) -> bytes:
     request = urllib.request.Request(running.url, running.body.data, dict(running.body.headers))
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         body: bytes = answer.read()
     return body
 

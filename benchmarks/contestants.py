@@ -73,7 +73,7 @@ def gantline(workers: int, front: str = "http1", package: Callable[[Workload], P
         ]
         command += ["--grpc-port", str(grpc), "--workers", str(workers), "--threads", "1", "--log-level", "warning"]
         if front != "http1":
-            command += ["--front", front, "--no-grpc"]
+            command += ["--front", front]
         url = f"http://127.0.0.1:{http}/v2/models/{workload.name}/infer"
         return Running(Process(command), url, workload.v2(), f"http://127.0.0.1:{grpc if front == 'http1' else http}")
 
