@@ -35,7 +35,7 @@ from workloads import Workload, answers, make
 from gantline.wire import v2_grpc
 
 # seconds a load, rounds
-PLAN = {"a": (1.5, 3), "b": (1.5, 2), "c": (2.0, 2), "d": (4.0, 1)}
+PLAN = {"a": (2.0, 3), "b": (2.0, 2), "c": (2.0, 2), "d": (6.0, 1)}
 CONNECTIONS = (1, 32, 64)
 STREAMS = 64  # of h2load: four connections of 16
 
@@ -126,7 +126,7 @@ def compare(run: Run, workload: Workload, chosen: list[Contestant]) -> None:
                 except (OSError, subprocess.CalledProcessError) as e:
                     run.lack(workload, one.name, f"{e}; {running.process.said()}\nround {n + 1}: ended under load")
                     servers.remove((one, running))
-                running.process.pause()
+                rest(running)
             loops(run, workload, seconds)
         for _, running in servers:
             running.process.resume()
@@ -156,8 +156,14 @@ def started(run: Run, workload: Workload, one: Contestant, stack: ExitStack) -> 
             entry = {"workload": workload.key, "server": one.name, "settings": one.settings}
             run.starts.append({**entry, "wire": running.body.wire, "start_s": ready, "rss_mb": process.rss_mb()})
     finally:
-        process.pause()
+        rest(running)
     return running
+
+
+def rest(running: Running) -> None:
+    """Stop it until its next turn, if it can bear that."""
+    if running.pausable:
+        running.process.pause()
 
 
 def speaks_grpc(workload: Workload, one: Contestant, running: Running) -> bool:

@@ -30,12 +30,13 @@ TYPES = {"tensor(float)": "TYPE_FP32", "tensor(int64)": "TYPE_INT64"}
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server as a client sees it; `grpc`: where it speaks gRPC, if it does."""
+    """A server as a client sees it; `grpc`: where it speaks gRPC, if it does; `pausable`: it lives through SIGSTOP."""
 
     process: Process
     url: str
     body: Body
     grpc: str = ""
+    pausable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,8 @@ def triton(batching: bool, instances: int) -> Start:
         libraries = str(site / "nvidia_pytriton.libs")
         process = Process(command, LD_LIBRARY_PATH=libraries, PYTHONPATH=str(site))
         url = f"http://127.0.0.1:{http}/v2/models/{workload.name}/infer"
-        return Running(process, url, workload.v2(), f"http://127.0.0.1:{grpc}")
+        # not paused: its backend gives up on a stub that it has not heard of for a while; idle it takes next to nothing
+        return Running(process, url, workload.v2(), f"http://127.0.0.1:{grpc}", pausable=False)
 
     return start
 

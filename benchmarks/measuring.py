@@ -145,7 +145,7 @@ class Process:
 
 
 def wrk(url: str, body: bytes, connections: int, seconds: float, work: Path, headers: Mapping[str, str] = JSON) -> Load:
-    """One run of `wrk -t1` that posts the same body over and over."""
+    """One run of `wrk -t1` that posts the same body over and over, for whole seconds."""
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is not installed; Debian has it: apt-get install wrk")
     script, file = work / "post.lua", work / "post.body"
@@ -153,7 +153,17 @@ def wrk(url: str, body: bytes, connections: int, seconds: float, work: Path, hea
     lines = ["wrk.method='POST'", f"local f=io.open('{file}','rb')", "wrk.body=f:read('*a')", "f:close()"]
     lines += [f"wrk.headers['{name}']='{value}'" for name, value in headers.items()]
     script.write_text("\n".join(lines) + "\n")
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}", "--timeout=30s", "--latency", "-s", str(script), url]
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{max(1, round(seconds))}",
+        "--timeout=30s",
+        "--latency",
+        "-s",
+        str(script),
+        url,
+    ]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     failed = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
     errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", out)
