@@ -61,6 +61,7 @@ class Process:
 
     def __exit__(self, *_: object) -> None:
         family = self.family()
+        self._signal(signal.SIGCONT, family)  # what is stopped would not notice SIGTERM
         for one in (signal.SIGTERM, signal.SIGKILL):
             try:
                 os.killpg(self._process.pid, one)
