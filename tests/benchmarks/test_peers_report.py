@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from xml.etree import ElementTree
 
-from peers_report import picture, table
+from peers_report import DISTURBED, picture, table
 
 
 def tree(**more: Any) -> dict[str, Any]:
@@ -47,6 +47,13 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
     tables = [b.splitlines() for b in blocks if b.startswith("|")]
     assert tables
     assert [{line.count("|") for line in t} for t in tables] == [{t[0].count("|")} for t in tables]
+
+
+def test_a_ratio_that_cannot_be_is_said_to_be_one() -> None:
+    (verdict,) = tree()["verdicts"]
+    loop = {**verdict, "theirs": "onnxruntime in a loop, one row"}
+    assert DISTURBED in table(tree(verdicts=[{**loop, "got": 1.5}]))
+    assert DISTURBED not in table(tree(verdicts=[{**loop, "got": 0.99}, verdict]))
 
 
 def test_a_server_that_ended_half_way() -> None:
