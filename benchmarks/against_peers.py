@@ -81,6 +81,7 @@ def main() -> None:
     began, before = time.monotonic(), machine()
     with tempfile.TemporaryDirectory() as folder:
         run = Run(args.scale, args.quick, Path(folder))
+        tree = results(run, before, 0.0)
         for key in args.only:
             workload = make(key, Path(folder) / key)
             chosen = [c for c in contestants(workload) if any(s in c.name for s in args.servers.split("|"))]

@@ -26,7 +26,8 @@ class Echo:
 
 async def main() -> None:
     server = grpc.aio.server()
-    server.add_generic_rpc_handlers((Echo(),))
+    handler: Any = Echo()
+    server.add_generic_rpc_handlers((handler,))
     server.add_insecure_port(f"127.0.0.1:{sys.argv[1]}")
     await server.start()
     await server.wait_for_termination()

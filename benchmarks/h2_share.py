@@ -107,7 +107,7 @@ async def echo(port: int) -> None:
     """A gRPC server that sends back what it is sent."""
 
     class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio ships no types
-        def service(self, details: Any) -> Any:
+        def service(self, handler_call_details: Any) -> Any:
             async def answer(data: bytes, context: Any) -> bytes:
                 return data
 

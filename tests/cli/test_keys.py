@@ -58,7 +58,7 @@ def test_keys_are_added_to_what_is_there(path: Path, capsys: Captured, monkeypat
     assert os.name == "nt" or path.stat().st_mode & 0o777 == 0o640
     keys = parse(text, "")
     found = keys.find(made["key"].encode())
-    assert found is keys["ops"] and found.role is Role.ADMIN
+    assert found is not None and found is keys["ops"] and found.role is Role.ADMIN
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
@@ -72,6 +72,7 @@ def test_without_a_file_the_entry_is_printed(path: Path, capsys: Captured) -> No
 def test_rotation_keeps_the_old_secret_until_the_next(path: Path, capsys: Captured) -> None:
     path.write_text(HAND_MADE)
     secrets = [b"made-by-hand-and-in-plain"]
+    keys = parse(HAND_MADE, "")
     for _ in range(3):
         assert main(["keys", "rotate", "--name", "dashboard", "--keys", str(path)]) == 0
         secrets.append(capsys.readouterr().out.strip().encode())

@@ -36,7 +36,7 @@ def infer(client: Any, rows: int = 2) -> list[float]:
 
 
 def test_statistics_and_metrics_are_those_of_all(clients: list[Any], address: str) -> None:
-    before = clients[0].get_inference_statistics("defaults")["model_stats"][0]
+    after = before = clients[0].get_inference_statistics("defaults")["model_stats"][0]
     for client in clients:
         for _ in range(EACH):
             assert infer(client) == [5.0, 6.0]

@@ -121,6 +121,7 @@ def test_ageing_starves_nobody() -> None:
     batcher = Batcher(QueuePolicy(1, 10_000, ageing_ns=100 * MS))
     patient = ticket(priority=10)
     batcher.add(patient, 0)
+    ms = 0
     for ms in range(2000):
         batcher.add(ticket(priority=1, at=ms * MS), ms * MS)
         batcher.add(ticket(priority=1, at=ms * MS), ms * MS)

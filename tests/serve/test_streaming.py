@@ -67,8 +67,8 @@ def on(session: Session, test: Callable[[Desk], Awaitable[None]]) -> None:
             await asyncio.wait_for(test(desk), 30)
         finally:
             desk.pool.shutdown()
-            if hasattr(session.engine, "host"):
-                session.engine.host.detach()
+            if (host := getattr(session.engine, "host", None)) is not None:
+                host.detach()
 
     asyncio.run(run())
 

@@ -142,8 +142,9 @@ def test_where_files_go(over: Any, tmp_path: Path) -> None:
 )
 def test_wrong_settings_change_nothing(over: Any, tmp_path: Path, update: dict[str, Any], words: str) -> None:
     async def test(desk: Desk) -> None:
+        wanted: dict[str, Any] = {"trace_level": ON} | update
         with pytest.raises(BadRequest, match=words):
-            await desk.set(**({"trace_level": ON} | update))
+            await desk.set(**wanted)
         assert await desk.set() == START | {"trace_file": "trace.json"}
         assert desk.trace("double") is None
 
@@ -153,7 +154,8 @@ def test_wrong_settings_change_nothing(over: Any, tmp_path: Path, update: dict[s
 def test_what_cannot_be_had(over: Any, zoo: Path, tmp_path: Path) -> None:
     async def test(desk: Desk) -> None:
         assert await desk.set() == START
-        for update in ({"trace_level": ON}, {"trace_file": "x"}, {"trace_level": ["TENSORS"]}):
+        updates: list[dict[str, Any]] = [{"trace_level": ON}, {"trace_file": "x"}, {"trace_level": ["TENSORS"]}]
+        for update in updates:
             with pytest.raises(Unsupported):
                 await desk.set(**update)
         with pytest.raises(NotFound):

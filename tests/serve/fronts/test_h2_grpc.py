@@ -80,7 +80,7 @@ def test_an_error_after_an_answer(channel: grpc.Channel, rpcs: Rpcs) -> None:
 def test_metadata_and_the_deadline_reach_the_method(channel: grpc.Channel, rpcs: Rpcs) -> None:
     began = perf_counter_ns()
     hold = channel.unary_unary("/test/Hold").future(
-        b"x", timeout=15, metadata=[("x-tenant", "a"), ("x-data-bin", b"\0")]
+        b"x", timeout=15, metadata=(("x-tenant", "a"), ("x-data-bin", b"\0"))
     )
     call = rpcs.wait(rpcs.calls, 1)
     assert call.head.path == b"/test/Hold" and call.head.get(b"x-tenant") == b"a"
@@ -114,13 +114,13 @@ def test_a_message_that_is_too_large(servers: Callable[..., Running], teach: Cal
     rpcs = teach(server)
     with grpc.insecure_channel(f"127.0.0.1:{server.port}", ANY_SIZE) as channel:
         echo = channel.unary_unary("/test/Echo")
-        for message, more in (
-            (bytes(100_001), {}),
-            (LARGE, {}),
-            (bytes(200_000), {"compression": grpc.Compression.Gzip}),
+        for message, compression in (
+            (bytes(100_001), None),
+            (LARGE, None),
+            (bytes(200_000), grpc.Compression.Gzip),
         ):
             with pytest.raises(grpc.RpcError) as caught:
-                echo(message, timeout=20, **more)
+                echo(message, timeout=20, compression=compression)
             assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
             assert "larger than 100000 bytes" in (caught.value.details() or "")
         assert echo(bytes(100_000), timeout=20) == bytes(100_000)
