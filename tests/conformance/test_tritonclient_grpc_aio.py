@@ -98,11 +98,11 @@ def test_who_cancels_harms_nobody(grpc_address: str) -> None:
         busy = tensor("x", np.array([200]), "INT64")
         tasks = [asyncio.ensure_future(client.infer("busy", [busy])) for _ in range(6)]
         await asyncio.sleep(0.05)  # some run, some wait, some are on their way
-        for task in tasks[::2]:
-            task.cancel()
+        gone = [i for i in (0, 2, 4) if tasks[i].cancel()]
+        assert 4 in gone  # behind four others; on a fast machine the first may be answered already
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert [r.as_numpy("y").tolist() for r in results[1::2]] == [[200]] * 3  # type: ignore[union-attr]
-        assert all(isinstance(r, asyncio.CancelledError | aio.InferenceServerException) for r in results[::2])
+        assert all(isinstance(results[i], asyncio.CancelledError | aio.InferenceServerException) for i in gone)
 
     using(grpc_address, work)
 
