@@ -214,7 +214,7 @@ def free_port() -> int:
 
 def gantline_serve(*refs: str | os.PathLike[str], port: int) -> Process:
     """`gantline serve` of this checkout."""
-    return Process([sys.executable, "-m", "gantline", "serve", *map(str, refs), "--http-port", str(port)])
+    return Process([sys.executable, "-m", "gantline", "serve", *map(str, refs), "--http-port", str(port), "--no-grpc"])
 
 
 def machine() -> dict[str, Any]:

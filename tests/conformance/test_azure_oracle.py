@@ -239,7 +239,7 @@ def their_command(python: Path, name: str) -> tuple[list[str], dict[str, str], P
 
 def our_command(packages: list[Path], name: str) -> tuple[list[str], dict[str, str], Path, int]:
     port = free_port()
-    command = [sys.executable, "-m", "gantline", "serve", "--http-port", str(port), *map(str, packages)]
+    command = [sys.executable, "-m", "gantline", "serve", "--no-grpc", "--http-port", str(port), *map(str, packages)]
     return command, environment_of(name), packages[0].parent, port
 
 
