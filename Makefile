@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 # the scripts that measure something; what else is in benchmarks/ they share
-FIGURES := $(addprefix benchmarks/,http_share.py startup.py azure_share.py script_overhead.py grpc_share.py workers_share.py h2_share.py slo.py overload.py)
+FIGURES := $(addprefix benchmarks/,deadlines.py http_share.py startup.py azure_share.py script_overhead.py grpc_share.py workers_share.py h2_share.py slo.py overload.py)
 
 .PHONY: help install demo test test-slow check fix bench peers docs proto lock clean
 
