@@ -23,7 +23,7 @@ from gantline.errors import (
 from gantline.manifest import ScriptInfo
 from gantline.packages import Package
 from gantline.signature import Signature, TensorSpec
-from gantline.tensors import Array
+from gantline.tensors import DATATYPES, Array
 
 from ..engine import EngineOptions
 from . import arrays
@@ -252,6 +252,7 @@ def _launch(
     if options.threads:
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             variables.setdefault(name, str(options.threads))
+    outputs = package.manifest.signature.outputs if package.manifest.signature is not None else ()
     config: dict[str, Any] = {
         "entry": str(entry),
         "code": str(code),
@@ -260,6 +261,7 @@ def _launch(
         "memory_limit": options.memory_limit,
         "parent": os.getpid(),
         "environment": package.manifest.environment.kind,
+        "outputs": {t.name: (t.datatype, DATATYPES[t.datatype].numpy) for t in outputs},
     }
     return Launch([str(environment.python), "-X", "faulthandler"], config, variables, str(root))
 

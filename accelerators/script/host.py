@@ -14,7 +14,7 @@ import socket
 import sys
 import traceback
 from time import perf_counter_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import channel as ch
 from .answers import chunk_of, head_of_response, header_block, is_response, of_response, to_json
@@ -22,6 +22,9 @@ from .channel import WINDOW, Channel, Gone
 from .contract import ContractError, Refused, Script
 from .ring import Message
 from .watch import Alarm, OutOfTime, die_with_parent, limit_memory
+
+if TYPE_CHECKING:
+    from .promise import Promise
 
 BELL_EVERY_NS = 100_000  # while there is more to do, finished answers wait this long for one common bell
 
@@ -101,6 +104,8 @@ class Answerer:
     def failed(self, id: int, error: BaseException) -> None:
         """Send an error: the request's own (its text), or the script's (whose text is not for clients)."""
         if isinstance(error, Refused):
+            if error.status >= 500:
+                report(error)  # the script's fault: its author wants to see where
             self.send(ch.REPLY, id, 0, error.status, body=error.message.encode())
         elif isinstance(error, OutOfTime):
             report(error)  # where it was when its time ran out
@@ -174,6 +179,10 @@ class Answerer:
 class Tensors(Answerer):
     """Answers of a script whose contract is `infer(inputs) -> outputs`, all numpy arrays by name."""
 
+    def __init__(self, script: Script, channel: Channel, timeout_s: float, promise: Promise) -> None:
+        super().__init__(script, channel, timeout_s)
+        self._promise = promise
+
     def answer(self, message: Message) -> None:
         from . import arrays
 
@@ -186,7 +195,7 @@ class Tensors(Answerer):
                     outputs = wait_for(outputs)
             self.own_process()
             took = perf_counter_ns() - started
-            meta, body = arrays.pack((str(k), arrays.array(v)) for k, v in outputs.items())
+            meta, body = self._promise.pack(outputs)
             self.send(ch.REPLY, message.id, ch.RAN, 200, took, meta, body)
         except BaseException as e:
             self.own_process()
@@ -215,18 +224,21 @@ def main(config_json: str, socket_file: int, mapping_file: int) -> None:
         sys.exit(3)
     _send_whole(channel, ch.READY, script.describe())
     try:
-        _answerer(script, channel, config["timeout_s"]).serve()
+        _answerer(script, channel, config["timeout_s"], config.get("outputs", {})).serve()
     except (Gone, ConnectionError):
         os._exit(0)  # threads that the script left behind must not keep a host without a server
 
 
-def _answerer(script: Script, channel: Channel, timeout_s: float) -> Any:
-    if script.decoupled:
+def _answerer(script: Script, channel: Channel, timeout_s: float, outputs: dict[str, tuple[str, str]]) -> Any:
+    if script.mode == "tensors":
+        from .promise import Promise  # with numpy, which a script with run() may not have
+
+        promise = Promise(outputs, "yielded" if script.decoupled else "returned")
+        if not script.decoupled:
+            return Tensors(script, channel, timeout_s, promise)
         from .yielding import AsyncYielding, Yielding
 
-        return (AsyncYielding if script.concurrent else Yielding)(script, channel, timeout_s)
-    if script.mode == "tensors":
-        return Tensors(script, channel, timeout_s)
+        return (AsyncYielding if script.concurrent else Yielding)(script, channel, timeout_s, promise)
     if script.batch is not None:
         from .batch import Batches
 

@@ -14,8 +14,9 @@ from . import arrays
 from . import channel as ch
 from .channel import WINDOW, Channel, cost
 from .concurrent import Concurrent
-from .contract import Script
+from .contract import Refused, Script
 from .host import Answerer, report
+from .promise import Promise
 from .ring import Message
 from .watch import OutOfTime
 
@@ -36,8 +37,9 @@ class _Stream:
 class Yielding(Answerer):
     """Plain generators, one step of each in turn."""
 
-    def __init__(self, script: Script, channel: Channel, timeout_s: float) -> None:
+    def __init__(self, script: Script, channel: Channel, timeout_s: float, promise: Promise) -> None:
         super().__init__(script, channel, timeout_s)
+        self._promise = promise
         self._streams: dict[int, _Stream] = {}
 
     def serve(self) -> None:
@@ -95,6 +97,9 @@ class Yielding(Answerer):
         except OutOfTime as e:
             report(e)
             self._end(stream, ch.BROKEN, ch.TIMED_OUT | ch.RUN_FAILED)
+        except Refused as e:
+            report(e)
+            self._end(stream, ch.BROKEN, status=e.status, body=e.message.encode())
         except BaseException as e:
             self.own_process()
             report(e)
@@ -102,13 +107,13 @@ class Yielding(Answerer):
         return True
 
     def answered(self, id: int, item: Any) -> None:
-        """Send one answer. TypeError or ValueError for what is none."""
-        meta, body = packed(item)
+        """Send one answer. Refused for what is none."""
+        meta, body = self._promise.pack(item)
         self.send(ch.CHUNK, id, meta=meta, body=body)
         self.channel.credit[id] -= cost(len(body))
         self.channel.wake()  # at once: the next step may take its time
 
-    def _end(self, stream: _Stream, kind: int, flags: int = 0) -> None:
+    def _end(self, stream: _Stream, kind: int, flags: int = 0, status: int = 0, body: bytes = b"") -> None:
         """The final message of a stream; its generator is closed, which runs its `finally`."""
         del self._streams[stream.id]
         self.channel.credit.pop(stream.id, None)
@@ -120,7 +125,7 @@ class Yielding(Answerer):
             self.own_process()
             report(e)
         self.own_process()
-        self.send(kind, stream.id, flags)
+        self.send(kind, stream.id, flags, status, body=body)
 
     def _sleep(self) -> None:
         """Until there is a request to begin with, or a client has taken something, or one has waited too long."""
@@ -143,13 +148,14 @@ class Yielding(Answerer):
 class AsyncYielding(Concurrent):
     """Async generators, a task for each."""
 
-    def __init__(self, script: Script, channel: Channel, timeout_s: float) -> None:
+    def __init__(self, script: Script, channel: Channel, timeout_s: float, promise: Promise) -> None:
         super().__init__(script, channel, timeout_s)
+        self._promise = promise
         self._room = asyncio.Semaphore(script.max_streams)
 
     async def _one(self, message: Message) -> None:
         id = message.id
-        kind, flags = ch.END, 0
+        kind, flags, status, body = ch.END, 0, 0, b""
         try:
             async with self._room:
                 await self._stream(id, self.script.run(arrays.unpack(message.meta, message.body)))
@@ -158,12 +164,15 @@ class AsyncYielding(Concurrent):
         except OutOfTime as e:
             report(e)
             kind, flags = ch.BROKEN, ch.TIMED_OUT | ch.RUN_FAILED
+        except Refused as e:
+            report(e)
+            kind, status, body = ch.BROKEN, e.status, e.message.encode()
         except BaseException as e:
             report(e)
             kind, flags = ch.BROKEN, ch.RUN_FAILED
         self.own_process()
         self.channel.cancelled.discard(id)
-        self.send(kind, id, flags)
+        self.send(kind, id, flags, status, body=body)
         self._bell()
 
     async def _stream(self, id: int, items: Any) -> None:
@@ -174,7 +183,7 @@ class AsyncYielding(Concurrent):
                 item = await self._within(anext(items, _DONE))
                 if item is _DONE:
                     return
-                meta, body = packed(item)
+                meta, body = self._promise.pack(item)
                 self.send(ch.CHUNK, id, meta=meta, body=body)
                 self.channel.credit[id] -= cost(len(body))
                 self._bell()
@@ -196,10 +205,3 @@ class AsyncYielding(Concurrent):
             if limit.expired():
                 raise OutOfTime from None
             raise
-
-
-def packed(item: Any) -> tuple[bytes, bytes]:
-    """One yielded answer for the link. TypeError for what is no mapping of names to arrays."""
-    if not hasattr(item, "items"):
-        raise TypeError(f"infer() yielded {type(item).__name__}; each answer is a dictionary of arrays by output name")
-    return arrays.pack((str(name), arrays.array(value)) for name, value in item.items())

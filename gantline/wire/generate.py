@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import BadRequest
+from ..errors import BadRequest, EngineFailed
 from ..request import Parameter, Request
 from ..signature import Signature, TensorSpec
 from ..tensors import Array, datatype_of
@@ -52,7 +52,7 @@ def decode_generate(body: bytes, signature: Signature) -> Request:
 
 
 def encode_generate(model: str, version: str, id: str | None, outputs: list[tuple[str, Array]]) -> bytes:
-    """One answer as JSON. BadRequest for bytes that are not text."""
+    """One answer as JSON. EngineFailed for bytes that are not text: the request could not have asked otherwise."""
     tree: dict[str, Any] = {"model_name": model, "model_version": version}
     if id is not None:
         tree["id"] = id
@@ -76,7 +76,12 @@ def _plain(name: str, array: Array) -> Any:
     shape = list(array.shape)
     while shape and shape[0] == 1:
         del shape[0]
-    values = to_values(name, array, datatype)
+    try:
+        values = to_values(name, array, datatype)
+    except BadRequest as e:
+        raise EngineFailed(
+            f"output '{name}' holds bytes that are not UTF-8, which JSON cannot carry; ask for it over gRPC"
+        ) from e
     if datatype == "BYTES":
         text = np.empty(array.size, object)
         text[:] = values

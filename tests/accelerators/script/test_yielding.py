@@ -169,8 +169,8 @@ def test_no_more_side_by_side_than_the_script_says(begin: Callable[..., ScriptEn
     ("body", "error", "words"),
     [
         ("raise ValueError('secret')", ScriptFailed, "failed; the log has the traceback"),
-        ("yield [1]", ScriptFailed, "failed"),
-        ("yield {'i': [1j]}", ScriptFailed, "failed"),
+        ("yield [1]", ScriptFailed, "yielded list; each answer is a dictionary"),
+        ("yield {'i': [1j]}", ScriptFailed, r"output 'i' is INT64, but infer\(\) yielded complex128"),
         ("yield {'other': 1}", ScriptFailed, "did not answer output 'i'"),
         ("import time\n        time.sleep(30)", DeadlineExceeded, "timeout after 300 ms"),
     ],

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gantline.errors import BadRequest
+from gantline.errors import BadRequest, EngineFailed
 from gantline.signature import Signature, TensorSpec
 from gantline.wire.generate import decode_generate, encode_generate
 
@@ -83,7 +83,7 @@ def test_answers_are_values_and_lists() -> None:
         "y": [1.5, 2.5], "n": 7, "m": [[0, 1], [2, 3]], "half": 0.5, "b": True, "none": [],
     }  # fmt: skip
     assert "id" not in json.loads(encode_generate("m", "3", None, []))
-    with pytest.raises(BadRequest, match="not UTF-8"):
+    with pytest.raises(EngineFailed, match=r"output 't' holds bytes that are not UTF-8.*over gRPC"):
         encode_generate("m", "3", None, [("t", np.array([b"\xff"], object))])
 
 

@@ -32,6 +32,10 @@ def infer(inputs):
             if word == "on":
                 while True:
                     yield {"word": np.array(["x" * 1000])}
+            if word == "five":
+                yield {"word": np.array([5])}
+            if word == "bytes":
+                yield {"word": np.array([b"\\xff"])}
             yield {"word": np.array([word])}
     finally:
         with LOG.open("a") as log:
@@ -104,6 +108,25 @@ def test_an_error_before_the_first_event_has_its_status_and_after_it_is_one(word
     assert answer.status == 200
     *good, bad = events(answer.body)
     assert [e["word"] for e in good] == ["well", "then"] and list(bad) == ["error"] and "secret" not in bad["error"]
+
+
+@pytest.mark.parametrize(
+    ("word", "why"),
+    [
+        ("five", "output 'word' is BYTES (str or bytes), but infer() yielded int64 of shape [1]"),
+        ("bytes", "output 'word' holds bytes that are not UTF-8, which JSON cannot carry; ask for it over gRPC"),
+    ],
+)
+def test_what_is_no_text_ends_the_stream_with_an_error_that_says_so(words: Running, word: str, why: str) -> None:
+    answer = post(words, f"{PATH}/generate_stream", {"text": f"well {word} then"})
+    assert answer.status == 200
+    good, bad = events(answer.body)
+    assert good["word"] == "well" and bad["error"].endswith(why)
+    for verb in ("generate", "generate_stream"):
+        first = post(words, f"{PATH}/{verb}", {"text": word})
+        assert first.status == 500 and first.json()["error"].endswith(why)
+    answer = post(words, f"{PATH}/generate", {"text": "after"})
+    assert answer.json()["word"] == "after", "the host goes on"
 
 
 def test_infer_is_not_for_it_and_its_configuration_says_so(words: Running) -> None:
