@@ -324,11 +324,24 @@ def server(servers: Callable[..., Running]) -> Running:
     return servers()
 
 
+Issue = Callable[[Path], tuple[Path, Path]]
+
+
 @pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def issue() -> Issue:
+    """Make a certificate of its own authority for localhost, in a folder; another one each time."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl makes the certificate")
-    folder = tmp_path_factory.mktemp("tls")
     words = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
-    subprocess.run([*words.split(), "-keyout", "key", "-out", "cert"], cwd=folder, check=True, capture_output=True)
-    return folder / "cert", folder / "key"
+
+    def make(folder: Path) -> tuple[Path, Path]:
+        command = [*words.split(), "-keyout", "key", "-out", "cert"]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+        return folder / "cert", folder / "key"
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory, issue: Issue) -> tuple[Path, Path]:
+    return issue(tmp_path_factory.mktemp("tls"))
