@@ -20,6 +20,7 @@ from gantline.wire.v2 import dump_json
 
 from .access import Access
 from .admission import ByteBudget
+from .certificate import Certificate
 from .control import Control
 from .core import Core
 from .entry import Entry
@@ -69,6 +70,7 @@ class Stack:
     app: Starlette
     access: Access | None  # None: no keys
     key_file: KeyFile | None
+    certificate: Certificate | None  # None: no TLS
     pools: tuple[ThreadPoolExecutor, ...]
     logs: LogSettings
     traces: TraceSettings
@@ -124,6 +126,7 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: 
     v2 = V2Routes(repository, control, readiness, core, settings)
     key_file = KeyFile(settings.keys) if settings.keys else None
     access = Access(key_file.read(), settings.keyless, repository.default_name) if key_file else None
+    certificate = Certificate(settings.tls_certificate, settings.tls_key) if settings.tls_certificate else None
     azure = AzureRoutes(repository, settings.max_body_bytes, access is not None)
     limit = settings.max_body_bytes
     logs = LogSettings(settings.log_level, control)
@@ -147,8 +150,8 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: 
     app.router.redirect_slashes = False  # `/score/` is another path, and not found
     front = Front(settings, core.infer, repository.routes, azure.handlers, access)
     return Stack(
-        settings, repository, loader, control, readiness, core, v2, front, app, access, key_file, (pool, waiting), logs,
-        traces, collector, poller,
+        settings, repository, loader, control, readiness, core, v2, front, app, access, key_file, certificate,
+        (pool, waiting), logs, traces, collector, poller,
     )  # fmt: skip
 
 

@@ -10,7 +10,6 @@ import logging
 import re
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 from urllib.parse import unquote
@@ -21,6 +20,7 @@ import grpc.aio
 from gantline.errors import UsageError
 from gantline.settings import ServeSettings
 
+from ..certificate import Certificate
 from ..exchange import Head, Headers
 from ..rpc.call import Methods, Streaming, Unary
 
@@ -48,12 +48,13 @@ _log = logging.getLogger("gantline.grpc")
 class Grpcio:
     """One gRPC port of one process. Made on the event loop that it is to use."""
 
-    def __init__(self, methods: Methods, settings: ServeSettings) -> None:
+    def __init__(self, methods: Methods, settings: ServeSettings, certificate: Certificate | None = None) -> None:
         self.calls: set[GrpcCall] = set()
         self._held = asyncio.Event()  # not set: answers wait
         self._held.set()
         self._compressed = settings.grpc_compression != "none"
-        self._secure = bool(settings.tls_certificate)
+        self._certificate = certificate
+        self._secure = certificate is not None
         self._handlers: dict[str, Any] = {}
         for path, method in methods.unary.items():
             self._handlers[path.decode()] = grpc.unary_unary_rpc_method_handler(self._unary(path, method))
@@ -75,8 +76,8 @@ class Grpcio:
         host = settings.host.strip("[]")
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
-            if self._secure:
-                bound = self._server.add_secure_port(address, _credentials(settings))
+            if self._certificate is not None:
+                bound = self._server.add_secure_port(address, self._certificate.credentials())
             else:
                 bound = self._server.add_insecure_port(address)
         except (RuntimeError, OSError) as e:
@@ -279,11 +280,6 @@ class StreamCall(GrpcCall):
         while len(self._unsent) >= UNSENT and not self.closed:
             self._taken.clear()
             await self._taken.wait()
-
-
-def _credentials(settings: ServeSettings) -> Any:
-    pair = Path(settings.tls_key).read_bytes(), Path(settings.tls_certificate).read_bytes()
-    return grpc.ssl_server_credentials([pair])
 
 
 def _client(peer: str) -> tuple[str, int] | None:

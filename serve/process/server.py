@@ -46,17 +46,16 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, stack: Stack, early: bool = True, grpc_port: int = 0) -> None:
-        """`early`: listen before the models are loaded. `grpc_port` 0: no gRPC.
-
-        UsageError for a certificate that cannot be used.
-        """
+        """`early`: listen before the models are loaded. `grpc_port` 0: no gRPC."""
         settings = stack.settings
+        protocol = _protocol(stack)
         tls: dict[str, Any] = {}
-        if settings.tls_certificate:
-            tls = {"ssl_certfile": settings.tls_certificate, "ssl_keyfile": settings.tls_key}
+        if (certificate := stack.certificate) is not None:
+            alpn = getattr(protocol, "alpn_protocols", ())
+            tls = {"ssl_context_factory": lambda *_: certificate.context(alpn)}
         config = uvicorn.Config(
             stack.app,
-            http=_protocol(stack),  # type: ignore[arg-type]  # called as the class would be
+            http=protocol,  # type: ignore[arg-type]  # called as the class would be
             loop="auto",
             ws="none",
             lifespan="off",
@@ -68,12 +67,7 @@ class Server(uvicorn.Server):
             **tls,
         )
         super().__init__(config)
-        try:
-            config.load()
-        except (OSError, ValueError) as e:  # ssl.SSLError is an OSError
-            raise UsageError(
-                f"tls_certificate {settings.tls_certificate} with tls_key {settings.tls_key} cannot be used: {e}"
-            ) from e
+        config.load()
         self.stack = stack
         self.listening = asyncio.Event()  # set: the listener may be used
         if early:
@@ -82,7 +76,7 @@ class Server(uvicorn.Server):
         self.opened = asyncio.Event()  # set: whoever connects is heard
         self.grpc_port = grpc_port
         self.grpc: Grpcio | None = None
-        self._watch: asyncio.Future[None] | None = None  # of the keys file
+        self._watches: list[asyncio.Future[None]] = []  # of the keys file and the certificate
         self.accepts = True  # false: it is to end without having listened
         self.whole = True  # nobody else uses the listener, or all stop
         self.unanswered = 0  # connections with an accepted request, when there was no more time for it
@@ -127,12 +121,14 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         stack = self.stack
         if stack.access is not None and stack.key_file is not None:
-            self._watch = asyncio.ensure_future(stack.key_file.watch(stack.access))
+            self._watches.append(asyncio.ensure_future(stack.key_file.watch(stack.access)))
+        if stack.certificate is not None:
+            self._watches.append(asyncio.ensure_future(stack.certificate.watch()))
         await self.listening.wait()
         if self.grpc_port and self.accepts and not self.should_exit:
             # imported on a thread: models are being loaded, and health waits to be asked
             make = await asyncio.get_running_loop().run_in_executor(stack.pools[1], _import_grpcio)
-            self.grpc = make(stack.service().methods, stack.settings)
+            self.grpc = make(stack.service().methods, stack.settings, stack.certificate)
             await self.grpc.start(stack.settings, self.grpc_port)
         await super().startup(sockets if self.accepts else [])
         self.opened.set()
@@ -157,8 +153,8 @@ class Server(uvicorn.Server):
             await asyncio.gather(super().shutdown(sockets), self._stop_grpc())
         finally:
             timers.cancel()
-            if self._watch is not None:
-                self._watch.cancel()
+            for watch in self._watches:
+                watch.cancel()
             for connection in list(self.server_state.connections):
                 self.unanswered += connection.busy()  # type: ignore[union-attr]  # all connections are our fronts'
                 connection.transport.abort()

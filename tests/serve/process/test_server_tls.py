@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import ssl
 import urllib.request
 from collections.abc import Callable
@@ -115,3 +116,38 @@ def test_keys(zoo: Path, tmp_path: Path, program: Programs, certificate: tuple[P
             unload = status(lambda: one.unload_model("double", headers=right, client_timeout=WAIT_S))
             assert unload == "StatusCode.PERMISSION_DENIED"
         assert SECRET not in run.log.read_text()
+
+
+@pytest.mark.parametrize(("front", "workers"), [("http1", "1"), ("h2", "1"), ("http1", "2")])
+def test_a_certificate_is_renewed_without_a_restart(
+    zoo: Path, tmp_path: Path, program: Programs, issue: Issue, front: str, workers: str
+) -> None:
+    pairs = []
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        pairs.append(issue(tmp_path / name))
+    (old, _), (new, key) = pairs
+    for file in pairs[0]:
+        shutil.copy(file, tmp_path)
+    words = ("--front", front, "--workers", workers, *tls((tmp_path / "cert", tmp_path / "key")))
+    with program(zoo / "double.onnx", *words) as run:
+        address, each = grpc_address(run), int(workers)
+
+        def follows(authority: Path) -> None:
+            for _ in range(4 * each):  # each a connection of its own
+                assert doubled(address, authority) == over_http(run, authority) == [2.0, 4.0, 6.0]
+
+        with client.InferenceServerClient(address, ssl=True, root_certificates=str(old)) as before:
+            assert before.is_server_live(client_timeout=WAIT_S)
+            shutil.copy(key, tmp_path)  # of a pair whose other half is still the old one
+            run.wait_for_log("the certificate from before stays in force", times=each)
+            follows(old)
+            shutil.copy(new, tmp_path)
+            run.wait_for_log("has changed: new connections get it", times=each)
+            follows(new)
+            assert before.is_server_live(client_timeout=WAIT_S)  # open connections stay as they are
+        with pytest.raises(client.InferenceServerException):
+            doubled(address, old)
+        assert run.log.read_text().count("stays in force") == each
+        run.signal()
+        assert run.code() == 0
