@@ -22,6 +22,7 @@ from gantline.wire.v2 import decode_raw, decode_request, encode_reply
 
 from .admission import COUNTED, ByteBudget, Hold
 from .exchange import Gone, Head, Headers, Responder
+from .forms import Checked
 from .model import Model
 from .repository import Repository
 from .shared_memory import SharedMemory
@@ -74,11 +75,8 @@ class Core:
             plain = length is None and coding is None
             like = model.forms.like
             if plain and like is not None and (array := like.form.read(body)) is not None:
-                request = Request({like.form.name: array}, arrived=arrived, queued=perf_counter_ns())
-                request.model, request.version = model.name, model.version
-                if wishes.urgent or model.policy.timeout_ns:
-                    settle(request, wishes, model.policy)
-                model.submit_like(like, request, head, responder, deliver)
+                request = Request({like.form.name: array}, model.name, model.version)
+                self.submit_like(model, like, request, head, responder, deliver, arrived)
                 return
             if len(body) > (_LARGE if coding is None else _LARGE_PACKED) or self._reads_much(body):
                 self._decode_apart(head, body, length, coding, model, responder, arrived, hold, deliver)
@@ -102,6 +100,19 @@ class Core:
         """
         self.settle(model, request, head, arrived)
         return model.submit(request, head, responder, deliver)
+
+    @staticmethod
+    def submit_like(
+        model: Model, like: Checked, request: Request, head: Head, responder: Gone, deliver: Deliver, arrived: int,
+        deadline: int = 0,
+    ) -> None:  # fmt: skip
+        """The same for a request of a form that was checked before. DeadlineExceeded, Overloaded."""
+        request.arrived, request.queued = arrived, perf_counter_ns()
+        wishes = wishes_of(head)
+        if deadline or wishes.urgent or model.policy.timeout_ns:
+            request.deadline = deadline
+            settle(request, wishes, model.policy)
+        model.submit_like(like, request, head, responder, deliver)
 
     @staticmethod
     def settle(model: Model, request: Request, head: Head, arrived: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 from gantline.tensors import Array
+from gantline.wire import v2_grpc_forms
 from gantline.wire.v2_forms import ReplyForm, RequestForm
 
 from .ticket import Ticket
@@ -13,22 +14,31 @@ _MAX_REPLIES = 64
 _PATIENCE = 256  # requests of another form before the remembered one is given up: clients may alternate
 
 
-class Like:
-    """A request's form, and what was found out about it: all of it holds for every body of this form."""
+class Checked:
+    """What was found out about a request, and holds for every other that differs in nothing but numbers."""
 
-    __slots__ = ("form", "key", "outputs", "rows")
+    __slots__ = ("key", "outputs", "rows")
+
+    def __init__(self, ticket: Ticket) -> None:
+        self.rows = ticket.rows
+        self.key: Hashable = ticket.key
+        self.outputs = ticket.outputs
+
+
+class Like(Checked):
+    """A body's form with it."""
+
+    __slots__ = ("form",)
 
     def __init__(self, form: RequestForm, ticket: Ticket) -> None:
+        super().__init__(ticket)
         self.form = form
-        self.rows = ticket.rows
-        self.key = ticket.key
-        self.outputs = ticket.outputs
 
 
 class Forms:
     """One model's remembered forms. Bounded: one request form, a few dozen reply forms."""
 
-    __slots__ = ("_misses", "_replies", "like", "model", "version")
+    __slots__ = ("_messages", "_misses", "_replies", "like", "model", "version")
 
     def __init__(self, model: str, version: str) -> None:
         self.model = model
@@ -36,6 +46,7 @@ class Forms:
         self.like: Like | None = None
         self._misses = 0
         self._replies: dict[Hashable, ReplyForm | None] = {}
+        self._messages: dict[Hashable, v2_grpc_forms.ReplyForm | None] = {}
 
     def remember(self, body: bytes, ticket: Ticket) -> None:
         """A body was read the long way: keep its form, unless the one we have is still in use."""
@@ -59,3 +70,16 @@ class Forms:
                 self._replies.clear()
             self._replies[key] = form
         return None if form is None else form.write(arrays)
+
+    def message(self, names: Sequence[str], arrays: Sequence[Array]) -> bytes:
+        """The same as a gRPC message; empty when it must be written the long way."""
+        key = tuple([(a.shape, a.dtype) for a in arrays])
+        try:
+            form = self._messages[key]
+        except KeyError:
+            kind = v2_grpc_forms.ReplyForm
+            form = kind(self.model, self.version, names, arrays) if kind.fits(arrays) else None
+            if len(self._messages) >= _MAX_REPLIES:
+                self._messages.clear()
+            self._messages[key] = form
+        return b"" if form is None else form.write(arrays)

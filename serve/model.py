@@ -14,7 +14,7 @@ from .affinity import Affinity
 from .batcher import Batcher
 from .dispatch import Dispatch
 from .exchange import Gone, Head
-from .forms import Forms, Like
+from .forms import Checked, Forms
 from .sequences import Sequences
 from .statistics import Statistics
 from .ticket import Deliver, Ticket
@@ -77,7 +77,7 @@ class Model:
         self.signature.check(self.name, request.inputs)
         return self._all if request.outputs is None else self._wanted(request)
 
-    def submit_like(self, like: Like, request: Request, head: Head, responder: Gone, deliver: Deliver) -> None:
+    def submit_like(self, like: Checked, request: Request, head: Head, responder: Gone, deliver: Deliver) -> None:
         """Queue a request that differs from an earlier one in nothing but numbers, and so needs no second check."""
         if self.assembly.completes:
             self.assembly.complete(request)

@@ -35,7 +35,7 @@ _LISTS = {
 }
 _REQUEST, _RESPONSE = message("inference.ModelInferRequest"), message("inference.ModelInferResponse")
 _RAW_INPUT = 7 << 3 | 2  # field and wire type of ModelInferRequest.raw_input_contents
-_RAW_OUTPUT = b"\x32"  # of ModelInferResponse.raw_output_contents: 6 << 3 | 2
+RAW_OUTPUT = b"\x32"  # of ModelInferResponse.raw_output_contents: 6 << 3 | 2
 _STREAM_REPLY = b"\x12"  # of ModelStreamInferResponse.infer_response: 2 << 3 | 2
 _JOIN_FROM = 4 << 10  # bytes; below it protobuf's own copies are the quickest
 _MAX_INT64 = (1 << 63) - 1
@@ -134,12 +134,12 @@ def encode_reply(reply: Reply, request: Request | None = None, memory: Memory | 
             _set_parameters(tensor.parameters, write_place(memory, place, blob, name))
             blob = b""
         blobs.append(blob)
-    return _joined(out, blobs, out.raw_output_contents, _RAW_OUTPUT)
+    return _joined(out, blobs, out.raw_output_contents, RAW_OUTPUT)
 
 
 def stream_answer(reply: bytes) -> bytes:
     """A ModelStreamInferResponse around the bytes of a ModelInferResponse."""
-    return b"".join((_STREAM_REPLY, _varint(len(reply)), reply))
+    return b"".join((_STREAM_REPLY, varint(len(reply)), reply))
 
 
 def stream_error(text: str, id: str, parameters: dict[str, Parameter]) -> bytes:
@@ -284,11 +284,12 @@ def _joined(out: Any, blobs: list[bytes], raw: Any, key: bytes) -> bytes:
         return bytes(out.SerializeToString())
     parts = [out.SerializeToString()]
     for blob in blobs:
-        parts += (key, _varint(len(blob)), blob)
+        parts += (key, varint(len(blob)), blob)
     return b"".join(parts)
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """A whole number as protobuf writes it."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -297,12 +298,11 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-def _without_raw(data: bytes) -> tuple[bytes, list[memoryview] | None]:
-    """A ModelInferRequest without raw_input_contents, and these as views; all of it and None if it is damaged."""
-    view, end = memoryview(data), len(data)
-    rest: list[memoryview] = []
-    blobs: list[memoryview] = []
-    at = kept = 0
+def raw_places(data: bytes) -> list[tuple[int, int, int]] | None:
+    """Where raw_input_contents lie in a ModelInferRequest: field, bytes, end. None if the message is damaged."""
+    end = len(data)
+    found: list[tuple[int, int, int]] = []
+    at = 0
     try:
         while at < end:
             begin = at
@@ -316,18 +316,28 @@ def _without_raw(data: bytes) -> tuple[bytes, list[memoryview] | None]:
             elif kind in (1, 5):
                 size = 8 if kind == 1 else 4
             else:
-                return data, None
+                return None
             at += size
             if key == _RAW_INPUT:
-                rest.append(view[kept:begin])
-                blobs.append(view[at - size : at])
-                kept = at
+                found.append((begin, at - size, at))
     except IndexError:
+        return None
+    return found if at == end else None  # else protobuf will say what is wrong with it
+
+
+def _without_raw(data: bytes) -> tuple[bytes, list[memoryview] | None]:
+    """A ModelInferRequest without raw_input_contents, and these as views; all of it and None if it is damaged."""
+    places = raw_places(data)
+    if places is None:
         return data, None
-    if at != end:
-        return data, None  # protobuf will say what is wrong with it
+    view = memoryview(data)
+    rest: list[memoryview] = []
+    kept = 0
+    for begin, _, end in places:
+        rest.append(view[kept:begin])
+        kept = end
     rest.append(view[kept:])
-    return b"".join(rest), blobs
+    return b"".join(rest), [view[at:end] for _, at, end in places]
 
 
 def _read_varint(data: bytes, at: int) -> tuple[int, int]:

@@ -38,6 +38,11 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_time_ms", 120_000),
     ("grpc.keepalive_timeout_ms", 20_000),
 )
+# Calls come one by one: grpc accepts the next after it has handed on the last. A run for each of them costs more than
+# all else, since onnxruntime lets go of Python's lock, and grpc's polling thread waits for it. So those that come
+# within some turns of the loop begin together; after one that turned out to be alone, the next ones begin at once.
+TURNS, ALONE = 24, 64
+MAX_HEADS = 256  # of calls, kept because clients send the same metadata again and again
 _CODINGS = {
     "none": grpc.Compression.NoCompression, "gzip": grpc.Compression.Gzip, "deflate": grpc.Compression.Deflate,
 }  # fmt: skip
@@ -55,6 +60,10 @@ class Grpcio:
         self._compressed = settings.grpc_compression != "none"
         self._certificate = certificate
         self._secure = certificate is not None
+        self._heads: dict[tuple[Any, ...], Head] = {}
+        self._gathered: list[tuple[UnaryCall, Unary, bytes]] = []
+        self._alone = self._pause = 0  # calls to be begun at once, and the last number of such
+        self._loop = asyncio.get_running_loop()
         self._handlers: dict[str, Any] = {}
         for path, method in methods.unary.items():
             self._handlers[path.decode()] = grpc.unary_unary_rpc_method_handler(self._unary(path, method))
@@ -106,10 +115,10 @@ class Grpcio:
 
     def _unary(self, path: bytes, method: Unary) -> Callable[[bytes, Any], Any]:
         async def handle(data: bytes, context: Any) -> bytes:
-            call = UnaryCall(context, path, self._secure)
+            call = UnaryCall(context, self._head(path, context))
             self.calls.add(call)
             try:
-                method(call, data)
+                self._gather(call, method, data)
                 answer = call.answer if call.ended else await call.wait()
                 if not self._held.is_set():
                     await self._held.wait()
@@ -124,9 +133,43 @@ class Grpcio:
 
         return handle
 
+    def _gather(self, call: UnaryCall, method: Unary, data: bytes) -> None:
+        """Begin a call, alone or together with those that come within the next turns of the loop."""
+        if self._alone > 0:
+            self._alone -= 1
+            call.begin(method, data)
+            return
+        self._gathered.append((call, method, data))
+        if len(self._gathered) == 1:
+            self._loop.call_soon(self._turn, TURNS)
+
+    def _turn(self, turns: int) -> None:
+        if turns:
+            self._loop.call_soon(self._turn, turns - 1)
+            return
+        gathered, self._gathered = self._gathered, []
+        # a client that has the server to itself waits for nobody, but now and then
+        self._pause = min(2 * self._pause + 1, ALONE) if len(gathered) == 1 else 0
+        self._alone = self._pause
+        for call, method, data in gathered:
+            call.begin(method, data)
+
+    def _head(self, path: bytes, context: Any) -> Head:
+        metadata, peer = context.invocation_metadata(), context.peer()
+        key = (path, peer, metadata)
+        head = self._heads.get(key)
+        if head is None:
+            headers: Headers = [
+                (k.encode(), v if isinstance(v, bytes) else v.encode("latin-1", "replace")) for k, v in metadata
+            ]
+            if len(self._heads) >= MAX_HEADS:
+                self._heads.clear()
+            head = self._heads[key] = Head(b"POST", path, b"", headers, _client(peer), self._secure)
+        return head
+
     def _streaming(self, path: bytes, method: Streaming) -> Callable[[Any, Any], Any]:
         async def handle(_: Any, context: Any) -> None:
-            call = StreamCall(context, path, self._secure)
+            call = StreamCall(context, self._head(path, context))
             self.calls.add(call)
             reading = asyncio.ensure_future(call.read(method(call)))
             try:
@@ -149,13 +192,9 @@ class GrpcCall:
 
     __slots__ = ("_callbacks", "_context", "closed", "deadline", "ended", "head")
 
-    def __init__(self, context: Any, path: bytes, secure: bool) -> None:
+    def __init__(self, context: Any, head: Head) -> None:
         self._context = context
-        headers: Headers = [
-            (k.encode(), v if isinstance(v, bytes) else v.encode("latin-1", "replace"))
-            for k, v in context.invocation_metadata()
-        ]
-        self.head = Head(b"POST", path, b"", headers, _client(context.peer()), secure)
+        self.head = head
         left = context.time_remaining()
         self.deadline = 0 if left is None else perf_counter_ns() + int(left * 1e9)
         self.closed = False
@@ -176,6 +215,15 @@ class GrpcCall:
         else:
             self._callbacks.append(callback)
 
+    def broken(self) -> None:
+        """A fault of ours, to be logged with the exception at hand."""
+        _log.exception("%s", self.head.path.decode("latin-1"))
+        self.finish(13, "internal error; see the server's log")
+
+    def finish(self, status: int = 0, details: str = "", trailers: Headers | None = None) -> None:
+        """End the call, once."""
+        raise NotImplementedError
+
     def _end(self, status: int, details: str, trailers: Headers | None) -> None:
         self.ended = True
         if status:
@@ -190,10 +238,19 @@ class UnaryCall(GrpcCall):
 
     __slots__ = ("_waiter", "answer")
 
-    def __init__(self, context: Any, path: bytes, secure: bool) -> None:
-        super().__init__(context, path, secure)
+    def __init__(self, context: Any, head: Head) -> None:
+        super().__init__(context, head)
         self.answer = b""
         self._waiter: asyncio.Future[None] | None = None
+
+    def begin(self, method: Unary, data: bytes) -> None:
+        """Give the client's message to the method, unless the client has left."""
+        if self.closed:
+            return
+        try:
+            method(self, data)
+        except Exception:  # methods must not raise; one that does must not leave its client waiting for ever
+            self.broken()
 
     async def wait(self) -> bytes:
         """The answer, once the call has ended."""
@@ -226,8 +283,8 @@ class StreamCall(GrpcCall):
 
     __slots__ = ("_changed", "_reading", "_taken", "_unsent")
 
-    def __init__(self, context: Any, path: bytes, secure: bool) -> None:
-        super().__init__(context, path, secure)
+    def __init__(self, context: Any, head: Head) -> None:
+        super().__init__(context, head)
         self._unsent: deque[bytes] = deque()
         self._changed = asyncio.Event()  # something to write, or the end
         self._taken = asyncio.Event()  # a message was written, or nobody reads any more
@@ -241,9 +298,8 @@ class StreamCall(GrpcCall):
                 await self._reading.wait()
                 receiver.message(message)
             receiver.half_close()
-        except Exception:  # methods must not raise; one that does must not leave its client waiting for ever
-            _log.exception("%s", self.head.path.decode("latin-1"))
-            self.finish(13, "internal error; see the server's log")
+        except Exception:  # as above
+            self.broken()
 
     async def next(self) -> bytes | None:
         """The next message to write; None at the end."""

@@ -28,6 +28,7 @@ from ..ticket import LEFT, Deliver, Ticket
 from .answering import broken, refuse
 from .call import Call
 from .gate import Gate
+from .likes import Like, Likes
 
 # called once with what was wrong, and with the request's id as far as it is known
 Refuse: TypeAlias = Callable[[GantlineError, str], None]
@@ -45,7 +46,8 @@ class Infer:
         self._gate = gate
         self._pool = pool
         self._models: dict[tuple[str, str], Model] = {}  # only what was found: bounded by what is loaded
-        repository.listeners.append(self._models.clear)
+        self._likes = Likes()
+        repository.listeners += (self._models.clear, self._likes.forget)
 
     def method(self, call: Call, data: bytes) -> None:
         """ModelInfer: one request, one answer."""
@@ -61,6 +63,9 @@ class Infer:
             self._gate.admit(call.head)
             if len(data) > COUNTED:
                 deliver, refuse, many = _held(self._core.budget.hold(len(data)), deliver, refuse, many)
+            if (seen := self._likes.read(data)) is not None:
+                self._queue_like(call, *seen, deliver, refuse, arrived)
+                return
             if is_slow(data) or self._reads_much(data):
                 self._decode_apart(call, data, deliver, refuse, many, arrived)
                 return
@@ -68,7 +73,9 @@ class Infer:
         except GantlineError as e:
             refuse(e, "")
             return
-        self._queue(call, envelope, deliver, refuse, many, arrived)
+        ticket = self._queue(call, envelope, deliver, refuse, many, arrived)
+        if ticket is not None:
+            self._likes.remember(data, ticket)
 
     def find(self, name: str, version: str) -> Model:
         """The loaded model. NotFound or Unavailable otherwise."""
@@ -102,26 +109,40 @@ class Infer:
 
     def _queue(
         self, call: Call, source: Envelope | Request, deliver: Deliver, refuse: Refuse, many: Many | None, arrived: int
-    ) -> None:
+    ) -> Ticket | None:
+        """The ticket of a request that has been queued."""
         try:
             self._gate.admit(call.head, source.model)
             model = self.find(source.model, source.version)
         except GantlineError as e:
             self._repository.ledger.refused(e)
             refuse(e.with_traceback(None), source.id or "")
-            return
+            return None
         try:
             request = source.request(self._core.memory.access()) if isinstance(source, Envelope) else source
             request.deadline = call.deadline
             if many is not None and model.session.decoupled:
                 many(model, request, nothing)
-                return
+                return None
             if request.parameters:
                 request.parameters.pop(EMPTY_FINAL, None)  # one answer is the final one, and is not empty
-            self._core.submit(model, request, call.head, call, deliver, arrived)
+            return self._core.submit(model, request, call.head, call, deliver, arrived)
         except GantlineError as e:
             model.statistics.failed(perf_counter_ns() - arrived, e)
             refuse(e.with_traceback(None), source.id or "")  # else it keeps this frame, and this frame it
+            return None
+
+    def _queue_like(
+        self, call: Call, like: Like, request: Request, deliver: Deliver, refuse: Refuse, arrived: int
+    ) -> None:
+        """Queue a request whose message differs from an earlier one in nothing but its tensors."""
+        model = like.model
+        try:
+            self._gate.admit(call.head, model.name)
+            self._core.submit_like(model, like, request, call.head, call, deliver, arrived, call.deadline)
+        except GantlineError as e:
+            model.statistics.failed(perf_counter_ns() - arrived, e)
+            refuse(e.with_traceback(None), "")
 
     def _reads_much(self, data: bytes) -> bool:
         """Whether a small message may stand for a large tensor in shared memory."""
@@ -171,9 +192,13 @@ class Infer:
         statistics: Statistics = ticket.context.statistics
         began = perf_counter_ns() if statistics.measured else 0
         if outputs is not None:
+            request = ticket.request
             try:
-                named = list(zip(ticket.outputs, outputs, strict=True))
-                data = self.encode(ticket.context, ticket.request, named, parameters)
+                if request.outputs is None and request.id is None and parameters is None:
+                    data = ticket.context.forms.message(ticket.outputs, outputs)
+                if not data:
+                    named = list(zip(ticket.outputs, outputs, strict=True))
+                    data = self.encode(ticket.context, request, named, parameters)
             except GantlineError as e:
                 error = e.with_traceback(None)  # else it keeps this frame, and this frame it
         ended = perf_counter_ns()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import uvloop
-from gantline.serve.fronts.grpcio import Grpcio
+from gantline.serve.fronts.grpcio import ALONE, Grpcio
 from gantline.serve.process.listener import port_of, reserve
 from gantline.serve.rpc.call import Call, Methods
 
@@ -31,6 +31,8 @@ class Echo:
         self.messages: list[bytes] = []
         self.ended = False
         self.finishes = True  # when the client has sent its last message
+        self.together: list[int] = []  # echoes in each turn of the loop that had some
+        self._turning = False
 
     @property
     def methods(self) -> Methods:
@@ -38,9 +40,17 @@ class Echo:
         return Methods(unary, {b"/t.T/Stream": self.stream})
 
     def echo(self, call: Call, data: bytes) -> None:
+        if not self._turning:
+            self._turning = True
+            self.together.append(0)
+            asyncio.get_running_loop().call_soon(self._turned)
+        self.together[-1] += 1
         self.calls.append(call)
         call.send(data)
         call.finish()
+
+    def _turned(self) -> None:
+        self._turning = False
 
     def fail(self, call: Call, data: bytes) -> None:
         call.finish(8, "too much: \u6771", [(b"retry-after", b"1")])
@@ -130,13 +140,28 @@ def test_how_calls_fail() -> None:
         for name, status, details in (
             ("Fail", grpc.StatusCode.RESOURCE_EXHAUSTED, "too much: \u6771"),
             ("Nothing", grpc.StatusCode.UNIMPLEMENTED, None),
-            ("Break", grpc.StatusCode.UNKNOWN, None),
+            ("Break", grpc.StatusCode.INTERNAL, "internal error; see the server's log"),
         ):
             with pytest.raises(grpc.aio.AioRpcError) as raised:
                 await world.unary(name)(b"")
             assert raised.value.code() is status and details in (None, raised.value.details())
             if name == "Fail":
                 assert ("retry-after", "1") in tuple(raised.value.trailing_metadata())
+
+    run(work)
+
+
+def test_calls_that_come_together_begin_together() -> None:
+    async def work(world: World) -> None:
+        echo = world.unary("Echo")
+        for i in range(2 * ALONE):
+            assert await echo(b"%d" % i) == b"%d" % i
+        assert world.echo.together == [1] * (2 * ALONE)
+        world.echo.together.clear()
+        for _ in range(5):
+            assert await asyncio.gather(*(echo(b"%d" % i) for i in range(100))) == [b"%d" % i for i in range(100)]
+        assert sum(world.echo.together) == 500
+        assert len(world.echo.together) < 400, world.echo.together
 
     run(work)
 

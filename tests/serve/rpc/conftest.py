@@ -141,9 +141,9 @@ class Rpc:
         assert talk.status == (0, "")
         return answer
 
-    def refused(self, path: str, found: Any) -> tuple[int, str]:
+    def refused(self, path: str, found: Any, deadline: int = 0, **metadata: str) -> tuple[int, str]:
         """Code and details of a call that fails."""
-        talk = self.start(path, found)
+        talk = self.start(path, found, deadline, **metadata)
         assert talk.rest() == [] and talk.status is not None
         return talk.status
 
