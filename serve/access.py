@@ -27,16 +27,19 @@ _ASK = "send a key as 'Authorization: Bearer KEY' or as 'x-api-key: KEY'"
 class Rule:
     """The role that something needs. `every`: it is about all models, so a key of some models may not have it.
 
-    `keyless`: the word in the setting of that name that opens it to everybody.
+    `keyless`: the word in the setting of that name that opens it to everybody. `pages`: where there are no keys, other
+    people's web pages may ask it, too; see serve.pages.
     """
 
     role: Role
     every: bool = False
     keyless: str = ""
+    pages: bool = False
 
 
-HEALTH = Rule(Role.SCORE, keyless="health")
+HEALTH = Rule(Role.SCORE, keyless="health", pages=True)
 SCORE = Rule(Role.SCORE)
+ASK = Rule(Role.SCORE, pages=True)  # what computes an answer, or says how to ask a script
 EVERY = Rule(Role.SCORE, every=True)
 METRICS = Rule(Role.SCORE, every=True, keyless="metrics")
 ADMIN = Rule(Role.ADMIN)
@@ -56,17 +59,17 @@ HTTP: dict[str, Rule] = {
     "/v2/models/{name}/config": SCORE,
     "/v2/models/{name}/stats": SCORE,
     "/v2/models/{name}/dispatch": SCORE,
-    "/v2/models/{name}/infer": SCORE,
-    "/v2/models/{name}/generate": SCORE,
-    "/v2/models/{name}/generate_stream": SCORE,
+    "/v2/models/{name}/infer": ASK,
+    "/v2/models/{name}/generate": ASK,
+    "/v2/models/{name}/generate_stream": ASK,
     "/v2/models/{name}/versions/{version}": SCORE,
     "/v2/models/{name}/versions/{version}/ready": SCORE,
     "/v2/models/{name}/versions/{version}/config": SCORE,
     "/v2/models/{name}/versions/{version}/stats": SCORE,
     "/v2/models/{name}/versions/{version}/dispatch": SCORE,
-    "/v2/models/{name}/versions/{version}/infer": SCORE,
-    "/v2/models/{name}/versions/{version}/generate": SCORE,
-    "/v2/models/{name}/versions/{version}/generate_stream": SCORE,
+    "/v2/models/{name}/versions/{version}/infer": ASK,
+    "/v2/models/{name}/versions/{version}/generate": ASK,
+    "/v2/models/{name}/versions/{version}/generate_stream": ASK,
     "/v2/repository/index": EVERY,
     "/v2/repository/models/{name}/load": ADMIN,
     "/v2/repository/models/{name}/unload": ADMIN,
@@ -86,10 +89,10 @@ HTTP: dict[str, Rule] = {
     "/v2/trace/setting": SERVER,
     "/v2/models/{name}/trace/setting": ADMIN,
     "/metrics": METRICS,
-    "/score": SCORE,
-    "/swagger.json": SCORE,
-    "/models/{name}/score": SCORE,
-    "/models/{name}/swagger.json": SCORE,
+    "/score": ASK,
+    "/swagger.json": ASK,
+    "/models/{name}/score": ASK,
+    "/models/{name}/swagger.json": ASK,
 }
 
 

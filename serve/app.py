@@ -24,12 +24,13 @@ from .certificate import Certificate
 from .control import Control
 from .core import Core
 from .entry import Entry
-from .fronts.gate import Gate
+from .fronts.gate import Gate, PageGate
 from .fronts.hot import Front
 from .key_file import KeyFile
 from .loader import Loader
 from .log_settings import LogSettings
 from .operations import Operations
+from .pages import Pages
 from .poller import Poller
 from .process.cores import usable_cores
 from .process.memory import usable_memory
@@ -104,7 +105,7 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: 
     """Everything between a socket and a model.
 
     Hot:  Http1 -> Access -> Front -> Core -> wire.v2 -> Model -> Batcher, Dispatch -> Session -> Engine, and back.
-    Slow: Http1 -> Starlette -> Gate, Access -> V2Routes, or asgi.Endpoint -> Core as above.
+    Slow: Http1 -> Starlette -> Gate, Access (without keys PageGate, Pages) -> V2Routes, or Endpoint -> Core as above.
     gRPC: Grpcio or Http2 -> rpc.Service -> Infer -> wire.v2_grpc -> Core.submit -> Model as above; the rest -> Control.
     """
     settings = resolved.settings
@@ -132,7 +133,8 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: 
     logs = LogSettings(settings.log_level, control)
     traces = TraceSettings(settings.trace_dir, repository, control, waiting)
     repository.ledger.measured = not settings.no_metrics
-    denials = access.denials if access else None
+    pages = Pages(settings.host)
+    denials = access.denials if access else pages.denials
     collector = Collector(repository, readiness, budget, control, not settings.no_triton_metrics, denials)
     Explainer(repository, control)
     routes: list[BaseRoute] = [
@@ -145,8 +147,8 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: 
         *DispatchRoutes(control).routes(),
         *azure.routes(),
     ]
-    gates = [Middleware(Gate, access, azure.preflight)] if access else []
-    app = Starlette(routes=routes, middleware=gates, exception_handlers={HTTPException: partial(_unmatched, azure)})
+    gate = Middleware(Gate, access, azure.preflight) if access else Middleware(PageGate, pages)
+    app = Starlette(routes=routes, middleware=[gate], exception_handlers={HTTPException: partial(_unmatched, azure)})
     app.router.redirect_slashes = False  # `/score/` is another path, and not found
     front = Front(settings, core.infer, repository.routes, azure.handlers, access)
     return Stack(

@@ -24,14 +24,11 @@ from .vitals import Vitals
 
 
 class Collector:
-    """Registers its verb with the control. `connections` is set by the server that has them.
-
-    `denials` is None where there are no keys.
-    """
+    """Registers its verb with the control. `connections` is set by the server that has them."""
 
     def __init__(
         self, repository: Repository, readiness: Readiness, budget: ByteBudget, control: Control, triton_names: bool,
-        denials: Denials | None = None,
+        denials: Denials,
     ) -> None:  # fmt: skip
         self.budget = budget
         self.denials = denials
@@ -57,9 +54,8 @@ class Collector:
         add(out, "gantline_connections", self.connections())
         add(out, "gantline_held_bytes", self.budget.held)
         add(out, "gantline_held_limit_bytes", self.budget.limit)
-        if self.denials is not None:
-            add(out, "gantline_denied", self.denials.unauthenticated, "unauthenticated")
-            add(out, "gantline_denied", self.denials.forbidden, "forbidden")
+        add(out, "gantline_denied", self.denials.unauthenticated, "unauthenticated")
+        add(out, "gantline_denied", self.denials.forbidden, "forbidden")
         for slot in self.repository.slots():
             name, version = slot.entry.name, slot.entry.version
             add(out, "gantline_model_ready", int(slot.model is not None), name, version)

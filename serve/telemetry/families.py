@@ -77,7 +77,7 @@ _ALL = (
     _gauge("gantline_held_bytes", "Large bodies of requests that wait or are computed."),
     _gauge("gantline_held_limit_bytes", "What they may come to; more are refused."),
     _seconds("gantline_event_loop_lag_seconds", "How late the event loop came round, ten times a second."),
-    _counter("gantline_denied", "Requests with no key or an unknown one, or with a key that may not.", "reason"),
+    _counter("gantline_denied", "Requests without a known key, or with one (or by a web page) that may not.", "reason"),
     # of each model version
     _gauge("gantline_model_ready", "1 when a model version is loaded, 0 when it is known only.", *MODEL, merge=min),
     _counter("gantline_requests", "Requests that were answered, or that their client left.", *MODEL, "outcome"),

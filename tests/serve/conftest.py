@@ -185,12 +185,12 @@ class Running:
     def post(path: str, body: bytes | dict[str, Any], *headers: str, version: str = "1.1") -> bytes:
         """A POST request's bytes."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        lines = [f"POST {path} HTTP/{version}", "Host: test", *headers, f"Content-Length: {len(data)}"]
+        lines = [f"POST {path} HTTP/{version}", "Host: localhost", *headers, f"Content-Length: {len(data)}"]
         return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + data
 
     @staticmethod
     def get(path: str, *headers: str, method: str = "GET") -> bytes:
-        return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: test", *headers]).encode("latin-1") + b"\r\n\r\n"
+        return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *headers]).encode("latin-1") + b"\r\n\r\n"
 
 
 def _take(raw: bytes) -> tuple[Answer, bytes] | None:

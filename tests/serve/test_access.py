@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from gantline.serve.access import (
     ADMIN,
+    ASK,
     EVERY,
     HEALTH,
     HTTP,
@@ -167,7 +168,7 @@ def test_every_hot_path_needs_what_its_route_needs(servers: Callable[..., Runnin
     for path in [*front.infer_paths, *front.handlers]:
         scope = {"type": "http", "method": "POST", "path": path.decode(), "root_path": ""}
         found = [r.path for r in server.stack.app.routes if r.matches(scope)[0].name == "FULL"]  # type: ignore[attr-defined]
-        assert found and HTTP[found[0]] == SCORE, path
+        assert found and HTTP[found[0]] == ASK, path
 
 
 def test_a_flood_of_denials_is_a_line_in_ten_seconds(caplog: pytest.LogCaptureFixture) -> None:

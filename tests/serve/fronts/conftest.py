@@ -111,7 +111,7 @@ class Frames:
 
     def head(self, stream: int, path: str, *more: tuple[str, str], method: str = "POST", end: bool = False) -> Frame:
         """A HEADERS frame."""
-        fields = [(":method", method), (":scheme", "http"), (":path", path), (":authority", "test"), *more]
+        fields = [(":method", method), (":scheme", "http"), (":path", path), (":authority", "localhost"), *more]
         made = HeadersFrame(stream, self._encoder.encode(fields, huffman=False))
         made.flags.add("END_HEADERS")
         if end:

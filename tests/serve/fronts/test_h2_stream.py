@@ -45,7 +45,7 @@ def test_the_head_is_what_was_sent(frames: Frames, held: Held) -> None:
     frames.reply(1)
     head = held.requests[0][0]
     assert (head.method, head.path, head.query, head.secure) == (b"POST", b"/test/hold", b"a=b%20c&d", False)
-    assert [v for k, v in head.headers if k == b"x-one"] == [b"1", b"2"] and head.get(b"host") == b"test"
+    assert [v for k, v in head.headers if k == b"x-one"] == [b"1", b"2"] and head.get(b"host") == b"localhost"
     assert head.client is not None and head.client[0] == "127.0.0.1"
 
 

@@ -63,7 +63,7 @@ def test_a_whole_answer(server: Running) -> None:
     assert "date" in answers[0].headers and "connection" not in answers[0].headers
     ((head, body),) = seen
     assert (head.method, head.path, head.query, head.secure, body) == (b"POST", b"/test/one", b"", False, b"body")
-    assert head.get(b"host") == b"test" and head.get(b"none") is None
+    assert head.get(b"host") == b"localhost" and head.get(b"none") is None
     assert head.client is not None and head.client[0] == "127.0.0.1"
 
 
