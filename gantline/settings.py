@@ -39,6 +39,9 @@ class ServeSettings:
     grpc_port: int = setting(8001, "gRPC port, of each worker; 0, or --http-port 0 alone: any free", low=0, high=65535)
     no_grpc: bool = setting(False, "do not serve gRPC")
     workers: int = setting(1, "worker processes; auto: one a usable core", low=0, high=1024, words={"auto": 0})
+    worker_timeout_s: float = setting(
+        30.0, "with several workers, one whose event loop is stuck so long is replaced; 0: never", low=0, high=86400
+    )
     default: str = setting("", "model that answers /score and /; default: the only one")
 
     model_control: str = setting(
@@ -121,6 +124,8 @@ class ServeSettings:
             raise UsageError("keys and no_auth exclude each other: give one of them")
         if self.load_model and self.model_control != "explicit":
             raise UsageError("load_model needs --model-control explicit: otherwise all models are loaded at start")
+        if 0 < self.worker_timeout_s < 1:
+            raise UsageError(f"worker_timeout_s {self.worker_timeout_s:g}: give 1 at least, or 0 for never")
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise UsageError("tls_certificate and tls_key go together: give both or neither")
         if not (self.keys or self.no_auth or is_loopback(self.host)):

@@ -1,4 +1,8 @@
-"""Relay: a control verb done in all workers, and done again in those that start later."""
+"""Relay: a control verb done in all workers, and done again in those that start later.
+
+Nobody waits for a worker that is silent (see pulse): others answer questions for it, and a change that it was told of
+is made by it when it wakes, or by the one that takes its place.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Protocol
 
 from gantline.errors import GantlineError
@@ -15,6 +20,7 @@ from .journal import Change, Journal
 from .seat import WorkerGone
 
 READ_S = 10.0
+LOOK_S = 0.25  # between two looks at whether a worker has fallen silent
 CHANGE_S = 900.0  # a model may take its time to load, and one that is unloaded to answer what it has accepted
 _log = logging.getLogger("gantline.supervisor")
 
@@ -23,6 +29,11 @@ class Callee(Protocol):
     """A worker that can be asked (a Seat)."""
 
     number: int
+
+    @property
+    def silent(self) -> bool: ...
+
+    def replace(self, why: str) -> None: ...
 
     async def call(self, verb: str, arguments: dict[str, Any], seconds: float) -> Any: ...
 
@@ -50,6 +61,7 @@ class Relay:
         self._keepers = keepers or {}
         self._journal = Journal()
         self._turns: dict[str, _Turn] = {}
+        self._late: set[asyncio.Future[Any]] = set()  # changes in workers that have fallen silent
 
     async def ask(self, asker: Callee, verb: str, arguments: dict[str, Any], effect: Effect | None) -> list[Any]:
         """All workers' answers to a verb that one of them was asked; the first error if any fails.
@@ -58,7 +70,8 @@ class Relay:
         alone (what fails there would fail everywhere, and is not begun elsewhere), then in the others.
         """
         if effect is None:
-            return await self._everywhere(_others(asker, self._serving()), asker, verb, arguments, READ_S)
+            awake = [w for w in _others(asker, self._serving()) if not w.silent]
+            return await self._everywhere(awake, asker, verb, arguments, READ_S)
         async with self._turn(effect.subject):
             self._journal.check(effect)
             answer = await asker.call(verb, arguments, CHANGE_S)
@@ -69,20 +82,32 @@ class Relay:
     async def catch_up(self, worker: Callee) -> None:
         """Do in a worker that has joined what was changed before it came. What fails is logged: the rest serves."""
         for subject in self._journal.subjects():
-            async with self._turn(subject):
-                change = self._journal.last(subject)
-                if change is None:
-                    continue
-                try:
-                    await worker.call(change.verb, change.arguments, CHANGE_S)
-                except GantlineError as e:
-                    _log.error("worker %d: '%s' could not be done again: %s", worker.number, change.verb, e)
+            while not await self._again(worker, subject):
+                while worker.silent:  # noqa: ASYNC110  # a pulse is told by ticks; nobody else waits meanwhile
+                    await asyncio.sleep(LOOK_S)
+
+    async def _again(self, worker: Callee, subject: str) -> bool:
+        """Whether a subject is in a worker as it was changed last, as far as that can be; not if it falls silent."""
+        async with self._turn(subject):
+            change = self._journal.last(subject)
+            if change is None:
+                return True
+            call = asyncio.ensure_future(worker.call(change.verb, change.arguments, CHANGE_S))
+            try:
+                if not await _heard(worker, call):
+                    return False
+                call.result()
+            except GantlineError as e:
+                _log.error("worker %d: '%s' could not be done again: %s", worker.number, change.verb, e)
+            finally:
+                call.cancel()
+        return True
 
     async def _everywhere(
         self, others: Sequence[Callee], asker: Callee | None, verb: str, arguments: dict[str, Any], seconds: float
     ) -> list[Any]:
         workers = [*([asker] if asker is not None else []), *others]
-        calls = (self._call(worker, verb, arguments, seconds) for worker in workers)
+        calls = (self._call(worker, verb, arguments, seconds, asker is None) for worker in workers)
         found = await asyncio.gather(*calls, return_exceptions=True)
         answers, answered = [], []
         for worker, answer in zip(workers, found, strict=True):
@@ -99,11 +124,29 @@ class Relay:
         keeper = self._keepers.get(verb)
         return answers if keeper is None else [*answers, keeper.answer(answered)]
 
-    async def _call(self, worker: Callee, verb: str, arguments: dict[str, Any], seconds: float) -> Any:
-        answer = await worker.call(verb, arguments, seconds)
+    async def _call(self, worker: Callee, verb: str, arguments: dict[str, Any], seconds: float, change: bool) -> Any:
+        """What a worker answers. WorkerGone for one that falls silent: a change goes on in it without us."""
+        call = asyncio.ensure_future(worker.call(verb, arguments, seconds))
+        try:
+            if not await _heard(worker, call):
+                if change:
+                    self._late.add(call)
+                    call.add_done_callback(partial(self._came_late, worker, verb))
+                raise WorkerGone
+            answer = call.result()
+        finally:
+            if call not in self._late:
+                call.cancel()
         if (keeper := self._keepers.get(verb)) is not None:
             keeper.saw(worker.number, answer)  # at once: another may have its number when all have answered
         return answer
+
+    def _came_late(self, worker: Callee, verb: str, call: asyncio.Future[Any]) -> None:
+        """A worker that had fallen silent has made a change, or another is to take its place."""
+        self._late.discard(call)
+        error = None if call.cancelled() else call.exception()
+        if error is not None and not isinstance(error, WorkerGone):
+            worker.replace(f"'{verb}' was done in the other workers, and failed here: {error}")
 
     @asynccontextmanager
     async def _turn(self, subject: str) -> AsyncIterator[None]:
@@ -124,6 +167,14 @@ class _Turn:
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
         self.users = 0  # it is held by, or that wait for it
+
+
+async def _heard(worker: Callee, call: asyncio.Future[Any]) -> bool:
+    """Wait for an answer; False when the worker falls silent first."""
+    while not (await asyncio.wait((call,), timeout=LOOK_S))[0]:
+        if worker.silent:
+            return False
+    return True
 
 
 def _others(asker: Callee, workers: Sequence[Callee]) -> list[Callee]:

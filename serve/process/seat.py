@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -14,9 +15,11 @@ from typing import Any
 from gantline.errors import GantlineError, Unavailable
 
 from .link import Link, Message, error_of
+from .pulse import Pulse
 
 MAX_CALLS = 256  # that one worker may be at
 END_S = 5.0  # for a process to end after it has closed its link
+_log = logging.getLogger("gantline.supervisor")
 
 
 class WorkerGone(Exception):
@@ -29,6 +32,8 @@ class Seat:
     def __init__(self, number: int) -> None:
         self.number = number
         self.failure: GantlineError | None = None  # what the worker said was wrong, before it ended
+        self.pulse = Pulse()
+        self._killed = False
         self._process: asyncio.subprocess.Process | None = None
         self._link: Link | None = None
         self._ids = count(1)
@@ -41,10 +46,17 @@ class Seat:
     def pid(self) -> int | None:
         return self._process.pid if self._process is not None else None
 
+    @property
+    def silent(self) -> bool:
+        """Whether there is no point in waiting for it now."""
+        return self.pulse.silent
+
     async def start(self, start: Message, files: tuple[int, ...]) -> None:
         """Start a process that inherits `files`, and tell it `start`."""
         ours, theirs = socket.socketpair()
         self.failure = None
+        self.pulse = Pulse()
+        self._killed = False
         with theirs:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, *_interpreter_flags(), "-m", "gantline.serve.process.worker",
@@ -57,11 +69,13 @@ class Seat:
         self._link.send("start", **start)
 
     async def receive(self) -> Message | None:
-        """What the worker says, but for answers to `call`; None when it is gone."""
+        """What the worker says, but for answers to `call` and to `beat`; None when it is gone."""
         assert self._link is not None
         while (message := await self._link.receive()) is not None:
             if message["kind"] == "done":
                 self._answered(message)
+            elif message["kind"] == "beat":
+                self.pulse.answered()
             else:
                 return message
         return None
@@ -91,8 +105,25 @@ class Seat:
         except Unavailable:
             self.kill()
 
+    def beat(self, passed_s: float, limit_s: float) -> bool:
+        """A tick of its pulse, after so long; whether it hangs (see Pulse), and has not been killed for it."""
+        if self._link is None or self._killed:
+            return False
+        if self.pulse.tick(passed_s):
+            self.tell("beat")
+        return self.pulse.hangs(limit_s)
+
+    def replace(self, why: str) -> None:
+        """Have another process take this one's place; what it has accepted is answered first, if it can be."""
+        _log.error("worker %d is to be replaced: %s", self.number, why)
+        if self.silent:
+            self.kill()
+        elif self._process is not None and self._process.returncode is None:
+            self._process.terminate()
+
     def kill(self) -> None:
         """End the process now."""
+        self._killed = True
         if self._process is not None and self._process.returncode is None:
             with suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGKILL)

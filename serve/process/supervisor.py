@@ -10,7 +10,7 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -24,6 +24,7 @@ from .announcement import Announcement, Report
 from .handover import to_json
 from .link import Message, error_fields, error_of
 from .listener import bind, port_of, reserve
+from .pulse import TICK_S
 from .relay import Relay
 from .roster import JOINED, SERVING, Roster
 from .seat import Seat, WorkerGone
@@ -78,10 +79,11 @@ class Supervisor:
         for one in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(one, self.stop)
         keepers = [asyncio.ensure_future(self._keep(seat)) for seat in self.seats]
+        watch = asyncio.ensure_future(self._watch())
         try:
             await asyncio.gather(*keepers)
         finally:
-            for keeper in (*keepers, *self._tasks):
+            for keeper in (*keepers, watch, *self._tasks):
                 keeper.cancel()
             for seat in self.seats:
                 seat.kill()
@@ -110,6 +112,19 @@ class Supervisor:
                     seat.kill()
 
         asyncio.get_running_loop().call_later(seconds, kill)
+
+    async def _watch(self) -> None:
+        """Take every worker's pulse, and end those that hang."""
+        loop, limit = asyncio.get_running_loop(), self.settings.worker_timeout_s
+        last = loop.time()
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = loop.time()
+            for seat in self.seats:
+                if seat.beat(now - last, limit):
+                    _log.error("worker %d hangs: silent for %.1f s; killed", seat.number, seat.pulse.silent_s)
+                    seat.kill()
+            last = now
 
     # -- one worker
 
@@ -141,17 +156,21 @@ class Supervisor:
         await seat.start({**self._told, "listener": file, "early": not self.roster.complete}, (file,))
         if self._stopping.is_set():
             seat.tell("drain", served=bool(self._at(SERVING)))  # it was told while there was nobody to hear it
+        welcome: asyncio.Task[None] | None = None
         while (message := await seat.receive()) is not None:
-            self._heard(seat, message)
+            if message["kind"] == "loaded":
+                welcome = self._spawn(self._welcome(seat, message["report"]))
+            else:
+                self._heard(seat, message)
+        if welcome is not None:
+            welcome.cancel()  # it is not meant for the next one in the seat
         status = await seat.end()
         self._unclean |= status != 0 and self._stopping.is_set()
         return f"exit status {status}" if status >= 0 else f"signal {signal.Signals(-status).name}"
 
     def _heard(self, seat: Seat, message: Message) -> None:
         kind = message["kind"]
-        if kind == "loaded":
-            self._spawn(self._welcome(seat, message["report"]))
-        elif kind == "leaving":
+        if kind == "leaving":
             self.roster.leaves(seat.number)
         elif kind == "failed":
             seat.failure = error_of(message)
@@ -199,10 +218,11 @@ class Supervisor:
         for seat in self.seats:
             seat.tell(kind, **fields)
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import sys
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -67,6 +68,8 @@ class Worker:
         self.link = link
         self.url = ""
         self._server: WorkerServer
+        self._stack: Stack
+        self._built = asyncio.Event()  # these two are there
         self._released = asyncio.Event()  # it may serve, or must end
         self._ids = count(1)
         self._asked: dict[int, asyncio.Future[list[Any]]] = {}
@@ -91,53 +94,67 @@ class Worker:
         set_up_log(resolved.settings, self.number)
         self.url = start["url"]
         listener = socket.socket(fileno=start["listener"])
-        entries, shelf = look(resolved, start["refs"])
-        stack = build_stack(resolved, entries, shelf)
+        hearing = asyncio.ensure_future(self._hear())
+        try:
+            # on a thread: the loop answers heartbeats, however long the disk takes
+            entries, shelf = await asyncio.to_thread(look, resolved, start["refs"])
+            self._build(build_stack(resolved, entries, shelf), start)
+            return await run(self._server, listener, None, self._loaded)
+        finally:
+            hearing.cancel()
+
+    def _build(self, stack: Stack, start: Message) -> None:
         stack.control.fan_out = self._fan_out
         stack.readiness.others = False
         own = stack.loader.affinity.join(Path(start["folder"]), self.number, start["workers"])
         self._server = WorkerServer(stack, start["early"], self.link, start["grpc_port"], own)
-        hearing = asyncio.ensure_future(self._hear(stack))
+        self._stack = stack
+        self._built.set()
 
-        async def ready(failed: list[Slot]) -> None:
-            self.link.send("loaded", report=report(stack, failed, self.url))
-            await self._released.wait()
+    async def _loaded(self, failed: list[Slot]) -> None:
+        """Every model has been tried: wait to be let go on."""
+        self.link.send("loaded", report=report(self._stack, failed, self.url))
+        await self._released.wait()
 
-        try:
-            return await run(self._server, listener, None, ready)
-        finally:
-            hearing.cancel()
-
-    async def _hear(self, stack: Stack) -> None:
+    async def _hear(self) -> None:
         """Do what the supervisor says; when it is gone, finish what was accepted and end."""
         while (message := await self.link.receive()) is not None:
-            kind = message["kind"]
-            if kind == "run":
-                task = asyncio.ensure_future(self._do(stack, message))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-            elif kind == "answers":
-                self._answered(message)
-            elif kind == "serve":
-                stack.readiness.others = message["ready"]
-                self._released.set()
-            elif kind == "drain":
-                self._server.stop_with_all(message["served"])
-                self._released.set()
-            elif kind == "stop":
-                self._released.set()
-                self._server.stop_now()
+            if message["kind"] == "beat":
+                with suppress(Unavailable):  # so much is on its way to the supervisor that it will not miss this
+                    self.link.send("beat")
+                continue
+            await self._built.wait()
+            self._obey(message)
         _log.error("the supervisor is gone: stopping")
+        await self._built.wait()
         for future in self._asked.values():
             future.set_exception(Unavailable("the server is stopping"))
         self._released.set()
         self._server.stop_with_all(False, 0.0)
 
-    async def _do(self, stack: Stack, message: Message) -> None:
+    def _obey(self, message: Message) -> None:
+        kind = message["kind"]
+        if kind == "run":
+            task = asyncio.ensure_future(self._do(message))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        elif kind == "answers":
+            self._answered(message)
+        elif kind == "serve":
+            self._stack.readiness.others = message["ready"]
+            self._released.set()
+        elif kind == "drain":
+            self._server.stop_with_all(message["served"])
+            self._released.set()
+        elif kind == "stop":
+            self._released.set()
+            self._server.stop_now()
+
+    async def _do(self, message: Message) -> None:
         """Do a verb here."""
         id = message["id"]
         try:
-            answer = await stack.control.here(message["verb"], message["arguments"])
+            answer = await self._stack.control.here(message["verb"], message["arguments"])
             self.link.send("done", id=id, answer=answer)
         except Exception as e:
             if not isinstance(e, GantlineError):

@@ -341,6 +341,12 @@ def test_a_word_that_stands_for_a_number(tmp_path: Path) -> None:
     assert resolve(ServeSettings, {"workers": "2"}, {}, toml).settings.workers == 2
 
 
+def test_a_pulse_is_not_judged_in_less_than_a_second() -> None:
+    assert [serve({"worker_timeout_s": t}).settings.worker_timeout_s for t in ("0", "1", "90")] == [0.0, 1.0, 90.0]
+    with pytest.raises(UsageError, match=r"worker_timeout_s 0\.5: give 1 at least, or 0 for never"):
+        serve({"worker_timeout_s": "0.5"})
+
+
 def test_shares_of_tenants() -> None:
     assert serve({"tenants": "gold=3, free=0.5"}).settings.weights == {b"gold": 3.0, b"free": 0.5}
     for wrong in ("gold", "gold=", "gold=0", "gold=x", "gold=1001"):

@@ -19,10 +19,15 @@ class Worker:
 
     def __init__(self, number: int, events: list[str]) -> None:
         self.number = number
+        self.silent = False
+        self.replaced: list[str] = []
         self.events = events
         self.fails: dict[str, Exception] = {}
         self.gate = asyncio.Event()
         self.gate.set()
+
+    def replace(self, why: str) -> None:
+        self.replaced.append(why)
 
     async def call(self, verb: str, arguments: dict[str, Any], seconds: float) -> Any:
         assert seconds == (READ_S if verb == "count" else CHANGE_S)
@@ -142,6 +147,62 @@ def test_one_that_dies_is_answered_for_by_the_next() -> None:
         late.fails["load"] = BadArtefact("changed since")
         await company.relay.catch_up(late)
         assert late.events == ["2 begins load m"]
+
+    asyncio.run(run())
+
+
+def test_nobody_waits_for_one_that_falls_silent() -> None:
+    async def run() -> None:
+        company = Company(3)
+        third = company.workers[2]
+        third.gate.clear()
+        asked = asyncio.ensure_future(company.relay.ask(company.workers[0], "count", {}, None))
+        await company.until("3 begins count ")
+        third.silent = True
+        assert await asked == ["count by 1", "count by 2"]
+        company.events.clear()
+        assert await company.relay.ask(company.workers[0], "count", {}, None) == ["count by 1", "count by 2"]
+        assert not any(e.startswith("3") for e in company.events)  # not even asked
+        # a change it is told of, to make it when it wakes
+        assert await company.load(1, "m") == ["load by 1", "load by 2"]
+        assert await company.load(2, "m", "unload") == ["unload by 2", "unload by 1"]
+        third.gate.set()
+        await company.until("3 ends unload m")
+        assert third.replaced == []
+
+    asyncio.run(run())
+
+
+def test_one_that_wakes_and_fails_is_replaced() -> None:
+    async def run() -> None:
+        company = Company(2)
+        second = company.workers[1]
+        second.silent = True
+        second.gate.clear()
+        second.fails["load"] = BadArtefact("torn")
+        assert await company.load(1, "m") == ["load by 1"]
+        second.gate.set()
+        while not second.replaced:  # noqa: ASYNC110  # no time passes here
+            await asyncio.sleep(0)
+        assert second.replaced == ["'load' was done in the other workers, and failed here: torn"]
+
+    asyncio.run(run())
+
+
+def test_who_falls_silent_while_it_catches_up_keeps_nobody_waiting() -> None:
+    async def run() -> None:
+        company = Company(1)
+        await company.load(1, "m")
+        late = Worker(2, company.events)
+        late.gate.clear()
+        catching = asyncio.ensure_future(company.relay.catch_up(late))
+        await company.until("2 begins load m")
+        late.silent = True
+        assert await company.load(1, "m", "unload") == ["unload by 1"]
+        late.silent = False
+        late.gate.set()
+        await catching
+        assert company.events[-1] == "2 ends unload m"
 
     asyncio.run(run())
 

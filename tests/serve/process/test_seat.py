@@ -65,6 +65,42 @@ def test_a_life(zoo: Path, tmp_path: Path) -> None:
     asyncio.run(asyncio.wait_for(run(), WAIT_S))
 
 
+def test_its_pulse(zoo: Path, tmp_path: Path) -> None:
+    """Ticks of the test's own; the answers are the process's."""
+
+    async def until_heard(seat: Seat) -> None:
+        while seat.pulse.tick(0.0) is False:  # noqa: ASYNC110  # the answer comes by the link, when it comes
+            await asyncio.sleep(0.001)
+
+    async def run() -> None:
+        seat = Seat(1)
+        assert not seat.beat(1.0, 1.0)  # there is nobody yet
+        await start(seat, zoo / "double.onnx", tmp_path)
+        assert not seat.beat(0.0, 1.0)
+        assert (message := await seat.receive()) is not None and message["kind"] == "loaded"
+        hearing = asyncio.ensure_future(seat.receive())
+        await until_heard(seat)
+        seat.tell("beat")
+        await until_heard(seat)
+        assert seat.pid is not None and not seat.silent
+        os.kill(seat.pid, signal.SIGSTOP)
+        seat.tell("beat")
+        assert [seat.beat(1.0, 3.0) for _ in range(3)] == [False, False, True] and seat.silent
+        os.kill(seat.pid, signal.SIGCONT)
+        while seat.silent:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        seat.replace("the test wants it")
+        assert await hearing == {"kind": "leaving"}  # it was asked to end
+        os.kill(seat.pid, signal.SIGSTOP)
+        seat.tell("beat")
+        assert [seat.beat(1.0, 0.0) for _ in range(9)] == [False] * 9 and seat.silent
+        seat.replace("it cannot hear")
+        assert not seat.beat(1.0, 1.0)  # it hangs no more
+        assert await seat.receive() is None and await seat.end() == -9
+
+    asyncio.run(asyncio.wait_for(run(), WAIT_S))
+
+
 def test_a_worker_that_cannot_start_says_why(tmp_path: Path) -> None:
     async def run() -> None:
         seat = Seat(1)
