@@ -8,8 +8,9 @@ from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
+from time import perf_counter_ns
 
-from gantline.errors import GantlineError, Unavailable
+from gantline.errors import DeadlineExceeded, GantlineError, Unavailable
 from gantline.request import Parameter, Request
 from gantline.tensors import Array
 from gantline.wire.v2_grpc import stream_answer, stream_error
@@ -111,7 +112,7 @@ class Stream:
         while True:
             while slots and (message := slots[0].message) is not None:
                 error = slots[0].error
-                if error is not None and self._strict:
+                if error is not None and self._ends(error):
                     self._break(error)
                     return
                 slots.popleft()
@@ -131,6 +132,10 @@ class Stream:
                 return
             self._changed.clear()
             await self._changed.wait()
+
+    def _ends(self, error: GantlineError) -> bool:
+        """Whether an error is not only its request's: the client wants it so, or the call's own deadline has passed."""
+        return self._strict or (isinstance(error, DeadlineExceeded) and 0 < self._call.deadline <= perf_counter_ns())
 
     def _break(self, error: GantlineError) -> None:
         """End with a real status."""
@@ -165,7 +170,7 @@ class Stream:
                 call.send(stream_answer(infer.encode(model, replace(request, outputs=None), [], _FINAL)))
         except Exception as e:
             error = e if isinstance(e, GantlineError) else broken(f"model '{model.name}': a stream failed", e)
-            if self._strict:
+            if self._ends(error):
                 self._broken = error
             else:
                 call.send(stream_error(refusal(error)[1], request.id or "", _FINAL))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+import gantline
 from gantline.tensors import DATATYPES, Array, numpy_dtype
 
 Start = Callable[..., Any]
@@ -55,7 +58,7 @@ def triton_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     same_TYPE [N,M] and scalar_TYPE []: y = x; many: fourteen inputs, one for each datatype, and as many outputs;
     defaults: y = x + b, b may be left out; maps, sequence; scores: three classes with labels, batched;
-    versioned: version V adds V; fixed: [2,3] without batching; busy: INT64 [1], so many products of matrices.
+    versioned: version V adds V; fixed: [2,3] without batching.
     """
     r = Repository(tmp_path_factory.mktemp("repository"))
     for datatype in DATATYPES:
@@ -81,28 +84,7 @@ def triton_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _scores(r)
     node = r.h.make_node("Neg", ["x"], ["y"])
     r.add("fixed", [node], [r.tensor("x", "FP32", [2, 3])], [r.tensor("y", "FP32", [2, 3])])
-    _busy(r)
     return r.root
-
-
-def _busy(r: Repository) -> None:
-    size, node = 256, r.h.make_node
-    one = [1.0 if i % (size + 1) == 0 else 0.0 for i in range(size * size)]
-    body = r.h.make_graph(
-        [node("MatMul", ["m", "w"], ["m_out"]), node("Identity", ["go"], ["go_out"])], "body",
-        [r.tensor("i", "INT64", []), r.tensor("go", "BOOL", []), r.tensor("m", "FP32", [size, size])],
-        [r.tensor("go_out", "BOOL", []), r.tensor("m_out", "FP32", [size, size])],
-    )  # fmt: skip
-    constants = [
-        r.h.make_tensor("w", r.t.FLOAT, [size, size], one), r.h.make_tensor("axes", r.t.INT64, [1], [0]),
-        r.h.make_tensor("true", r.t.BOOL, [], [True]),
-    ]  # fmt: skip
-    nodes = [
-        node("Squeeze", ["x", "axes"], ["n"]), node("Loop", ["n", "true", "w"], ["last"], body=body),
-        node("ReduceSum", ["last"], ["sum"], keepdims=0), node("Cast", ["sum"], ["t"], to=r.t.INT64),
-        node("Sub", ["t", "t"], ["none"]), node("Add", ["x", "none"], ["y"]),
-    ]  # fmt: skip
-    r.add("busy", nodes, [r.tensor("x", "INT64", [1])], [r.tensor("y", "INT64", [1])], constants)
 
 
 def _scores(r: Repository) -> None:
@@ -131,16 +113,75 @@ def own_address(serving: Start, triton_repository: Path) -> Iterator[str]:
         yield url.removeprefix("http://")
 
 
+HELD = """
+import time
+from pathlib import Path
+
+INPUTS = {"x": ("BYTES", [1])}
+OUTPUTS = {"y": ("BYTES", [1])}
+
+def infer(inputs):
+    if text := inputs["x"][0].decode():  # warming up: none
+        folder = Path(text)
+        (folder / "running").touch()
+        while not (folder / "go").exists():
+            time.sleep(0.005)
+    return {"y": inputs["x"]}
+"""
+
+
+class Held:
+    """A run of the model `held` that takes until it is let go, however fast or slow the machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.input = np.array([str(folder).encode()], np.object_)
+
+    @property
+    def running(self) -> bool:
+        return (self._folder / "running").exists()
+
+    def let_go(self) -> None:
+        (self._folder / "go").touch()
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[Held]:
+    one = Held(tmp_path)
+    yield one
+    one.let_go()  # whoever has left: its run goes on
+
+
+@pytest.fixture(scope="session")
+def held_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """held: BYTES [1], a directory: waits for a file there named `go`, and makes one named `running`."""
+    root = tmp_path_factory.mktemp("held")
+    (root / "score.py").write_text(HELD)
+    return gantline.package(script=root / "score.py", name="held", env="current", output=root / "held.pkg").path
+
+
 # front -> the flags that choose it
 GRPC_FRONTS: dict[str, tuple[str, ...]] = {"grpcio": (), "h2": ("--front", "h2")}
 
 
-@pytest.fixture(scope="session", params=GRPC_FRONTS)
-def grpc_address(request: pytest.FixtureRequest, starting: Start, triton_repository: Path) -> Iterator[str]:
-    """host:port of gRPC, on each front."""
+@pytest.fixture(scope="session")
+def grpc_addresses(starting: Start, triton_repository: Path, held_package: Path) -> Iterator[Callable[[str], str]]:
+    """A server for each front that is asked for."""
     flags = ("--allow-shared-memory", "--max-body-bytes", "2GiB")
-    with starting(triton_repository, *flags, *GRPC_FRONTS[request.param]) as ready:
-        yield ready["grpc"]
+    with ExitStack() as stack:
+
+        @cache
+        def address(front: str) -> str:
+            ready = stack.enter_context(starting(triton_repository, held_package, *flags, *GRPC_FRONTS[front]))
+            return str(ready["grpc"])
+
+        yield address
+
+
+@pytest.fixture(scope="module", params=GRPC_FRONTS)
+def grpc_address(request: pytest.FixtureRequest, grpc_addresses: Callable[[str], str]) -> str:
+    """host:port of gRPC, on each front."""
+    return grpc_addresses(request.param)
 
 
 @pytest.fixture(params=GRPC_FRONTS)

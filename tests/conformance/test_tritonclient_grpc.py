@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import queue
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from gantline.tensors import DATATYPES, Array
+
+if TYPE_CHECKING:
+    from tests.conformance.conftest import Held
 
 grpc = pytest.importorskip("grpc")
 triton = pytest.importorskip("tritonclient.grpc")
@@ -119,35 +122,38 @@ def test_wrong_requests(client: Any, model: str, array: Array, datatype: str, st
     assert raised.value.status() == f"StatusCode.{status}"
 
 
-def test_a_deadline(client: Any) -> None:
+def test_a_deadline(client: Any, held: Held) -> None:
     """Of two that wait behind a long run, one cannot wait so long; the server is well afterwards."""
     answers: queue.Queue[tuple[str, Any]] = queue.Queue()
-    long = tensor("x", np.array([300]), "INT64")
-    client.async_infer("busy", [long], lambda result, error: answers.put(("first", error)))
+    long = tensor("x", held.input, "BYTES")
+    client.async_infer("held", [long], lambda result, error: answers.put(("first", error)))
     with pytest.raises(triton.InferenceServerException) as raised:
-        client.infer("busy", [long], client_timeout=0.05)
+        client.infer("held", [long], client_timeout=0.05)
     assert raised.value.status() == "StatusCode.DEADLINE_EXCEEDED"
+    with pytest.raises(triton.InferenceServerException) as raised:
+        client.infer("held", [long], timeout=1)  # microseconds, as a parameter of the request: the server's own word
+    assert raised.value.status() == "StatusCode.DEADLINE_EXCEEDED"
+    held.let_go()
     assert answers.get(timeout=WAIT_S) == ("first", None)
-    with pytest.raises(triton.InferenceServerException) as raised:
-        client.infer("busy", [long], timeout=1)  # microseconds, as a parameter of the request: the server's own word
-    assert raised.value.status() == "StatusCode.DEADLINE_EXCEEDED"
-    assert client.infer("busy", [tensor("x", np.array([1]), "INT64")]).as_numpy("y").tolist() == [1]
+    assert client.infer("held", [long]).as_numpy("y").tolist() == held.input.tolist()
 
 
-def test_many_at_once_and_one_that_is_cancelled(client: Any) -> None:
+def test_many_at_once_and_one_that_is_cancelled(client: Any, held: Held) -> None:
     answers: queue.Queue[tuple[int, Any, Any]] = queue.Queue()
 
     def send(i: int, model: str, *rest: Any) -> Any:
         return client.async_infer(model, [tensor("x", *rest)], lambda result, error: answers.put((i, result, error)))
 
-    send(-1, "busy", np.array([100]), "INT64")
-    send(-2, "busy", np.array([400]), "INT64").cancel()
+    send(-1, "held", held.input, "BYTES")
+    send(-2, "held", held.input, "BYTES").cancel()
     arrays = [np.full((i % 4 + 1, 3), i, np.float32) for i in range(100)]
     for i, array in enumerate(arrays):
         send(i, "same_FP32", array)
-    got = {i: (result, error) for i, result, error in (answers.get(timeout=WAIT_S) for _ in range(102))}
-    assert got[-2][0] is None and got[-2][1].status() == "StatusCode.CANCELLED" and got[-1][1] is None
+    got = {i: (result, error) for i, result, error in (answers.get(timeout=WAIT_S) for _ in range(101))}
+    assert got[-2][0] is None and got[-2][1].status() == "StatusCode.CANCELLED" and -1 not in got
     assert all((got[i][0].as_numpy("y") == a).all() for i, a in enumerate(arrays))
+    held.let_go()
+    assert answers.get(timeout=WAIT_S)[::2] == (-1, None)
 
 
 def test_health_and_descriptions(client: Any) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from gantline.tensors import DATATYPES, Array
+
+if TYPE_CHECKING:
+    from tests.conformance.conftest import Held
 
 aio = pytest.importorskip("tritonclient.grpc.aio")
 InferInput, Wanted = aio.InferInput, aio.InferRequestedOutput
@@ -93,16 +96,19 @@ def test_a_stream(grpc_address: str) -> None:
     using(grpc_address, work)
 
 
-def test_who_cancels_harms_nobody(grpc_address: str) -> None:
+def test_who_cancels_harms_nobody(grpc_address: str, held: Held) -> None:
     async def work(client: Any) -> None:
-        busy = tensor("x", np.array([200]), "INT64")
-        tasks = [asyncio.ensure_future(client.infer("busy", [busy])) for _ in range(6)]
-        await asyncio.sleep(0.05)  # some run, some wait, some are on their way
-        gone = [i for i in (0, 2, 4) if tasks[i].cancel()]
-        assert 4 in gone  # behind four others; on a fast machine the first may be answered already
+        long = tensor("x", held.input, "BYTES")
+        tasks = [asyncio.ensure_future(client.infer("held", [long])) for _ in range(6)]
+        async with asyncio.timeout(20):
+            while not held.running:  # noqa: ASYNC110  # another process's file
+                await asyncio.sleep(0.005)
+        assert all(task.cancel() for task in tasks[::2])  # one runs, some wait, some may be on their way
+        await asyncio.wait(tasks[::2])
+        held.let_go()
         results = await asyncio.gather(*tasks, return_exceptions=True)
-        assert [r.as_numpy("y").tolist() for r in results[1::2]] == [[200]] * 3  # type: ignore[union-attr]
-        assert all(isinstance(results[i], asyncio.CancelledError | aio.InferenceServerException) for i in gone)
+        assert [r.as_numpy("y").tolist() for r in results[1::2]] == [held.input.tolist()] * 3  # type: ignore[union-attr]
+        assert all(isinstance(r, asyncio.CancelledError | aio.InferenceServerException) for r in results[::2])
 
     using(grpc_address, work)
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import queue
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from gantline.tensors import Array
+
+if TYPE_CHECKING:
+    from tests.conformance.conftest import Held
 
 triton = pytest.importorskip("tritonclient.grpc")
 X = np.array([1.5, -2.0], np.float32)
@@ -87,12 +90,12 @@ def test_large_messages(grpc_address: str) -> None:
             assert (one.next()[0].as_numpy("y") == array).all()
 
 
-def test_a_time_limit_and_a_stream_that_is_dropped(grpc_address: str) -> None:
-    with stream(grpc_address, stream_timeout=0.1) as one:
-        one.send("busy", np.array([20_000]), "1", "INT64")
+def test_a_time_limit_and_a_stream_that_is_dropped(grpc_address: str, held: Held) -> None:
+    with stream(grpc_address, stream_timeout=1.0) as one:
+        one.send("held", held.input, "1", "BYTES")
         assert one.next()[1].status() == "StatusCode.DEADLINE_EXCEEDED"
     dropped = Stream(grpc_address)
-    dropped.send("busy", np.array([200]), "1", "INT64")
+    dropped.send("held", held.input, "1", "BYTES")
     dropped.client.stop_stream(cancel_requests=True)
     dropped.client.close()
     with stream(grpc_address) as one:

@@ -147,9 +147,9 @@ class Rpc:
         assert talk.rest() == [] and talk.status is not None
         return talk.status
 
-    def open(self, path: str, **metadata: str) -> Talk:
+    def open(self, path: str, deadline: int = 0, /, **metadata: str) -> Talk:
         """Begin a stream."""
-        talk = Talk(self, path, metadata, 0)
+        talk = Talk(self, path, metadata, deadline)
 
         def go() -> None:
             talk.receiver = self.service.methods.streaming[path.encode()](talk)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,6 +78,22 @@ def test_a_stream_that_wants_a_real_status(rpc: Rpc, asked: Asked, row: Array) -
     assert talk.status == (Code.NOT_FOUND, "Request for unknown model: 'nope' is not found")
     talk.put(asked("double", row, "4"))
     assert talk.silent
+
+
+def test_a_requests_time_ends_the_request_and_the_calls_time_the_call(rpc: Rpc, asked: Asked, row: Array) -> None:
+    """Client and server keep the call's deadline both; whoever is first, the client is told by a status."""
+    impatient = asked("double", row, "1")
+    impatient.parameters["timeout"].int64_param = 1  # microseconds
+    talk = rpc.open(STREAM, perf_counter_ns() + 10**12)
+    talk.put(impatient)
+    talk.put(asked("double", row, "2"))
+    late, fine = read(talk.next()), read(talk.next())
+    assert late.infer_response.id == "1" and "deadline" in late.error_message
+    assert fine.infer_response.id == "2" and not fine.error_message
+    talk = rpc.open(STREAM, perf_counter_ns())
+    talk.put(asked("double", row, "1"))
+    assert talk.rest() == []
+    assert talk.status is not None and talk.status[0] == Code.DEADLINE_EXCEEDED
 
 
 def test_who_does_not_read_is_not_read_from(rpc: Rpc, asked: Asked, row: Array) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,6 +92,14 @@ def test_a_script_that_fails_on_its_way(counting: Rpc, asked: Asked) -> None:
     strict.put(count(asked, -1, "a"))
     assert [read(a)[1] for a in strict.rest()] == [0]
     assert strict.status is not None and strict.status[0] == Code.INTERNAL
+
+
+def test_the_calls_deadline_ends_the_call(counting: Rpc, asked: Asked) -> None:
+    talk = counting.open(STREAM, perf_counter_ns())
+    talk.put(count(asked, 2, "a"))
+    talk.put(count(asked, 2, "b"))
+    assert talk.rest() == []
+    assert talk.status is not None and talk.status[0] == Code.DEADLINE_EXCEEDED
 
 
 def test_who_leaves_stops_the_script(counting: Rpc, asked: Asked) -> None:
