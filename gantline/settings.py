@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from .conflicts import check_together
 from .errors import UsageError
 from .setting import PREFIX, Setting, Value, check, nearest, number_of, setting, settings_of, unknown
 
@@ -90,7 +91,7 @@ class ServeSettings:
     deadline_s: float = setting(0.0, "time for a request that brings none of its own; 0: no limit", low=0, high=86400)
     tenants: str = setting("", "shares of the tenants of x-gantline-tenant, gold=3,free=0.5 say; default: 1 each")
     priority_levels: int = setting(10, "levels of priority, 1 the most urgent", low=1, high=1000)
-    default_priority: int = setting(5, "level of a request that brings none", low=1, high=1000)
+    default_priority: int = setting(0, "level of a request that brings none; 0: the middle one", low=0, high=1000)
     priority_ageing_s: float = setting(
         1.0, "after so long in the queue a request counts one level more urgent; 0: never", low=0, high=3600
     )
@@ -172,7 +173,7 @@ class ModelSettings:
     max_queue_delay_ms: float = setting(0.0, "longest wait for a fuller batch; 0: never waits", low=0, high=60_000)
     deadline_s: float = setting(0.0, "time for a request that brings none of its own; 0: no limit", low=0, high=86400)
     priority_levels: int = setting(10, "levels of priority, 1 the most urgent", low=1, high=1000)
-    default_priority: int = setting(5, "level of a request that brings none", low=1, high=1000)
+    default_priority: int = setting(0, "level of a request that brings none; 0: the middle one", low=0, high=1000)
     priority_ageing_s: float = setting(
         1.0, "after so long in the queue a request counts one level more urgent; 0: never", low=0, high=3600
     )
@@ -225,7 +226,8 @@ def resolve(
     environ: Mapping[str, str],
     toml_path: str | os.PathLike[str] | None = None,
 ) -> Resolved[S]:
-    """Settle every setting of a class. UsageError for an unknown key (naming the nearest known one) or a bad value.
+    """Settle every setting of a class. UsageError for an unknown key (naming the nearest known one), a bad value, or
+    values that cannot be meant together.
 
     `flags` maps field names to text, None where not given. `toml_path` None: see `find_toml`; without one, no file.
     """
@@ -239,6 +241,8 @@ def resolve(
         Layer(f"{TOML} [serve] {{0.name}}", section, path.parent if path else None),
     )
     settled = _settle(kind, layers)
+    if isinstance(settled.settings, ServeSettings):
+        check_together(settled.settings, settled.origins)
     return Resolved(settled.settings, settled.origins, models, layers)
 
 

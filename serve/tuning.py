@@ -44,7 +44,7 @@ def tune(
         target_ns=target,
         max_wait_ns=int(own.max_wait_s * 1e9),
         levels=own.priority_levels,
-        default_level=min(own.default_priority, own.priority_levels),
+        default_level=min(own.default_priority or (own.priority_levels + 1) // 2, own.priority_levels),
         ageing_ns=int(own.priority_ageing_s * 1e9),
         timeout_ns=int(own.deadline_s * 1e9),
         timeout_override=said.timeout_override if said else True,

@@ -6,7 +6,7 @@ import argparse
 import logging
 import os
 
-from ..settings import ServeSettings, add_arguments, flags_of, is_loopback, resolve
+from ..settings import Resolved, ServeSettings, add_arguments, flags_of, is_loopback, resolve
 
 _log = logging.getLogger("gantline.serve")
 
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     from gantline.serve.process.log import set_up_log
 
     set_up_log(resolved.settings)
-    _warn(resolved.settings)
+    _warn(resolved)
     workers = resolved.settings.workers or usable_cores()
     if workers > 1:
         from gantline.serve.process.supervisor import supervise
@@ -37,7 +37,10 @@ def run(args: argparse.Namespace) -> int:
     return serve(resolved, args.refs, bool(args.json))
 
 
-def _warn(settings: ServeSettings) -> None:
+def _warn(resolved: Resolved[ServeSettings]) -> None:
     """What an operator may do, and should know."""
+    settings = resolved.settings
+    if settings.front == "h2" and (origin := resolved.origins["grpc_port"]) != "default":
+        _log.warning("%s: front h2 serves gRPC on the HTTP port, and nothing on %d", origin, settings.grpc_port)
     if settings.keys and not settings.tls_certificate and not is_loopback(settings.host):
         _log.warning("keys without --tls-certificate: whoever is on the way can read them, unless a proxy ends TLS")

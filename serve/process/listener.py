@@ -52,7 +52,8 @@ def reserve(resolved: Resolved[ServeSettings]) -> socket.socket | None:
     except OSError as e:
         holder.close()
         raise UsageError(
-            f"cannot serve gRPC on {host}:{port}: {e.strerror}; choose another --grpc-port, or --no-grpc"
+            f"cannot serve gRPC on {host}:{port}: {e.strerror}; gRPC has a port beside HTTP's: choose "
+            "another --grpc-port (0: any free one), or --no-grpc"
         ) from e
     return holder
 

@@ -146,6 +146,8 @@ def test_nothing_to_serve(tmp_path: Path) -> None:
         (["m.onnx", "--tls-certificate", "c"], 2, "go together"),
         (["m.onnx", "--tls-certificate", "c", "--tls-key", "k", "--http-port", "0"], 2, "cannot be used"),
         (["m.onnx", "m.onnx"], 2, "serve one of them"),
+        (["m.onnx", "--keyless", "nothing"], 2, "flag --keyless: there are no keys"),
+        (["m.onnx", "--grpc-port", "8000"], 2, "flag --grpc-port: 8000 is the port of HTTP, too"),
     ],
 )
 def test_words_that_make_no_sense(tmp_path: Path, words: list[str], code: int, message: str) -> None:
@@ -153,6 +155,18 @@ def test_words_that_make_no_sense(tmp_path: Path, words: list[str], code: int, m
     found, out, log = failed(tmp_path, *words)
     assert (found, out) == (code, "") and message in log and "Traceback" not in log
     assert log.splitlines()[-1].startswith("gantline serve: error: ")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_front_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: str) -> None:
+    save(tmp_path / "m.onnx")
+    (tmp_path / "zttp.py").write_text("raise ImportError('No module named zttp')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    code, out, log = failed(tmp_path, "m.onnx", "--http-port", "0", "--front", "h2", "--workers", workers)
+    assert (code, out) == (2, "") and "Traceback" not in log
+    assert log.splitlines()[-1] == (
+        "gantline serve: error: front h2 needs the extra [h2]: No module named zttp; pip install 'gantline[h2]'"
+    )
 
 
 def test_a_json_log(tmp_path: Path) -> None:

@@ -78,6 +78,10 @@ def test_every_setting_can_be_given_in_all_three_places(name: str, toml: Path) -
         rest = {"tls_certificate": "/c.pem", "tls_key": "/k.pem"}
     if name == "load_model":
         rest = {"model_control": "explicit"}
+    if name == "poll_s":
+        rest = {"model_control": "poll"}
+    if name == "keyless":
+        rest = {"keys": "/keys.toml"}
     for resolved in (
         serve({**rest, name: text}),
         serve({k: v for k, v in rest.items() if k != name}, {one.variable: text}),

@@ -78,7 +78,7 @@ def test_a_grpc_port_is_held_but_does_not_listen() -> None:
             sharer.bind(("127.0.0.1", port))
             sharer.listen()
             socket.create_connection(("127.0.0.1", port), 20).close()
-            says = rf"cannot serve gRPC on 127\.0\.0\.1:{port}: .*--grpc-port, or --no-grpc"
+            says = rf"cannot serve gRPC on 127\.0\.0\.1:{port}: .*--grpc-port \(0: any free one\), or --no-grpc"
             with pytest.raises(UsageError, match=says):
                 reserved(grpc_port=str(port))
 
