@@ -128,7 +128,7 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: 
     key_file = KeyFile(settings.keys) if settings.keys else None
     access = Access(key_file.read(), settings.keyless, repository.default_name) if key_file else None
     certificate = Certificate(settings.tls_certificate, settings.tls_key) if settings.tls_certificate else None
-    azure = AzureRoutes(repository, settings.max_body_bytes, access is not None)
+    azure = AzureRoutes(repository, settings.max_body_bytes, budget, access is not None)
     limit = settings.max_body_bytes
     logs = LogSettings(settings.log_level, control)
     traces = TraceSettings(settings.trace_dir, repository, control, waiting)

@@ -226,8 +226,10 @@ class Loader:
 
     async def _drain(self, model: Model) -> None:
         await model.dispatch.drain()
+        if model.scores is not None:
+            await model.scores.drain()
         if isinstance(model.session.engine, ScriptEngine):
-            await model.session.engine.host.drain()  # /score does not go through the dispatch
+            await model.session.engine.host.drain()
         await self._apart(model.session.close)
 
     async def _apart(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from concurrent.futures import Executor
 
+from gantline.accelerators.script.engine import ScriptEngine
 from gantline.accelerators.session import Session
 
 from gantline.errors import BadRequest, Unsupported
@@ -15,6 +16,7 @@ from .batcher import Batcher
 from .dispatch import Dispatch
 from .exchange import Gone, Head
 from .forms import Checked, Forms
+from .script_queue import ScriptQueue
 from .sequences import Sequences
 from .statistics import Statistics
 from .ticket import Deliver, Ticket
@@ -46,6 +48,9 @@ class Model:
         self.sequences: Sequences | None = None
         if tuning.sequences is not None:
             self.sequences = Sequences(tuning.sequences, self.dispatch.submit, self.dispatch.hold, affinity)
+        self.scores: ScriptQueue | None = None
+        if isinstance(session.engine, ScriptEngine) and session.engine.contract == "azure":
+            self.scores = ScriptQueue(session.engine.host, policy, self.statistics)
         self.forms = Forms(name, version)
         self._all = session.output_names
         inputs = self.signature.inputs

@@ -40,7 +40,7 @@ class Ticket:
         outputs: tuple[str, ...],
         head: Head,
         responder: Gone,
-        deliver: Deliver,
+        deliver: Deliver | None,
         context: Any,
     ) -> None:
         self.request = request
@@ -49,7 +49,7 @@ class Ticket:
         self.outputs = outputs
         self.head = head
         self.responder: Any = responder  # what `deliver` answers through: its own kind
-        self.deliver: Deliver | None = deliver  # None: it has been answered
+        self.deliver: Deliver | None = deliver  # None: it has been answered, or its context is told otherwise
         self.context = context
         self.state = WAITING
         self.counted = True  # false: another worker runs it, and counts it

@@ -150,6 +150,7 @@ class Script:
     def describe(self) -> dict[str, Any]:
         """What the server must know of the script."""
         out: dict[str, Any] = {"mode": self.mode, "concurrent": self.concurrent, "headers": self.wants_headers}
+        out["batch"] = self.batch is not None
         if self.mode == "tensors":
             return out | {"decoupled": self.decoupled}
         schema = schema_of(self.run)

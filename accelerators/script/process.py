@@ -20,7 +20,7 @@ from .link import FINAL, Call, Deliver, Link
 from .ring import Message
 from .supervise import Launch, Supervisor
 
-DEPTH = 1024  # calls that one host may have waiting and running
+DEPTH = 2048  # calls that one host may have waiting and running
 _SLICE_S = 0.05
 
 
@@ -116,13 +116,17 @@ class ScriptHost:
             if link is None or waiting or not link.send(call):
                 self._pending.append(call)
 
-    def cancel(self, call: Call) -> None:
-        """Nobody waits for this call any longer: it is not begun, or stopped where that can be done."""
+    def cancel(self, call: Call) -> bool:
+        """Nobody waits for this call any longer: it is not begun, or stopped where that can be done. Whether the host
+        has it, and so has still to answer.
+        """
         with self._lock:
             if self.link is not None and call.id in self.link.calls:
                 self.link.channel.cancel(call.id)
-            elif call in self._pending:
+                return True
+            if call in self._pending:
                 self._pending.remove(call)
+            return False
 
     def allow(self, call: Call, size: int) -> None:
         """The client has taken `size` bytes of its streamed answer."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import os
-from collections import deque
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
@@ -16,18 +14,24 @@ from gantline.accelerators.script import channel as ch
 from gantline.accelerators.script.contract import METHODS
 from gantline.accelerators.script.engine import ScriptEngine
 from gantline.accelerators.script.link import Call
-from gantline.accelerators.script.ring import Message
 from starlette.routing import BaseRoute, Route
 
 import gantline
 from gantline.errors import GantlineError
+from gantline.request import Request
 from gantline.wire import azure as wire
 
 from ..access import CREDENTIALS
+from ..admission import COUNTED, ByteBudget, Hold
 from ..exchange import Handler, Head, Headers, Responder
 from ..fronts.asgi import Endpoint
 from ..model import Model
 from ..repository import Repository
+from ..script_queue import ScriptQueue
+from ..statuses import retry_after, status_of
+from ..ticket import Ticket
+from ..wishes import settle, wishes_of
+from .scoring import Scoring
 
 _METHOD_NUMBERS = {name.encode(): i for i, name in enumerate(METHODS)}
 _SERVER = f"gantline/{gantline.__version__}".encode()
@@ -38,8 +42,9 @@ _log = logging.getLogger("gantline.score")
 class AzureRoutes:
     """Answers for the script that is the default model, and for each script under /models/NAME."""
 
-    def __init__(self, repository: Repository, max_body: int, guarded: bool = False) -> None:
+    def __init__(self, repository: Repository, max_body: int, budget: ByteBudget, guarded: bool = False) -> None:
         self.repository = repository
+        self._budget = budget
         self.guarded = guarded  # there are keys
         self.handlers: dict[bytes, Handler] = {}  # POST by raw path, for the hot front
         self._max_body = max_body
@@ -117,8 +122,8 @@ class AzureRoutes:
             except GantlineError:
                 continue
             engine = model.session.engine
-            if isinstance(engine, ScriptEngine) and engine.contract == "azure":
-                face = known[engine] = self._by_engine.get(engine) or Face(model, engine)
+            if isinstance(engine, ScriptEngine) and model.scores is not None:
+                face = known[engine] = self._by_engine.get(engine) or Face(model, engine, model.scores, self._budget)
                 faces[f"/models/{quote(name)}/score".encode()] = face
                 faces[f"/models/{quote(name)}/swagger.json".encode()] = face
         default = self.repository.default_model()
@@ -133,17 +138,18 @@ class AzureRoutes:
 class Face:
     """One script's /score, /swagger.json and /."""
 
-    def __init__(self, model: Model, engine: ScriptEngine) -> None:
+    def __init__(self, model: Model, engine: ScriptEngine, queue: ScriptQueue, budget: ByteBudget) -> None:
         self.model = model
         self.engine = engine
         self.host = engine.host
+        self.queue = queue
+        self._budget = budget
         info, settings = engine.host.info, engine.settings
         self.raw: bool = info["mode"] == "raw"
         # what the script needs of the head beside the body: all of it, the content type, or nothing
         self._all_headers: bool = self.raw or info["headers"]
         self._content_type: bool = info["mode"] == "schema"
         self.cors = settings.cors
-        self._loop = asyncio.get_running_loop()
         wanted = os.environ.get("SERVER_VERSION_LOG_RESPONSE_ENABLED", "true").lower() == "true"
         self.server = _SERVER if wanted else b""
         service = wire.Service(settings.service_name, settings.service_version, settings.path_prefix)
@@ -157,24 +163,35 @@ class Face:
             return
         exchanged = wire.Exchanged(head.headers)
         if exchanged.refused:
-            self._refuse(431, exchanged.refused, head, exchanged, responder)
+            self.refuse(431, exchanged.refused, head, exchanged, responder)
         elif method > 1 and not self.raw:
             if head.method == b"OPTIONS":
                 headers = [wire.HTML, wire.NOT_FAILED, *self.common(head, exchanged)]
                 responder.send(200, headers, b"")
             else:
-                self._refuse(405, wire.METHOD_NOT_ALLOWED, head, exchanged, responder)
+                self.refuse(405, wire.METHOD_NOT_ALLOWED, head, exchanged, responder)
         else:
-            scoring = Scoring(self, head, exchanged, responder)
-            call = scoring.call = Call(ch.SCORE, body, scoring.deliver, method, self._meta(method, head))
-            try:
-                self.host.attach(self._loop)
-                self.host.submit(call)
-            except GantlineError as e:
-                self.model.statistics.failed(perf_counter_ns() - scoring.arrived, e)
-                self._refuse(503, e.message, head, exchanged, responder)
-                return
-            responder.on_close(scoring.left)
+            self._queue(method, head, exchanged, body, responder)
+
+    def _queue(self, method: int, head: Head, exchanged: wire.Exchanged, body: bytes, responder: Responder) -> None:
+        arrived = perf_counter_ns()
+        hold: Hold | None = None
+        try:
+            if len(body) > COUNTED:
+                hold = self._budget.hold(len(body))
+            request = Request({}, self.model.name, self.model.version, arrived=arrived, queued=arrived)
+            settle(request, wishes_of(head), self.model.policy)
+            scoring = Scoring(self, head, exchanged, responder, hold, arrived)
+            scoring.call = Call(ch.SCORE, body, scoring.heard, method, self._meta(method, head))
+            scoring.ticket = Ticket(request, 1, None, (), head, responder, None, scoring)
+            self.queue.submit(scoring.ticket)
+        except GantlineError as e:
+            if hold is not None:
+                hold.free()
+            self.model.statistics.failed(perf_counter_ns() - arrived, e)
+            self.refuse(status_of(e), e.message, head, exchanged, responder, e)
+            return
+        responder.on_close(scoring.left)
 
     def swagger(self, head: Head, responder: Responder) -> None:
         """The document for ?version=."""
@@ -182,7 +199,7 @@ class Face:
             return
         exchanged = wire.Exchanged(head.headers)
         if exchanged.refused:
-            self._refuse(431, exchanged.refused, head, exchanged, responder)
+            self.refuse(431, exchanged.refused, head, exchanged, responder)
             return
         versions = parse_qs(head.query.decode("latin-1"), keep_blank_values=True).get("version")
         status, body = self._swagger.find(versions[0] if versions else None)
@@ -194,7 +211,7 @@ class Face:
             return
         exchanged = wire.Exchanged(head.headers)
         if exchanged.refused:
-            self._refuse(431, exchanged.refused, head, exchanged, responder)
+            self.refuse(431, exchanged.refused, head, exchanged, responder)
             return
         responder.send(200, [wire.HTML, *self.common(head, exchanged)], wire.HEALTHY)
 
@@ -217,8 +234,13 @@ class Face:
             _send_error(responder, 405, wire.ROUTE_METHOD_NOT_ALLOWED)
         return True
 
-    def _refuse(self, status: int, message: str, head: Head, exchanged: wire.Exchanged, responder: Responder) -> None:
-        headers = [wire.JSON, wire.NOT_FAILED, *self.common(head, exchanged)]
+    def refuse(
+        self, status: int, message: str, head: Head, exchanged: wire.Exchanged, responder: Responder,
+        error: GantlineError | None = None,
+    ) -> None:  # fmt: skip
+        """An answer without the script; `error`: which may know when to try again."""
+        later = [] if error is None else retry_after(error)
+        headers = [wire.JSON, wire.NOT_FAILED, *later, *self.common(head, exchanged)]
         responder.send(status, headers, wire.error_body(message))
 
     def _meta(self, method: int, head: Head) -> bytes:
@@ -231,136 +253,6 @@ class Face:
         if self._content_type:
             return b"\n\ncontent-type:" + (head.get(b"content-type") or b"")
         return b""
-
-
-class Scoring:
-    """One request on its way through the script, until its last message."""
-
-    __slots__ = ("_exchanged", "_face", "_head", "_responder", "_stream", "arrived", "call")
-
-    def __init__(self, face: Face, head: Head, exchanged: wire.Exchanged, responder: Responder) -> None:
-        self._face = face
-        self._head = head
-        self._exchanged = exchanged
-        self._responder = responder
-        self._stream: Stream | None = None
-        self.arrived = perf_counter_ns()
-        self.call: Call
-
-    def deliver(self, message: Message) -> None:
-        """Called by the host with each message about this request."""
-        kind = message.kind
-        if kind == ch.REPLY or (kind == ch.BROKEN and self._stream is None):
-            self._answer(message)
-        elif kind == ch.START:
-            common = self._face.common(self._head, self._exchanged)
-            self._responder.start(message.status, wire.merged(wire.own_headers(message.meta), common))
-            self._stream = Stream(self._face, self.call, self._responder)
-        elif self._stream is not None:
-            if kind == ch.CHUNK:
-                self._stream.chunk(message.body)
-            else:
-                self._stream.end(kind == ch.END)
-                self._count("" if kind == ch.END else "engine", 0)
-
-    def left(self) -> None:
-        """The client has gone: the script need not go on."""
-        self._face.host.cancel(self.call)
-        if self._stream is not None:
-            self._stream.stop()
-
-    def _answer(self, message: Message) -> None:
-        flags = message.flags
-        own = flags & ch.OWN_HEADERS
-        if flags & ch.CANCELLED:
-            self._face.model.statistics.cancelled += 1
-            return
-        headers: Headers
-        if own:
-            headers = wire.own_headers(message.meta)
-            body = message.body
-        elif flags & ch.RAN:
-            headers = [wire.JSON, wire.NOT_FAILED]
-            body = message.body
-        else:
-            headers = [wire.JSON, wire.FAILED if flags & (ch.RUN_FAILED | ch.DIED) else wire.NOT_FAILED]
-            body = wire.error_body(self._error(message))
-        if flags & ch.RAN:
-            headers.append(wire.took_header(message.aux))
-        common = self._face.common(self._head, self._exchanged)
-        headers = wire.merged(headers, common) if own else headers + common
-        self._responder.send(message.status, headers, body)
-        self._count(_reason(message), message.aux)
-
-    def _error(self, message: Message) -> str:
-        if message.flags & ch.TIMED_OUT:
-            return wire.timeout_message(self._face.engine.settings.timeout_ms)
-        if message.flags & (ch.RUN_FAILED | ch.DIED):
-            return wire.SCRIPT_ERROR
-        if message.flags & ch.NOT_MINE:
-            return wire.INTERNAL_ERROR
-        return message.body.decode("utf-8", "replace")
-
-    def _count(self, failure: str, ran_ns: int) -> None:
-        statistics = self._face.model.statistics
-        took = perf_counter_ns() - self.arrived
-        if failure:
-            statistics.failed(took, failure)
-        else:
-            statistics.succeeded(took)
-        if ran_ns:
-            statistics.scored(took - ran_ns, ran_ns)
-
-
-def _reason(message: Message) -> str:
-    """Why a script's answer counts as failed, as telemetry.reasons has it; empty when it does not."""
-    if message.flags & ch.TIMED_OUT:
-        return "deadline"
-    return "" if message.status < 400 else "bad_request" if message.status < 500 else "engine"
-
-
-class Stream:
-    """A streamed answer: pieces go to the client as fast as it takes them, and credit goes back to the host."""
-
-    def __init__(self, face: Face, call: Call, responder: Responder) -> None:
-        self._face = face
-        self._call = call
-        self._responder = responder
-        self._pieces: deque[bytes] = deque()
-        self._over: bool | None = None
-        self._task: asyncio.Task[None] | None = None
-
-    def chunk(self, data: bytes) -> None:
-        """A piece has come; one task a stream sends what has gathered, and is gone in between."""
-        self._pieces.append(data)
-        self._go()
-
-    def end(self, good: bool) -> None:
-        """The script is done: well, or not, and then the client must see the answer break off."""
-        self._over = good
-        self._go()
-
-    def stop(self) -> None:
-        """The client has left."""
-        self._pieces.clear()
-
-    def _go(self) -> None:
-        if self._task is None or self._task.done():
-            self._task = asyncio.ensure_future(self._send())
-
-    async def _send(self) -> None:
-        while self._pieces:
-            data = self._pieces.popleft()
-            self._responder.chunk(data)
-            self._call.waiting = True
-            await self._responder.drain()
-            self._call.waiting = False
-            self._face.host.allow(self._call, len(data))
-        if self._over is not None:
-            if self._over:
-                self._responder.end()
-            else:
-                self._responder.abort()
 
 
 def _send_error(responder: Responder, status: int, message: str) -> None:

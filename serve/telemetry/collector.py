@@ -66,11 +66,16 @@ class Collector:
 
 
 def _measure_model(out: Snapshot, model: Model, name: str, version: str) -> None:
-    add(out, "gantline_queue_requests", len(model.batcher), name, version)
-    add(out, "gantline_queue_rows", model.batcher.waiting_rows, name, version)
-    add(out, "gantline_queue_limit_rows", model.batcher.admission.limit, name, version)
-    add(out, "gantline_inflight_requests", len(model.batcher) + model.dispatch.running, name, version)
-    add(out, "nv_inference_pending_request_count", len(model.batcher), name, version)
+    queues, running = [model.batcher], model.dispatch.running
+    if model.scores is not None:
+        queues.append(model.scores.batcher)
+        running += model.scores.running
+    waiting = sum(len(q) for q in queues)
+    add(out, "gantline_queue_requests", waiting, name, version)
+    add(out, "gantline_queue_rows", sum(q.waiting_rows for q in queues), name, version)
+    add(out, "gantline_queue_limit_rows", sum(q.admission.limit for q in queues), name, version)
+    add(out, "gantline_inflight_requests", waiting + running, name, version)
+    add(out, "nv_inference_pending_request_count", waiting, name, version)
     add(out, "gantline_model_memory_bytes", memory_of(model.session), name, version)
     if isinstance(model.session.engine, ScriptEngine):
         add(out, "gantline_host_restarts", model.session.engine.host.restarts, name, version)

@@ -6,9 +6,11 @@ from collections import Counter
 from time import perf_counter_ns
 from typing import Any, TypeAlias
 
+from ..batcher import Batcher
 from ..control import Arguments, Control
 from ..model import Model
 from ..repository import Repository
+from ..script_queue import ScriptQueue
 from ..statistics import PHASES
 from .histogram import quantile
 from .snapshot import add_histograms
@@ -68,13 +70,10 @@ def _worker(model: Model) -> Json:
     batcher, dispatch = model.batcher, model.dispatch
     describe = getattr(batcher.pace, "describe", dict)  # what it has learned, of one that learns
     now = perf_counter_ns()
+    scores = {} if model.scores is None else {"score": _score(model.scores)}
     return {
         "pace": {"kind": type(batcher.pace).__name__.lower(), **describe()},
-        "waiting": {
-            "requests": len(batcher),
-            "rows": batcher.waiting_rows,
-            "limit_rows": batcher.admission.limit,
-        },
+        "waiting": _waiting(batcher),
         "running_requests": dispatch.running,
         "expected_batch_ms": _ms(dispatch.batch_ns),
         "batches": {"on_loop": dispatch.inline_batches, "on_thread": dispatch.thread_batches},
@@ -89,7 +88,17 @@ def _worker(model: Model) -> Json:
             }
             for d in reversed(batcher.decisions)
         ],
+        **scores,
     }
+
+
+def _waiting(batcher: Batcher) -> Json:
+    return {"requests": len(batcher), "rows": batcher.waiting_rows, "limit_rows": batcher.admission.limit}
+
+
+def _score(queue: ScriptQueue) -> Json:
+    """How /score stands, whose requests a script gets one by one."""
+    return {"waiting": _waiting(queue.batcher), "with_script": queue.running, "room": queue.room}
 
 
 def _ms(ns: float) -> float:

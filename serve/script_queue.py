@@ -1,0 +1,231 @@
+"""Script queue: which requests of /score a script's host is given, and when. The sibling of Dispatch.
+
+A host takes its calls in the order in which it got them. So it gets only what keeps it busy until more can come; the
+rest waits in a Batcher, under the bounds, deadlines, priorities and shares that hold for any model's requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from time import perf_counter_ns
+from typing import Protocol
+
+from gantline.accelerators.script import batch
+from gantline.accelerators.script import channel as ch
+from gantline.accelerators.script.link import FINAL, Call
+from gantline.accelerators.script.process import ScriptHost
+from gantline.accelerators.script.ring import Message
+
+from gantline.errors import DeadlineExceeded, GantlineError, Unavailable
+
+from .batcher import Batcher
+from .policy import QueuePolicy
+from .statistics import Statistics
+from .ticket import DONE, WAITING, Ticket
+
+AHEAD_NS = 2_000_000  # of run() that lies with a host which is at one call at a time: more would outlast a wake-up
+_LEAST, _MOST = 2, 256  # calls that are there in any case, and at most
+_SPAN_NS = 20_000_000  # answers come in bunches: the rate is measured over so long
+_AT_ONCE = 64  # refusals in one turn of the loop
+_log = logging.getLogger("gantline.score")
+
+
+class Caller(Protocol):
+    """Who asks; a ticket's context."""
+
+    call: Call
+
+    def heard(self, message: Message) -> None:
+        """A message about the call."""
+        ...
+
+    def refused(self, error: GantlineError) -> None:
+        """No other message will come."""
+        ...
+
+    def over(self) -> None:
+        """Nothing of the call is kept any longer. The last thing it is told."""
+        ...
+
+
+class ScriptQueue:
+    """The requests of /score for one script. Made and called on the event loop."""
+
+    def __init__(self, host: ScriptHost, policy: QueuePolicy, statistics: Statistics) -> None:
+        self.batcher = Batcher(policy.unstacked())
+        self.statistics = statistics
+        self._host = host
+        self._loop = asyncio.get_running_loop()
+        self._with_host: set[Ticket] = set()
+        self._run_ns = AHEAD_NS // 8  # moving average, of scripts that are at one call at a time
+        # scripts that are at many at once wait for something else than a processor, and get all they can take
+        many = host.depth // 2 if host.info.get("concurrent") else 2 * batch.LARGEST if host.info.get("batch") else 0
+        self._many = many
+        self.room = many or AHEAD_NS // self._run_ns  # calls that the host may have
+        self._alarm: asyncio.TimerHandle | None = None  # for the next deadline
+        self._alarm_at = 0
+        self._idle = asyncio.Event()
+        # since the rate was last told: how many were answered, when the oldest of them came, whether some always waited
+        self._since = self._oldest = perf_counter_ns()
+        self._answered = 0
+        self._stood = False
+        self._span = min(_SPAN_NS, policy.target_ns // 8 or _SPAN_NS)
+
+    def __repr__(self) -> str:
+        return f"<ScriptQueue {self.running}/{self.room} with the host, {len(self.batcher)} wait>"
+
+    @property
+    def running(self) -> int:
+        """Calls that the host has."""
+        return len(self._with_host)
+
+    def submit(self, ticket: Ticket) -> None:
+        """Queue a ticket whose context is a Caller. Overloaded when it may not wait; then the caller hears nothing."""
+        now = ticket.request.queued
+        self._host.attach(self._loop)
+        for other in self.batcher.add(ticket, now):
+            reason = "queue_full" if other.lane.tenant is ticket.lane.tenant else "share"
+            self._refuse(other, self.batcher.refusal(ticket.request.model, reason))
+        ticket.context.call.deliver = partial(self._heard, ticket)
+        if ticket.request.deadline:
+            self._watch(now)
+        self._go()
+
+    def leave(self, ticket: Ticket) -> None:
+        """The client has gone: its call is not begun, or stopped where that can be done."""
+        if ticket.state == WAITING:
+            self.batcher.drop(ticket)
+            self._left(ticket)
+        elif ticket in self._with_host and not self._host.cancel(ticket.context.call):
+            self._with_host.discard(ticket)
+            ticket.state = DONE
+            self._left(ticket)
+            self._go()
+
+    async def drain(self) -> None:
+        """Wait until nothing waits or runs."""
+        while self._with_host or len(self.batcher):
+            self._idle.clear()
+            await self._idle.wait()
+
+    # -- to the host
+
+    def _go(self) -> None:
+        """Give the host what it has room for."""
+        batcher, refused = self.batcher, 0
+        while len(self._with_host) < self.room and len(batcher):
+            now = perf_counter_ns()
+            if batcher.next_deadline and batcher.next_deadline <= now:
+                self._expire()  # what is due must not begin because the loop was late
+                continue
+            found = batcher.take(now)
+            for ticket in batcher.left:
+                self._left(ticket)
+            batcher.left.clear()
+            if found is None:
+                break
+            (ticket,) = found.tickets
+            self._with_host.add(ticket)
+            try:
+                self._host.submit(ticket.context.call)
+            except GantlineError as e:
+                self._with_host.discard(ticket)
+                self._refuse(ticket, e)
+                refused += 1
+                if refused == _AT_ONCE:
+                    self._loop.call_soon(self._go)
+                    return
+        if not len(batcher):
+            self._stood = False
+            if not self._with_host:
+                self._idle.set()
+
+    # -- and back
+
+    def _heard(self, ticket: Ticket, message: Message) -> None:
+        final = message.kind in FINAL
+        if ticket.state != DONE:  # else its deadline has passed
+            if final:
+                ticket.state = DONE
+            try:
+                if message.kind == ch.BROKEN and message.status == 503:  # it was never begun
+                    ticket.context.refused(Unavailable(message.body.decode()))
+                else:
+                    ticket.context.heard(message)
+            except Exception:  # one answer that cannot be sent must not stop the script for all
+                _log.exception("model '%s': an answer could not be delivered", ticket.request.model)
+        if final and ticket in self._with_host:
+            self._with_host.discard(ticket)
+            self._end(ticket)
+            if message.flags & ch.RAN and not self._many:
+                self._run_ns += (message.aux - self._run_ns) >> 3
+                self.room = min(max(AHEAD_NS // max(self._run_ns, 1), _LEAST), _MOST)
+            self._measure(ticket.request.arrived)
+            self._go()
+
+    def _measure(self, arrived: int) -> None:
+        """Tell admission how fast the queue empties, and refuse what it finds hopeless."""
+        now, batcher = perf_counter_ns(), self.batcher
+        self._answered += 1
+        self._oldest = min(self._oldest, arrived)
+        waiting = len(batcher)
+        if waiting and now - self._since < self._span:
+            return
+        batcher.admission.observe(now, self._answered, self._oldest, waiting, self._stood, _LEAST)
+        self._since = self._oldest = now
+        self._answered = 0
+        self._stood = waiting > 0
+        for ticket in batcher.shed():
+            self._refuse(ticket, batcher.refusal(ticket.request.model, "admission"))
+
+    def _refuse(self, ticket: Ticket, error: GantlineError) -> None:
+        ticket.state = DONE
+        ticket.context.refused(error.with_traceback(None))
+        self._end(ticket)
+
+    def _left(self, ticket: Ticket) -> None:
+        self.statistics.cancelled += 1
+        self._end(ticket)
+        if not (self._with_host or len(self.batcher)):
+            self._idle.set()
+
+    def _end(self, ticket: Ticket) -> None:
+        caller, ticket.context = ticket.context, None  # they refer to each other
+        caller.call.deliver = _nobody
+        caller.over()
+
+    # -- deadlines
+
+    def _watch(self, now: int) -> None:
+        at = self.batcher.next_deadline
+        if at and (self._alarm is None or at < self._alarm_at):
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm_at = at
+            self._alarm = self._loop.call_later(max(at - now, 0) / 1e9, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._expire()
+        self._watch(perf_counter_ns())
+        self._go()
+
+    def _expire(self) -> None:
+        """Answer those whose time has run out, whatever the script is doing."""
+        now = perf_counter_ns()
+        for ticket in self.batcher.expire(now):
+            waited = (now - ticket.request.arrived) / 1e6
+            error = DeadlineExceeded(f"model '{ticket.request.model}': the deadline passed after {waited:.1f} ms")
+            if ticket not in self._with_host:
+                self._refuse(ticket, error)
+                continue
+            ticket.context.refused(error)  # and its place is taken until the host has put it away
+            if not self._host.cancel(ticket.context.call):
+                self._with_host.discard(ticket)
+                self._end(ticket)
+
+
+def _nobody(message: Message) -> None:
+    """Takes no notice."""
