@@ -5,6 +5,10 @@ INSTALLED := .venv/.installed
 # Where a CPU build of torch is; empty: where pip itself looks.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
+# Processes that run tests at once. Each takes whole files, in their order: a file's servers are started once.
+TESTERS ?= 2
+TESTING := $(BIN)/python -m pytest -q -n $(TESTERS) --dist loadfile --no-loadscope-reorder
+
 # the scripts that measure something; what else is in benchmarks/ they share
 FIGURES := $(addprefix benchmarks/,deadlines.py http_share.py startup.py azure_share.py script_overhead.py grpc_share.py workers_share.py h2_share.py slo.py overload.py)
 
@@ -30,7 +34,7 @@ demo: install  ## train, package, serve and score real models; under two minutes
 	$(BIN)/gantline demo
 
 test: install  ## the tests, without those that take long
-	$(BIN)/python -m pytest -q -m "not slow and not oracle"
+	$(TESTING) -m "not slow and not oracle"
 
 test-slow: install  ## the tests that take long, and those against other products
 	$(BIN)/python -m pytest -q -m "slow or oracle"
