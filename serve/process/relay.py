@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from gantline.errors import GantlineError
 
@@ -20,6 +20,7 @@ from .journal import Change, Journal
 from .seat import WorkerGone
 
 READ_S = 10.0
+REMEMBER_S = 1.0
 LOOK_S = 0.25  # between two looks at whether a worker has fallen silent
 CHANGE_S = 900.0  # a model may take its time to load, and one that is unloaded to answer what it has accepted
 _log = logging.getLogger("gantline.supervisor")
@@ -43,22 +44,31 @@ class Keeper(Protocol):
 
     def saw(self, worker: int, answer: Any) -> None: ...
 
-    def answer(self, answered: Collection[int]) -> Any: ...
+    def answer(self, answers: Mapping[int, Any]) -> Any: ...
+
+
+class Kept(NamedTuple):
+    """A keeper, and the arguments by which it hears of everything."""
+
+    keeper: Keeper
+    whole: dict[str, Any]
 
 
 class Relay:
     """Fans verbs out. `joined` and `serving` tell which workers take part in changes, and which answer questions.
 
-    `keepers`: by verb, who listens to the answers.
+    `kept`: by verb, who listens to the answers. When one of these verbs is asked, workers are asked the others, too:
+    so that what is told of a worker that has died is the same, however it was asked before.
     """
 
     def __init__(
         self, joined: Callable[[], Sequence[Callee]], serving: Callable[[], Sequence[Callee]],
-        keepers: Mapping[str, Keeper] | None = None,
+        kept: Mapping[str, Kept] | None = None,
     ) -> None:  # fmt: skip
         self._joined = joined
         self._serving = serving
-        self._keepers = keepers or {}
+        self._kept = kept or {}
+        self._heard_whole: dict[str, float] = {}  # when each of them was asked for everything
         self._journal = Journal()
         self._turns: dict[str, _Turn] = {}
         self._late: set[asyncio.Future[Any]] = set()  # changes in workers that have fallen silent
@@ -71,7 +81,10 @@ class Relay:
         """
         if effect is None:
             awake = [w for w in _others(asker, self._serving()) if not w.silent]
-            return await self._everywhere(awake, asker, verb, arguments, READ_S)
+            beside = asyncio.gather(*self._beside(verb, arguments, [*awake, asker]))
+            answers = await self._everywhere(awake, asker, verb, arguments, READ_S)
+            await beside
+            return answers
         async with self._turn(effect.subject):
             self._journal.check(effect)
             answer = await asker.call(verb, arguments, CHANGE_S)
@@ -109,7 +122,7 @@ class Relay:
         workers = [*([asker] if asker is not None else []), *others]
         calls = (self._call(worker, verb, arguments, seconds, asker is None) for worker in workers)
         found = await asyncio.gather(*calls, return_exceptions=True)
-        answers, answered = [], []
+        answers: dict[int, Any] = {}
         for worker, answer in zip(workers, found, strict=True):
             if isinstance(answer, WorkerGone):
                 continue  # the next in its seat catches up
@@ -119,10 +132,26 @@ class Relay:
                 raise answer
             if isinstance(answer, BaseException):
                 raise answer
-            answers.append(answer)
-            answered.append(worker.number)
-        keeper = self._keepers.get(verb)
-        return answers if keeper is None else [*answers, keeper.answer(answered)]
+            answers[worker.number] = answer
+        kept = self._kept.get(verb)
+        return [*answers.values()] if kept is None else [*answers.values(), kept.keeper.answer(answers)]
+
+    def _beside(self, asked: str, arguments: dict[str, Any], workers: list[Callee]) -> list[Coroutine[Any, Any, None]]:
+        """What else workers are asked at the same time, for the keepers; not again within REMEMBER_S."""
+        if asked not in self._kept:
+            return []
+        now, out = asyncio.get_running_loop().time(), []
+        for verb, (_, whole) in self._kept.items():
+            if (verb, whole) != (asked, arguments):
+                if now - self._heard_whole.get(verb, -REMEMBER_S) < REMEMBER_S:
+                    continue
+                out += [self._remind(worker, verb, whole) for worker in workers]
+            self._heard_whole[verb] = now
+        return out
+
+    async def _remind(self, worker: Callee, verb: str, arguments: dict[str, Any]) -> None:
+        with suppress(WorkerGone, GantlineError):  # the question itself may be answered none the less
+            await self._call(worker, verb, arguments, READ_S, False)
 
     async def _call(self, worker: Callee, verb: str, arguments: dict[str, Any], seconds: float, change: bool) -> Any:
         """What a worker answers. WorkerGone for one that falls silent: a change goes on in it without us."""
@@ -137,8 +166,8 @@ class Relay:
         finally:
             if call not in self._late:
                 call.cancel()
-        if (keeper := self._keepers.get(verb)) is not None:
-            keeper.saw(worker.number, answer)  # at once: another may have its number when all have answered
+        if (kept := self._kept.get(verb)) is not None:
+            kept.keeper.saw(worker.number, answer)  # at once: another may have its number when all have answered
         return answer
 
     def _came_late(self, worker: Callee, verb: str, call: asyncio.Future[Any]) -> None:

@@ -20,12 +20,13 @@ from gantline.settings import Resolved, ServeSettings
 
 from ..control import Effect
 from ..telemetry.legacy import Legacy
+from ..telemetry.legacy_statistics import LegacyStatistics
 from .announcement import Announcement, Report
 from .handover import to_json
 from .link import Message, error_fields, error_of
 from .listener import bind, port_of, reserve
 from .pulse import TICK_S
-from .relay import Relay
+from .relay import Kept, Relay
 from .roster import JOINED, SERVING, Roster
 from .seat import Seat, WorkerGone
 
@@ -61,8 +62,12 @@ class Supervisor:
         self.announcement = announcement
         self.seats = [Seat(n) for n in range(1, workers + 1)]
         self.roster = Roster(workers)
-        self.legacy = Legacy()
-        self.relay = Relay(lambda: self._at(JOINED, SERVING), lambda: self._at(SERVING), {"metrics": self.legacy})
+        self.legacies = Legacy(), LegacyStatistics()
+        kept = {
+            "metrics": Kept(self.legacies[0], {}),
+            "statistics": Kept(self.legacies[1], {"name": "", "version": ""}),
+        }
+        self.relay = Relay(lambda: self._at(JOINED, SERVING), lambda: self._at(SERVING), kept)
         self._told = {
             "resolved": to_json(resolved), "refs": list(refs), "url": announcement.url,
             "grpc_port": announcement.grpc_port, "folder": folder, "workers": workers,
@@ -142,7 +147,8 @@ class Supervisor:
                 self._tell("stop")
                 self._kill_after(AT_ONCE_S)
                 return
-            self.legacy.ended(seat.number)
+            for legacy in self.legacies:
+                legacy.ended(seat.number)
             why = f": {seat.failure}" if seat.failure is not None else ""
             _log.error("worker %d ended (%s)%s; starting another in %.2f s", seat.number, how, why, verdict)
             with contextlib.suppress(TimeoutError):

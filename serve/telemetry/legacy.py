@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 
 from .families import FAMILIES
 from .snapshot import Snapshot, add, merge
@@ -25,11 +25,11 @@ class Legacy:
         self.restarts += 1
         self._gone = merge([self._gone, _sums(self._last.pop(worker, {}))])
 
-    def answer(self, answered: Collection[int]) -> Snapshot:
-        """One more answer, to be merged with those of the workers that `answered`: for all others."""
+    def answer(self, answers: Mapping[int, Snapshot]) -> Snapshot:
+        """One more answer, to be merged with those of the workers: for all others."""
         out: Snapshot = {}
         add(out, "gantline_worker_restarts", self.restarts)
-        silent = [_sums(last) for worker, last in self._last.items() if worker not in answered]
+        silent = [_sums(last) for worker, last in self._last.items() if worker not in answers]
         return merge([self._gone, *silent, out])
 
 

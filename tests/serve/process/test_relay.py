@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 import pytest
 from gantline.serve.control import Effect
-from gantline.serve.process.relay import CHANGE_S, READ_S, Relay
+from gantline.serve.process.relay import CHANGE_S, READ_S, Kept, Relay
 from gantline.serve.process.seat import WorkerGone
 
 from gantline.errors import BadArtefact, NotFound
@@ -30,7 +30,7 @@ class Worker:
         self.replaced.append(why)
 
     async def call(self, verb: str, arguments: dict[str, Any], seconds: float) -> Any:
-        assert seconds == (READ_S if verb == "count" else CHANGE_S)
+        assert seconds == (READ_S if verb in ("count", "tell") else CHANGE_S)
         name = arguments.get("name", "")
         self.events.append(f"{self.number} begins {verb} {name}")
         await self.gate.wait()
@@ -82,18 +82,47 @@ def test_who_keeps_answers_hears_each_and_adds_one() -> None:
         def saw(self, worker: int, answer: str) -> None:
             self.heard.append((worker, answer))
 
-        def answer(self, answered: Collection[int]) -> str:
-            return f"what others than {sorted(answered)} were"
+        def answer(self, answers: Mapping[int, str]) -> str:
+            return f"what others than {sorted(answers)} were"
 
     async def run() -> None:
         company, keeper = Company(2), Keeper()
-        relay = Relay(lambda: company.joined, lambda: company.serving, {"count": keeper})
+        kept = {"count": Kept(keeper, {})}
+        relay = Relay(lambda: company.joined, lambda: company.serving, kept)
         answers = await relay.ask(company.workers[0], "count", {}, None)
         assert answers == ["count by 1", "count by 2", "what others than [1, 2] were"]
         assert keeper.heard == [(1, "count by 1"), (2, "count by 2")]
         company.workers[1].fails["count"] = WorkerGone()
         answers = await relay.ask(company.workers[0], "count", {}, None)
         assert answers == ["count by 1", "what others than [1] were"]
+
+    asyncio.run(run())
+
+
+def test_keepers_of_other_verbs_hear_too() -> None:
+    class Keeper:
+        def __init__(self) -> None:
+            self.heard: list[tuple[int, str]] = []
+
+        def saw(self, worker: int, answer: str) -> None:
+            self.heard.append((worker, answer))
+
+        def answer(self, answers: Mapping[int, str]) -> str:
+            return "more"
+
+    async def run() -> None:
+        company, one, two = Company(2), Keeper(), Keeper()
+        kept = {"count": Kept(one, {"name": ""}), "tell": Kept(two, {"name": ""})}
+        relay = Relay(lambda: company.joined, lambda: company.serving, kept)
+        first, second = company.workers
+        second.fails["tell"] = WorkerGone()
+        assert await relay.ask(first, "count", {"name": "m"}, None) == ["count by 1", "count by 2", "more"]
+        assert two.heard == [(1, "tell by 1")]
+        assert sorted(one.heard) == [(1, "count by 1"), (1, "count by 1"), (2, "count by 2"), (2, "count by 2")]
+        assert "1 begins count " in company.events and "1 begins count m" in company.events  # all, and what was asked
+        company.events.clear()
+        await relay.ask(first, "count", {"name": "m"}, None)
+        assert [e for e in company.events if "begins" in e] == ["1 begins count m", "2 begins count m"]  # not so soon
 
     asyncio.run(run())
 

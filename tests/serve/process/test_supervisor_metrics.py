@@ -8,10 +8,13 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import grpc
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from gantline.pb import message
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -33,6 +36,23 @@ def scrape(run: Program, client: type[Running]) -> dict[str, float]:
     return {s.name: s.value for f in families for s in f.samples if set(s.labels) <= {"model", "version"}}
 
 
+def statistics(run: Program, client: type[Running]) -> dict[str, Any]:
+    """V2's, of the model."""
+    with run.connect() as s:
+        s.sendall(client.get("/v2/models/double/stats"))
+        [row] = client.read_answer(s).json()["model_stats"]
+    assert isinstance(row, dict)
+    return row
+
+
+def grpc_count(run: Program) -> int:
+    with grpc.insecure_channel(run.ready["grpc"], [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        call: Any = channel.unary_unary("/inference.GRPCInferenceService/ModelStatistics")
+        reply = message("inference.ModelStatisticsResponse").FromString(call(b"", timeout=WAIT_S))
+    [row] = reply.model_stats
+    return int(row.inference_count)
+
+
 def test_sums_outlive_a_worker(zoo: Path, program: Programs, client: type[Running]) -> None:
     with program(zoo / "double.onnx", "--workers", 2) as run:
         infer = client.post("/v2/models/double/infer", ROWS)
@@ -52,10 +72,15 @@ def test_sums_outlive_a_worker(zoo: Path, program: Programs, client: type[Runnin
         end = time.monotonic() + WAIT_S
         while (found := scrape(run, client))["gantline_worker_restarts_total"] < 1 or found["gantline_workers"] < 2:
             assert found["gantline_rows_total"] == 10 and time.monotonic() < end
+        row = statistics(run, client)  # nobody had asked for these: /metrics was enough
+        assert (row["inference_count"], row["execution_count"], row["last_inference"] > 0) == (10, 5, True)
+        assert row["inference_stats"]["success"]["count"] == 5 and grpc_count(run) == 10
+        assert [(b["batch_size"], b["compute_infer"]["count"]) for b in row["batch_stats"]] == [(2, 5)]
         with run.connect() as s:
             s.sendall(infer)
             assert client.read_answer(s).status == 200
         found = scrape(run, client)
         assert found["gantline_rows_total"] == 12 and found["gantline_request_seconds_count"] == 6
+        assert statistics(run, client)["inference_count"] == grpc_count(run) == 12
         run.signal()
         assert run.code() == 0, run.log.read_text()

@@ -52,4 +52,4 @@ def test_a_worker_that_nobody_asked_leaves_nothing() -> None:
     legacy = Legacy()
     legacy.ended(1)
     legacy.ended(1)
-    assert legacy.answer([]) == {"gantline_worker_restarts": [[[], 2]]}
+    assert legacy.answer({}) == {"gantline_worker_restarts": [[[], 2]]}
