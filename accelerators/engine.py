@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Protocol
 
 from gantline.errors import BadArtefact, Unsupported, UsageError
@@ -23,6 +24,7 @@ class EngineOptions:
     timeout_s: float = 0.0
     memory_limit: int = 0  # bytes for a script host; 0: none
     allow_pickle: bool = True
+    shared: Path | None = None  # where processes that share script hosts find them; None: each has its own
 
 
 class Engine(Protocol):

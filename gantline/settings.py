@@ -27,6 +27,7 @@ _VERSIONS: dict[str, Any] = {
     "pattern": r"all|latest(:[1-9][0-9]{0,8})?|[0-9]{1,18}(,[0-9]{1,18})*",
     "form": 'latest:N, all, or version numbers such as "1,3"',
 }
+_HOSTS = ("per-worker", "shared")
 S = TypeVar("S")
 
 
@@ -98,6 +99,11 @@ class ServeSettings:
     threads: int = setting(0, "threads of one model's engine; 0: by the model's size", low=0, high=4096)
     timeout_s: float = setting(0.0, "time for one call of a script; 0: as the package says", low=0, high=86400)
     memory_limit: int = setting(0, "memory of one script host; 0: no limit", unit="bytes", low=0)
+    script_hosts: str = setting(
+        "per-worker",
+        "with several workers, whether each has its own host of a script or they share one",
+        choices=_HOSTS,
+    )
 
     allow_shared_memory: bool = setting(False, "let clients register shared-memory regions for their tensors")
 
@@ -183,6 +189,11 @@ class ModelSettings:
     threads: int = setting(0, "threads of the engine; 0: by the model's size", low=0, high=4096)
     timeout_s: float = setting(0.0, "time for one call of a script; 0: as the package says", low=0, high=86400)
     memory_limit: int = setting(0, "memory of the script host; 0: no limit", unit="bytes", low=0)
+    script_hosts: str = setting(
+        "per-worker",
+        "with several workers, whether each has its own host of the script or they share one",
+        choices=_HOSTS,
+    )
 
     def __post_init__(self) -> None:
         check(self)

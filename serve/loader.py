@@ -55,6 +55,7 @@ class Loader:
         self.repository = repository
         self.shelf = shelf
         self.affinity = Affinity()
+        self.common: Path | None = None  # a folder of all workers, when there are several
         self.resolved = resolved
         self._pool = pool
         self._waiting = waiting
@@ -201,7 +202,7 @@ class Loader:
     async def _open_one(self, entry: Entry) -> Model | GantlineError:
         async with self._room:
             try:
-                opened = await self._apart(open_version, entry, self.resolved)
+                opened = await self._apart(open_version, entry, self.resolved, self.common)
             except GantlineError as e:
                 return e
             except Exception as e:

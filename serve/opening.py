@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 
 from gantline.accelerators.engine import EngineOptions
@@ -32,8 +33,11 @@ class Opened:
     tuning: Tuning
 
 
-def open_version(entry: Entry, resolved: Resolved[ServeSettings]) -> Opened:
-    """Blocks. GantlineError says why this version must not serve; then nothing is left open."""
+def open_version(entry: Entry, resolved: Resolved[ServeSettings], common: Path | None = None) -> Opened:
+    """Blocks. GantlineError says why this version must not serve; then nothing is left open.
+
+    `common`: a folder of all workers, when there are several.
+    """
     if entry.package is None:
         raise BadArtefact(entry.problem or f"model '{entry.name}' has no package")
     package, manifest = entry.package, entry.package.manifest
@@ -47,6 +51,7 @@ def open_version(entry: Entry, resolved: Resolved[ServeSettings]) -> Opened:
     options = EngineOptions(
         threads=settings.threads, timeout_s=settings.timeout_s, memory_limit=settings.memory_limit,
         allow_pickle=not server.no_pickle, cores=cores_each(server.workers),
+        shared=common if settings.script_hosts == "shared" else None,
     )  # fmt: skip
     # the digest that the model's metadata tells must be that of what answers; a pickle is read only after this
     package.verify_listed()

@@ -263,7 +263,8 @@ def _launch(
         "environment": package.manifest.environment.kind,
         "outputs": {t.name: (t.datatype, DATATYPES[t.datatype].numpy) for t in outputs},
     }
-    return Launch([str(environment.python), "-X", "faulthandler"], config, variables, str(root))
+    command = [str(environment.python), "-X", "faulthandler"]
+    return Launch(command, config, variables, str(root), package.name, package.digest or "", options.shared)
 
 
 def _nothing(message: Message) -> None:

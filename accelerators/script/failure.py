@@ -29,6 +29,9 @@ DISTRIBUTIONS = {
 
 def failed_to_load(name: str, facts: dict[str, Any], launch: Launch) -> GantlineError:
     """The error for what the host reports. BadArtefact when the script breaks the contract, else ScriptFailed."""
+    if "error" in facts:  # from a keeper, which has found the words already
+        kind = BadArtefact if facts["error"] == "BadArtefact" else ScriptFailed
+        return kind(facts["text"])
     where = f"{facts['file']} line {facts['line']}" if facts["line"] else launch.config["entry"]
     if facts["contract"]:
         return BadArtefact(f"model '{name}': {launch.config['entry']}: {facts['text']}")

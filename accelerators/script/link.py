@@ -5,8 +5,10 @@ One link lives as long as one host process; process.py makes a new one when it r
 
 from __future__ import annotations
 
+import mmap
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from typing import TypeAlias
 
 from . import channel as ch
 from .channel import Channel, Gone, open_mapping
+from .output import Output
 from .ring import Damaged, Message
 from .tether import Tether
 
@@ -86,12 +89,16 @@ class Link:
         self._tether: Tether | None = None
         with suppress(OSError):  # it has ended already, or the kernel cannot: then the host alone dies with the server
             self._tether = Tether(self.process.pid)
+        self._begin(ours, mapping)
+
+    def _begin(self, ours: socket.socket, mapping: mmap.mmap) -> None:
         ours.setblocking(False)
         self.sock = ours
         self._poll = select.poll()
         self._poll.register(ours, select.POLLIN)
         self.channel = Channel(ours, mapping, parent=True)
         self.calls: dict[int, Call] = {}
+        self.restarts = 0  # beyond this link's own end: of a host that others share
         self.progress = monotonic()  # when the host last showed that it works
         self.side_by_side = False  # the host is at several calls at once, and none of them holds up another
         self.dead = False
@@ -99,7 +106,33 @@ class Link:
         self.receiving = Lock()
 
     def __repr__(self) -> str:
-        return f"<Link pid={self.process.pid} calls={len(self.calls)} dead={self.dead}>"
+        return f"<{type(self).__name__} pid={self.pid} calls={len(self.calls)} dead={self.dead}>"
+
+    @property
+    def pid(self) -> int | None:
+        """The process that answers."""
+        return self.process.pid
+
+    @property
+    def own(self) -> bool:
+        """Whether the process is this server's alone, to be watched and killed by it."""
+        return True
+
+    def listen(self, name: str) -> Output:
+        """What the process prints."""
+        assert self.process.stdout is not None
+        return Output(name, self.process.stdout.fileno())
+
+    def ended(self) -> str | None:
+        """How the process ended, in words, or None."""
+        code = self.process.poll()
+        return None if code is None else in_words(code)
+
+    def wait_for_end(self, seconds: float | None = None) -> str:
+        """Block until it has ended, or so long; how it ended."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
+        return self.ended() or "still running"
 
     def send(self, call: Call) -> bool:
         """Hand a call over; False when there is no room now."""
@@ -168,6 +201,16 @@ class Link:
         if self.process.stdout is not None:
             self.process.stdout.close()
         self.channel.close()
+
+
+def in_words(code: int) -> str:
+    """How a process ended."""
+    if code >= 0:
+        return f"exit status {code}"
+    try:
+        return f"signal {signal.Signals(-code).name}"
+    except ValueError:
+        return f"signal {-code}"
 
 
 def supported() -> bool:

@@ -50,7 +50,7 @@ class ScriptHost:
     def pid(self) -> int | None:
         """The process that answers now, or None while there is none."""
         link = self.link
-        return link.process.pid if link is not None else None
+        return link.pid if link is not None else None
 
     @property
     def in_flight(self) -> int:
@@ -61,7 +61,8 @@ class ScriptHost:
     @property
     def restarts(self) -> int:
         """How often the process was started again."""
-        return self._supervisor.restarts
+        link = self.link
+        return self._supervisor.restarts + (link.restarts if link is not None else 0)
 
     def start(self) -> None:
         """Start, and wait until the script has loaded. ScriptFailed or BadArtefact says what it did instead."""

@@ -6,12 +6,11 @@ import json
 import logging
 import os
 import select
-import signal
 import socket
-import subprocess
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from gantline.errors import GantlineError, ScriptFailed
 from . import channel as ch
 from .backoff import Backoff
 from .failure import failed_to_load
+from .joined import join
 from .link import Link
 from .output import Output
 
@@ -41,6 +41,29 @@ class Launch:
     config: dict[str, Any]
     environment: dict[str, str]
     folder: str
+    name: str = ""  # of the model
+    content: str = ""  # a digest of what is run: another one is another host
+    shared: Path | None = None  # where those who share a host find it; None: each has its own
+
+    def link(self) -> Link:
+        """Start the host, or join those who have. ScriptFailed when that cannot be done."""
+        if self.shared is not None:
+            return join(self.shared, self)
+        try:
+            return Link(self.command, json.dumps(self.config), self.environment, self.folder)
+        except OSError as e:
+            raise ScriptFailed(f"model '{self.name}': cannot start {self.command[0]}: {e.strerror}") from e
+
+    def to_json(self) -> dict[str, Any]:
+        """What `from_json` takes: the same, for one who shares it with nobody."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "shared"} | {
+            "config": dict(self.config)
+        }
+
+    @classmethod
+    def from_json(cls, tree: dict[str, Any]) -> Launch:
+        """The other end of `to_json`."""
+        return cls(**tree)
 
 
 class Supervisor:
@@ -100,21 +123,17 @@ class Supervisor:
         """Start a process and see it through; seconds that it was ready, and why it did not get that far."""
         launch, host = self._launch, self._host
         try:
-            link = Link(launch.command, json.dumps(launch.config), launch.environment, launch.folder)
-        except OSError as e:
-            failure: GantlineError = ScriptFailed(
-                f"model '{host.name}': cannot start {launch.command[0]}: {e.strerror}"
-            )
-            _log.error("%s", failure)
-            return 0.0, failure
-        assert link.process.stdout is not None
-        output = Output(host.name, link.process.stdout.fileno())
+            link = launch.link()
+        except ScriptFailed as e:
+            _log.error("%s", e)
+            return 0.0, e
+        output = link.listen(host.name)
         eyes = _Eyes(link, output, self._nudged)
         try:
             found = self._until_loaded(link, eyes)
             if isinstance(found, GantlineError):
                 link.kill()
-                link.process.wait()
+                link.wait_for_end()
                 output.finish()
                 _log.error("%s", found)
                 link.close()
@@ -124,9 +143,8 @@ class Supervisor:
             self._started.set()
             flags = self._until_dead(link, eyes)
             link.kill()
-            link.process.wait()
+            how = link.wait_for_end()
             output.finish()
-            how = ended(link.process.returncode)
             failed = host.lost(link, flags)
             if not self._closed:
                 _log.error("model '%s': its script's process ended (%s); %d requests failed", host.name, how, failed)
@@ -145,15 +163,14 @@ class Supervisor:
                     return dict(json.loads(message.body))
                 if message.kind == ch.FAILED:
                     facts = json.loads(message.body)
-                    for line in facts["traceback"].splitlines():
+                    for line in facts.get("traceback", "").splitlines():  # a keeper has logged it
                         _log.error("[%s] %s", name, line)
                     return failed_to_load(name, facts, self._launch)
             if self._closed:
                 return ScriptFailed(f"model '{name}': unloaded while it was loading")
             if link.dead:
                 _let_end(link)
-            if link.process.poll() is not None:
-                how = ended(link.process.returncode)
+            if (how := link.ended()) is not None:
                 return ScriptFailed(f"model '{name}': its process ended while loading ({how}); the log has its output")
             if link.broken or link.dead:
                 return ScriptFailed(f"model '{name}': its process closed the link while loading")
@@ -166,14 +183,14 @@ class Supervisor:
         tick = min(1.0, max(0.02, limit / 4))
         while not self._closed:
             eyes.look(tick)
-            if link.process.poll() is not None:
+            if link.ended() is not None:
                 return ch.RUN_FAILED
             if link.broken or link.dead:
                 _let_end(link)
                 if link.broken:
                     _log.error("model '%s': the link is damaged: %s", self._host.name, link.broken)
                 return ch.RUN_FAILED
-            if link.calls and monotonic() - link.progress > limit + GRACE_S and not link.stalled():
+            if link.own and link.calls and monotonic() - link.progress > limit + GRACE_S and not link.stalled():
                 _log.error("model '%s': run() did not end after %.3g s: killed", self._host.name, limit)
                 return ch.RUN_FAILED | ch.TIMED_OUT
         return 0
@@ -191,7 +208,12 @@ class _Eyes:
     def __init__(self, link: Link, output: Output, nudged: socket.socket) -> None:
         self._output = output
         self._nudged = nudged
-        self._process = os.pidfd_open(link.process.pid) if hasattr(os, "pidfd_open") else -1
+        self._process = -1
+        self._tick = 60.0  # one that is not ours is seen to end by its output
+        if link.own and link.pid is not None:
+            self._tick = 0.1
+            if hasattr(os, "pidfd_open"):
+                self._process, self._tick = os.pidfd_open(link.pid), 60.0
 
     def look(self, seconds: float, sock: socket.socket | None = None) -> None:
         """Wait for something to happen, at most this long, and log what was printed."""
@@ -200,12 +222,10 @@ class _Eyes:
             poll.register(self._output.file, select.POLLIN)
         if self._process >= 0:
             poll.register(self._process, select.POLLIN)
-        else:
-            seconds = min(seconds, 0.1)
         poll.register(self._nudged, select.POLLIN)
         if sock is not None:
             poll.register(sock, select.POLLIN)
-        for file, _ in poll.poll(seconds * 1000):
+        for file, _ in poll.poll(min(seconds, self._tick) * 1000):
             if file == self._output.file:
                 self._output.pump()
             elif file == self._nudged.fileno():
@@ -216,22 +236,9 @@ class _Eyes:
             os.close(self._process)
 
 
-def ended(code: int | None) -> str:
-    """How a process ended, in words."""
-    if code is None:
-        return "still running"
-    if code >= 0:
-        return f"exit status {code}"
-    try:
-        return f"signal {signal.Signals(-code).name}"
-    except ValueError:
-        return f"signal {-code}"
-
-
 def _let_end(link: Link) -> None:
     """A socket closes a moment before its process ends: wait for that, so that the log says how it ended."""
-    with suppress(subprocess.TimeoutExpired):
-        link.process.wait(0.5)
+    link.wait_for_end(0.5)
 
 
 def _drain(sock: socket.socket) -> None:

@@ -106,7 +106,8 @@ class Worker:
     def _build(self, stack: Stack, start: Message) -> None:
         stack.control.fan_out = self._fan_out
         stack.readiness.others = False
-        own = stack.loader.affinity.join(Path(start["folder"]), self.number, start["workers"])
+        stack.loader.common = Path(start["folder"])
+        own = stack.loader.affinity.join(stack.loader.common, self.number, start["workers"])
         self._server = WorkerServer(stack, start["early"], self.link, start["grpc_port"], own)
         self._stack = stack
         self._built.set()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 from gantline.accelerators.script import channel as ch
-from gantline.accelerators.script.link import Call, Link
+from gantline.accelerators.script.link import Call, Link, in_words
 
 
 @pytest.fixture
@@ -55,3 +56,9 @@ def test_an_interpreter_that_is_not_there_leaves_nothing(tmp_path: Path) -> None
     with pytest.raises(OSError, match="nothing-here"):
         Link([str(tmp_path / "nothing-here")], "{}", {}, str(tmp_path))
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_how_a_process_ended() -> None:
+    assert in_words(3) == "exit status 3"
+    assert in_words(-signal.SIGSEGV) == "signal SIGSEGV"
+    assert in_words(-200) == "signal 200"

@@ -10,7 +10,6 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from gantline.accelerators.script.supervise import ended
 
 from gantline.errors import BadArtefact, GantlineError, ScriptFailed, Unavailable
 
@@ -113,13 +112,6 @@ def test_the_host_and_what_it_started_die_with_the_server(tmp_path: Path) -> Non
         server.send_signal(signal.SIGKILL)
         server.wait(10)
     until(lambda: not _runs(pid) and not _runs(child))
-
-
-def test_ended() -> None:
-    assert ended(3) == "exit status 3"
-    assert ended(-signal.SIGSEGV) == "signal SIGSEGV"
-    assert ended(None) == "still running"
-    assert ended(-200) == "signal 200"
 
 
 def _runs(pid: int) -> bool:
