@@ -11,6 +11,7 @@ from collections.abc import Hashable
 from typing import NamedTuple
 
 from gantline.errors import Overloaded
+from gantline.request import Request
 
 from .admission import Admission
 from .deadlines import Deadlines
@@ -52,6 +53,7 @@ class Batcher:
         self._tenants = Tenants(policy.weights)
         self._home = self._tenants.home
         self._main = self._home.lane(policy.default_level)
+        self._patience = policy.patience
         self._live = 0  # waiting tickets
         self._aside = 0  # tickets that lie elsewhere than in _main, hopeless ones too
         self._hopeless = 0  # tickets that were answered where they lie
@@ -82,6 +84,8 @@ class Batcher:
         ticket.lane = lane
         if request.deadline and self._hopelessly_late(lane, now, request.deadline):
             raise self.refusal(request.model, "deadline")
+        if self.policy.sizes:
+            self._look_at_level(lane.level, request)
         out = self._make_room(ticket) if self._over(ticket.rows) else []
         self.waiting_rows += ticket.rows
         self._live += 1
@@ -95,6 +99,17 @@ class Batcher:
     def _hopelessly_late(self, lane: Lane, now: int, deadline: int) -> bool:
         # when the turn of those with a priority or a tenant comes, nobody knows
         return lane is self._main and not self._aside and now + self.admission.turn(self.waiting_rows) > deadline
+
+    def _look_at_level(self, level: int, request: Request) -> None:
+        """Overloaded when as many wait at a level as may. Counted when asked: few models say so."""
+        most, policy = self.policy.sizes.get(level, 0), self.policy
+        lanes = [t.lanes[n] for t in self._tenants for n in (level, _LAST) if n in t.lanes] if most else []
+        tickets = (t for lane in lanes for t in lane if t.state == WAITING)
+        if most and sum(policy.level(t.request.priority) == level for t in tickets) >= most:
+            message = (
+                f"model '{request.model}': {most} requests of priority {level} are waiting already, as many as may"
+            )
+            raise Overloaded(f"{message}; try again later", retry_after_s=self.admission.retry_after_s(most))
 
     def _over(self, rows: int) -> bool:
         # a request larger than the whole queue is taken when nothing else waits: it could never go otherwise
@@ -218,7 +233,7 @@ class Batcher:
         self.wait_until = 0
         while self._live:
             first: Ticket | None
-            if not (self._aside or self._hopeless or self.policy.demote):
+            if not (self._aside or self._hopeless or self._patience):
                 first = self._main[0]  # the usual: nobody asks for anything
             elif not self._aside:
                 first = self._head(self._main, now)
@@ -240,7 +255,7 @@ class Batcher:
 
     def _head(self, lane: Lane, now: int) -> Ticket | None:
         """The first ticket of a lane that waits; those before it are taken out, or put behind all others."""
-        patience = self.policy.timeout_ns if self.policy.demote and lane.level != _LAST else 0
+        patience = self._patience.get(lane.level) if self._patience else 0
         while lane:
             first = lane[0]
             if first.state == WAITING and not (patience and now - first.request.queued >= patience):

@@ -107,7 +107,7 @@ class ModelConfig:
             found.default_model_filename or ONNX_FILE,
             found,
             (*_ignored(found), *ignored(found)),
-            read_batching(found),
+            read_batching(found, path),
             SequenceConfig(found.sequence_batching, path.parent) if found.HasField("sequence_batching") else None,
         )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,16 @@ class BatchingConfig:
     timeout_override: bool = True
     demote: bool = False
     max_queue_size: int = 0
+    own: Mapping[int, BatchingConfig] = field(default_factory=dict)  # levels with a queue policy of their own
+
+    @property
+    def middle(self) -> int:
+        """The level of requests that bring none."""
+        return self.default_level or (self.levels + 1) // 2
+
+    def at(self, level: int) -> BatchingConfig:
+        """What holds at a level."""
+        return self.own.get(level, self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,30 +90,40 @@ class SequenceConfig:
             raise BadArtefact(f"{where}: state '{spec.name}': {path} does not hold {dims} of {dtype}: {e}") from e
 
 
-def read_batching(message: Any) -> BatchingConfig:
-    """The `dynamic_batching` of a ModelConfig."""
+def read_batching(message: Any, where: Path) -> BatchingConfig:
+    """The `dynamic_batching` of a ModelConfig. BadArtefact for a policy of a level that there is not."""
     said = message.dynamic_batching
-    queue = said.default_queue_policy
+    for level in said.priority_queue_policy:
+        if not 1 <= level <= said.priority_levels:
+            raise BadArtefact(
+                f"{where}: priority_queue_policy is for level {level}, and priority_levels is {said.priority_levels}"
+            )
     return BatchingConfig(
         preferred=tuple(said.preferred_batch_size),
         delay_us=said.max_queue_delay_microseconds,
         levels=said.priority_levels,
         default_level=said.default_priority_level,
-        timeout_us=queue.default_timeout_microseconds,
-        # Triton ignores a request's own time-out unless this is set; without any time-out said, it is simply heeded
-        timeout_override=queue.allow_timeout_override or not queue.default_timeout_microseconds,
-        demote=bool(queue.timeout_action),
-        max_queue_size=queue.max_queue_size,
+        own={level: BatchingConfig(**_queue(one)) for level, one in said.priority_queue_policy.items()},
+        **_queue(said.default_queue_policy),
     )
 
 
+def _queue(said: Any) -> dict[str, Any]:
+    """A ModelQueuePolicy."""
+    return {
+        "timeout_us": said.default_timeout_microseconds,
+        # Triton ignores a request's own time-out unless this is set; without any time-out said, it is simply heeded
+        "timeout_override": said.allow_timeout_override or not said.default_timeout_microseconds,
+        "demote": bool(said.timeout_action),
+        "max_queue_size": said.max_queue_size,
+    }
+
+
 def ignored(message: Any) -> Iterator[str]:
-    """What is set in `dynamic_batching` and `sequence_batching` and not acted on.
+    """What is set in `sequence_batching` and not acted on.
 
     preserve_ordering needs nothing: a model's batches run one after another.
     """
-    if message.dynamic_batching.priority_queue_policy:
-        yield "dynamic_batching.priority_queue_policy"
     said = message.sequence_batching
     for name, value in (("direct", said.direct), ("oldest", said.oldest)):
         if said.HasField(name):

@@ -15,7 +15,8 @@ from .assembly import Assembly, Padded
 from .configured import Configured
 from .model_config import ModelConfig
 from .pace import Delayed, Greedy, Pace
-from .policy import QueuePolicy
+from .policy import LevelPolicy, QueuePolicy
+from .scheduling import BatchingConfig
 from .sequences import SequencePolicy
 from .slo import Slo
 
@@ -37,19 +38,23 @@ def tune(
     said = config.batching if config is not None else None
     engine, batching = session.engine, session.package.manifest.batching
     target = int(own.latency_target_ms * 1e6)
+    middle = min(own.default_priority, own.priority_levels)
+    first = said.at(middle) if said else None
     policy = QueuePolicy(
         max_rows=max_rows,
         max_queue_rows=own.max_queue_rows,
-        max_queue_requests=said.max_queue_size if said else 0,
+        max_queue_requests=said.max_queue_size if said and not said.own else 0,
         target_ns=target,
         max_wait_ns=int(own.max_wait_s * 1e9),
         levels=own.priority_levels,
         default_level=min(own.default_priority or (own.priority_levels + 1) // 2, own.priority_levels),
         ageing_ns=int(own.priority_ageing_s * 1e9),
         timeout_ns=int(own.deadline_s * 1e9),
-        timeout_override=said.timeout_override if said else True,
-        demote=said.demote if said else False,
+        timeout_override=first.timeout_override if first else True,
+        demote=first.demote if first else False,
         weights=server.weights,
+        own=_own(said, middle) if said else {},
+        sizes=_sizes(said) if said else {},
     )
     delay = int(own.max_queue_delay_ms * 1e6)
     preferred = said.preferred if said else ()
@@ -60,6 +65,21 @@ def tune(
     return Tuning(policy, pace, assembly, engine.sequences if isinstance(engine, Configured) else None)
 
 
+def _own(said: BatchingConfig, middle: int) -> dict[int, LevelPolicy]:
+    """The levels that have time-outs of their own, but the default one: its are settings."""
+    return {
+        level: LevelPolicy(one.timeout_us * 1000, one.timeout_override, one.demote)
+        for level, one in said.own.items()
+        if level != middle
+    }
+
+
+def _sizes(said: BatchingConfig) -> dict[int, int]:
+    """How many requests may wait at each level, where levels are told apart."""
+    sizes = {level: said.at(level).max_queue_size for level in range(1, said.levels + 1)} if said.own else {}
+    return {level: size for level, size in sizes.items() if size}
+
+
 def said_of(config: ModelConfig | None) -> Mapping[str, Any]:
     """What a config.pbtxt says of settings, for their lowest layer but the defaults."""
     if config is None:
@@ -68,9 +88,9 @@ def said_of(config: ModelConfig | None) -> Mapping[str, Any]:
     said = config.batching
     if said.delay_us:
         out["max_queue_delay_ms"] = said.delay_us / 1e3
-    if said.timeout_us:
-        out["deadline_s"] = said.timeout_us / 1e6
+    if timeout := said.at(said.middle).timeout_us:
+        out["deadline_s"] = timeout / 1e6
     if said.levels:
         out["priority_levels"] = said.levels
-        out["default_priority"] = said.default_level or (said.levels + 1) // 2
+        out["default_priority"] = said.middle
     return out

@@ -58,12 +58,12 @@ def settle(request: Request, wishes: Wishes, policy: QueuePolicy) -> None:
     """
     request.tenant, request.priority = wishes.tenant, wishes.priority
     timeout = wishes.timeout_ns
-    if request.parameters:
-        own = _parameters(request, request.parameters)
-        if own and policy.timeout_override:
-            timeout = min(timeout, own) if timeout else own
-    if not timeout and not request.deadline and not policy.demote:
-        timeout = policy.timeout_ns
+    own = _parameters(request, request.parameters) if request.parameters else 0
+    rule = policy.at(request.priority)
+    if own and rule.timeout_override:
+        timeout = min(timeout, own) if timeout else own
+    if not timeout and not request.deadline and not rule.demote:
+        timeout = rule.timeout_ns
     if timeout:
         deadline = request.arrived + timeout
         request.deadline = min(request.deadline, deadline) if request.deadline else deadline

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from gantline.serve.batcher import Batcher
-from gantline.serve.policy import QueuePolicy
+from gantline.serve.policy import LevelPolicy, QueuePolicy
 from gantline.serve.ticket import DONE, WAITING, Ticket
 
 from gantline.errors import Unavailable
@@ -148,6 +148,27 @@ def test_a_time_out_may_demote_instead_of_refuse() -> None:
         batcher.add(one, 0)
     assert [batcher.take(12 * MS).tickets for _ in range(2)] == [[new], [old]]  # type: ignore[union-attr]
     assert batcher.take(12 * MS) is None and len(batcher) == 0
+
+
+def test_each_level_may_have_its_own_patience_and_size() -> None:
+    policy = QueuePolicy(
+        1, 100, levels=3, default_level=2, own={3: LevelPolicy(10 * MS, demote=True)}, sizes={2: 9, 3: 2}
+    )
+    batcher = Batcher(policy)
+    old, new, normal = ticket(priority=3, at=0), ticket(b"a", 3, at=9 * MS), ticket(at=9 * MS)
+    for one in (old, new, normal):
+        batcher.add(one, 0)
+    with pytest.raises(Unavailable, match="2 requests of priority 3 are waiting already, as many as may; try again"):
+        batcher.add(ticket(b"b", priority=3), 0)
+    order = [batcher.take(12 * MS).tickets[0] for _ in range(2)]  # type: ignore[union-attr]  # there is one
+    assert set(order) == {new, normal}, "the old one has become impatient, and the least urgent"
+    with pytest.raises(Unavailable):  # where it lies now it still counts as one of its level
+        for _ in range(2):
+            batcher.add(ticket(priority=3, at=12 * MS), 12 * MS)
+    assert len(batcher) == 2
+    batcher.drop(old)
+    batcher.add(ticket(priority=3, at=12 * MS), 12 * MS)
+    assert len(batcher) == 2
 
 
 def drop(alive: dict[Ticket, None], tickets: list[Ticket]) -> None:

@@ -43,6 +43,29 @@ def test_batching(tmp_path: Path) -> None:
     assert config(tmp_path, f"dynamic_batching {{ {allowed} }}").batching.timeout_override
 
 
+LEVELS = """
+dynamic_batching {
+  priority_levels: 3
+  default_queue_policy { default_timeout_microseconds: 9000 max_queue_size: 7 }
+  priority_queue_policy { key: 1 value { default_timeout_microseconds: 500 allow_timeout_override: true } }
+  priority_queue_policy { key: 3 value { timeout_action: DELAY default_timeout_microseconds: 40 max_queue_size: 2 } }
+}
+"""
+
+
+def test_levels_of_their_own(tmp_path: Path) -> None:
+    found = config(tmp_path, LEVELS)
+    assert found.ignored == () and found.batching.middle == 2
+    first, second, third = (found.batching.at(level) for level in (1, 2, 3))
+    assert (first.timeout_us, first.timeout_override, first.demote, first.max_queue_size) == (500, True, False, 0)
+    assert second is found.batching and (second.timeout_us, second.timeout_override) == (9000, False)
+    assert (third.timeout_us, third.timeout_override, third.demote, third.max_queue_size) == (40, False, True, 2)
+    for levels in ("", "priority_levels: 3"):
+        text = f"dynamic_batching {{ {levels} priority_queue_policy {{ key: 4 value {{}} }} }}"
+        with pytest.raises(BadArtefact, match=r"priority_queue_policy is for level 4, and priority_levels is [03]"):
+            config(tmp_path, text)
+
+
 def test_sequences(tmp_path: Path) -> None:
     found = config(tmp_path, SEQUENCES)
     assert found.sequences is not None and found.ignored == ()
@@ -65,8 +88,6 @@ def test_what_is_not_acted_on(tmp_path: Path) -> None:
         "sequence_batching.iterative_sequence",
         "sequence_batching.state 'in' use_growable_memory",
     )
-    text = "dynamic_batching { priority_queue_policy { key: 1 value { max_queue_size: 2 } } }"
-    assert config(tmp_path, text).ignored == ("dynamic_batching.priority_queue_policy",)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from gantline.accelerators.session import Session
 from gantline.serve.model_config import ModelConfig
 from gantline.serve.pace import Delayed, Greedy
-from gantline.serve.policy import QueuePolicy
+from gantline.serve.policy import LevelPolicy, QueuePolicy
 from gantline.serve.tuning import Tuning, said_of, tune
 
 from gantline.packages import Package
@@ -48,6 +48,20 @@ def test_a_config_pbtxt_is_honoured(tuned: Callable[..., Tuning]) -> None:
     policy = found.policy
     assert (policy.timeout_ns, policy.timeout_override, policy.max_queue_requests) == (7_000_000, False, 3)
     assert (policy.levels, policy.default_level) == (4, 2)
+
+
+def test_levels_of_a_config_pbtxt_have_their_own_rules(tuned: Callable[..., Tuning]) -> None:
+    text = (
+        "dynamic_batching { priority_levels: 4 default_queue_policy { max_queue_size: 9 } "
+        "priority_queue_policy { key: 1 value { default_timeout_microseconds: 3000 } } "
+        "priority_queue_policy { key: 2 value { default_timeout_microseconds: 8000 max_queue_size: 5 } } "
+        "priority_queue_policy { key: 4 value { timeout_action: DELAY default_timeout_microseconds: 1000 } } }"
+    )
+    policy = tuned(text).policy
+    assert (policy.default_level, policy.timeout_ns, policy.timeout_override) == (2, 8_000_000, False)
+    assert policy.own == {1: LevelPolicy(3_000_000, False), 4: LevelPolicy(1_000_000, False, True)}
+    assert (policy.max_queue_requests, policy.sizes) == (0, {2: 5, 3: 9})
+    assert tuned(text, deadline_s="2").policy.timeout_ns == 2_000_000_000
 
 
 def test_a_latency_target_makes_a_pace_that_learns_and_bounds_the_queue(tuned: Callable[..., Tuning]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from gantline.serve.exchange import Head
-from gantline.serve.policy import QueuePolicy
+from gantline.serve.policy import LevelPolicy, QueuePolicy
 from gantline.serve.wishes import Wishes, settle, wishes_of
 
 from gantline.errors import BadRequest, DeadlineExceeded
@@ -100,3 +100,14 @@ def test_headers_that_make_no_sense(headers: dict[str, str], said: str) -> None:
 def test_parameters_that_make_no_sense(parameters: dict[str, Any], said: str) -> None:
     with pytest.raises(BadRequest, match=said):
         settled(parameters)
+
+
+def test_a_level_s_time_out_is_for_its_requests() -> None:
+    own = {1: LevelPolicy(2 * MS), 3: LevelPolicy(3 * MS, timeout_override=False), 4: LevelPolicy(MS, demote=True)}
+    policy = QueuePolicy(levels=4, default_level=2, timeout_ns=5 * MS, own=own)
+    assert [settled({"priority": p}, policy).deadline for p in range(6)] == [
+        1000 + ms * MS if ms else 0 for ms in (5, 2, 5, 3, 0, 5)
+    ]
+    assert settled({"priority": 1, "timeout": 9000}, policy).deadline == 1000 + 9 * MS
+    assert settled({"priority": 3, "timeout": 9000}, policy).deadline == 1000 + 3 * MS
+    assert settled({"priority": 3}, policy, x_gantline_timeout_ms="1").deadline == 1000 + MS
