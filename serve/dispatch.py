@@ -23,11 +23,14 @@ from gantline.tensors import Array
 
 from .assembly import Assembly, follow
 from .batcher import Batcher
+from .exchange import Head
+from .overlap import Overlap
 from .statistics import Statistics
 from .ticket import DONE, LEFT, WAITING, Batch, Ticket
 from .trace import Trace
 
 INLINE_NS = 300_000  # a batch expected to take longer leaves the loop
+LONE = 8  # requests in a row from one connection, after which the next is taken to be alone, too
 SLICE_NS = 450_000  # after so long on the loop, others have their turn before more answers are written
 Result: TypeAlias = "list[Array] | GantlineError"
 _STOPPING = Unavailable("the server is stopping; try again elsewhere", "stopping")
@@ -59,7 +62,11 @@ class Dispatch:
         self.trace: Trace | None = None  # set while this model's requests are traced
         self._times = (0, 0, 0)  # of the last batch: assembling, computing, splitting
         self.batch_ns = session.run_ns  # moving average, what the next batch is expected to take
+        self.overlap = Overlap(session.run_ns)
         self.running = 0  # requests in the batch that is computed
+        self._handing_out = 0  # batches whose answers are being written
+        self.last: Head | None = None  # of the last request; on a connection that sends the same again, the same one
+        self.lone = 0  # requests that came with it, in a row
         self.inline_batches = 0
         self.thread_batches = 0
 
@@ -79,6 +86,29 @@ class Dispatch:
             # not at once: what else has arrived in this turn of the loop joins the batch
             self._loop.call_soon(self._step)
 
+    def submit_lone(self, ticket: Ticket) -> None:
+        """The same for one with the `last` head; on an idle engine it is answered at once, before this returns.
+
+        A turn of the loop costs as much as a small model. Who is alone: a connection that sends one request after
+        another, when the last ones were all its own.
+        """
+        self.lone += 1
+        if self.lone < LONE or self._scheduled or not ticket.head.in_turn or not self._quick:
+            self.submit(ticket)
+            return
+        self._scheduled = True
+        try:
+            self.submit(ticket)
+        except Overloaded:
+            self._scheduled = False
+            raise
+        self._step()
+
+    @property
+    def _quick(self) -> bool:
+        """Whether the next batch is worth no thread."""
+        return self.batch_ns <= INLINE_NS and self.session.inline
+
     def hold(self, ticket: Ticket) -> None:
         """Keep the deadline of a ticket that is to be submitted later."""
         self.batcher.hold(ticket)
@@ -86,7 +116,7 @@ class Dispatch:
 
     async def drain(self) -> None:
         """Wait until nothing waits or runs."""
-        while self._scheduled or len(self.batcher):
+        while self._scheduled or self._handing_out or len(self.batcher):
             self._idle.clear()
             await self._idle.wait()
 
@@ -102,19 +132,23 @@ class Dispatch:
             self._let_go()
         if batch is None:
             self._rest(now)
-        elif self.batch_ns <= INLINE_NS and self.session.inline:
+        elif self._quick:
             self.inline_batches += 1
             self._finish(batch, self._run(batch), now)
         else:
-            self.thread_batches += 1
-            self.running = len(batch.tickets)
-            try:
-                future = self._pool.submit(self._run, batch)
-            except RuntimeError:  # the pool has been shut down
-                self._times = (0, 0, 0)
-                self._finish(batch, [_STOPPING] * len(batch.tickets), now)
-                return
-            future.add_done_callback(partial(self._ran, batch))
+            self._send_off(batch, now)
+
+    def _send_off(self, batch: Batch, now: int) -> None:
+        """Run a batch on a thread."""
+        self.thread_batches += 1
+        self.running = len(batch.tickets)
+        try:
+            future = self._pool.submit(self._run, batch)
+        except RuntimeError:  # the pool has been shut down
+            self._times = (0, 0, 0)
+            self._finish(batch, [_STOPPING] * len(batch.tickets), now)
+            return
+        future.add_done_callback(partial(self._ran, batch))
 
     def _ran(self, batch: Batch, future: Future[list[Result]]) -> None:
         """On the pool's thread. An asyncio future would take two turns of the loop; those of a busy one are long."""
@@ -122,14 +156,36 @@ class Dispatch:
             self._loop.call_soon_threadsafe(self._back, batch, future)
 
     def _back(self, batch: Batch, future: Future[list[Result]]) -> None:
-        self._finish(batch, _results(future, batch), perf_counter_ns())
+        now = perf_counter_ns()
+        results = _results(future, batch)
+        self._account(batch, results)
+        ahead = self._ahead(batch.rows, now)
+        self._handing_out += 1
+        self._hand_out(batch, results, 0, now, ahead)
+
+    def _ahead(self, last: int, now: int) -> bool:
+        """Begin the next batch, after one of `last` rows whose answers are not written yet, if that is worth while."""
+        batcher = self.batcher
+        if self._quick or not self.overlap.early(batcher.waiting_rows, last, batcher.max_rows):
+            return False
+        batch = batcher.take(now)
+        if batcher.left:
+            self._let_go()
+        if batch is None:
+            return False
+        self._send_off(batch, now)
+        return True
 
     def _rest(self, now: int) -> None:
         """Nothing goes now: until the next request, or until the time when what waits should go."""
         self._scheduled = False
         if self.batcher.wait_until:
             self._pause = self._loop.call_later(max(self.batcher.wait_until - now, 0) / 1e9, self._wake)
-        elif not len(self.batcher):
+        else:
+            self._calm()
+
+    def _calm(self) -> None:
+        if not (self._scheduled or self._handing_out or len(self.batcher)):
             self._idle.set()
 
     def _wake(self) -> None:
@@ -163,8 +219,7 @@ class Dispatch:
             error = DeadlineExceeded(f"model '{ticket.request.model}': the deadline passed after {waited:.1f} ms")
             self._deliver(ticket, error)
         self._watch(now)
-        if not self._scheduled and not len(self.batcher):
-            self._idle.set()
+        self._calm()
 
     # -- one batch
 
@@ -223,6 +278,12 @@ class Dispatch:
 
     def _finish(self, batch: Batch, results: Sequence[Result], began: int) -> None:
         """`began`: when this turn of the loop did."""
+        self._account(batch, results)
+        self._handing_out += 1
+        self._hand_out(batch, results, 0, began, False)
+
+    def _account(self, batch: Batch, results: Sequence[Result]) -> None:
+        """A batch has run: tell those who count and those who learn."""
         assemble, compute, split = self._times
         took = assemble + compute + split
         self.batch_ns += (took - self.batch_ns) >> 3
@@ -240,9 +301,12 @@ class Dispatch:
             self._deliver(ticket, batcher.refusal(ticket.request.model, "admission"))
         if self.trace is not None:
             self.trace.batch(batch.tickets, started, self._times)
-        self._hand_out(batch, results, 0, began)
 
-    def _hand_out(self, batch: Batch, results: Sequence[Result], at: int, began: int) -> None:
+    def _hand_out(
+        self, batch: Batch, results: Sequence[Result], at: int, began: int, ahead: bool, took: int = 0
+    ) -> None:
+        """Write the answers from the one at `at` on. `ahead`: the next batch runs already; `took`: in turns before."""
+        entered = perf_counter_ns()
         for i in range(at, len(results)):
             ticket, result = batch.tickets[i], results[i]
             if i == 0 and batch.partial and not isinstance(result, GantlineError):
@@ -250,15 +314,21 @@ class Dispatch:
             else:
                 self._deliver(ticket, result)
             if i & 3 == 3 and perf_counter_ns() - began > SLICE_NS and i + 1 < len(results):
-                self._loop.call_soon(self._go_on, batch, results, i + 1)
+                took += perf_counter_ns() - entered
+                self._loop.call_soon(self._go_on, batch, results, i + 1, ahead, took)
                 return
-        if len(self.batcher):
+        self._handing_out -= 1
+        if len(results) > 1:
+            self.overlap.wrote(took + perf_counter_ns() - entered)
+        if ahead:
+            self._calm()
+        elif len(self.batcher):
             self._loop.call_soon(self._step)
         else:
             self._rest(0)
 
-    def _go_on(self, batch: Batch, results: Sequence[Result], at: int) -> None:
-        self._hand_out(batch, results, at, perf_counter_ns())
+    def _go_on(self, batch: Batch, results: Sequence[Result], at: int, ahead: bool, took: int) -> None:
+        self._hand_out(batch, results, at, perf_counter_ns(), ahead, took)
 
     def _join(self, ticket: Ticket, batch: Batch, found: list[Array]) -> None:
         """Keep a part of an answer; the last one completes it."""

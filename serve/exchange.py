@@ -15,9 +15,10 @@ class Head:
     """A request's head: method and raw path as sent (no query), header names in lower case.
 
     `key` is whose key it came with, and `keys` the version of the keys file that let it in: see serve.access.
+    `in_turn`: its connection asks again only after an answer, and with this very head when it is the same.
     """
 
-    __slots__ = ("client", "headers", "key", "keys", "method", "path", "query", "secure", "wishes")
+    __slots__ = ("client", "headers", "in_turn", "key", "keys", "method", "path", "query", "secure", "wishes")
 
     def __init__(
         self,
@@ -34,6 +35,7 @@ class Head:
         self.headers = headers
         self.client = client
         self.secure = secure
+        self.in_turn = False
         self.key: Key | None = None
         self.keys: KeySet | None = None
         self.wishes: Any = None  # what the headers ask for, once read: heads are used again for requests alike

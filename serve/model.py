@@ -86,7 +86,13 @@ class Model:
         """Queue a request that differs from an earlier one in nothing but numbers, and so needs no second check."""
         if self.assembly.completes:
             self.assembly.complete(request)
-        self.dispatch.submit(Ticket(request, like.rows, like.key, like.outputs, head, responder, deliver, self))
+        ticket = Ticket(request, like.rows, like.key, like.outputs, head, responder, deliver, self)
+        dispatch = self.dispatch
+        if head is dispatch.last:
+            dispatch.submit_lone(ticket)
+        else:
+            dispatch.last, dispatch.lone = head, 0
+            dispatch.submit(ticket)
 
     def _rows(self, request: Request) -> int:
         if not self.stacked:

@@ -24,9 +24,10 @@ _INTS: dict[str, tuple[int, int]] = {
     if name.startswith(("INT", "UINT"))
 }
 # the largest number that rounds to the datatype's own maximum: 3.4028235e38 is how FP32's is commonly written
-_MAX: dict[str, float] = {"FP16": 65519.99, "BF16": 3.396177e38, "FP32": 3.4028235677973362e38}
-_FP64_MAX = 1.7976931348623157e308
-_SMALL = 64  # elements up to which Python's min and max beat numpy's
+FLOAT_MAX: dict[str, float] = {
+    "FP16": 65519.99, "BF16": 3.396177e38, "FP32": 3.4028235677973362e38, "FP64": 1.7976931348623157e308,
+}  # fmt: skip
+SMALL = 64  # elements up to which Python's min and max beat numpy's
 MAX_DIMENSIONS = 32
 MAX_ELEMENTS = 1 << 40
 
@@ -123,11 +124,11 @@ def _floats(name: str, datatype: str, values: Sequence[Any], kinds: set[type]) -
             raise _wrong(name, datatype, kinds - {float, int}, "numbers")
         # JSON has no NaN: null is how pandas and most writers spell a missing number
         values = [float("nan") if v is None else v for v in values]
-    limit, dtype = _MAX.get(datatype, _FP64_MAX), numpy_dtype(datatype)
+    limit, dtype = FLOAT_MAX[datatype], numpy_dtype(datatype)
     try:
         if datatype == "BF16" and int in kinds:
             values = [float(v) for v in values]  # ml_dtypes takes integers of 64 bits only
-        if len(values) <= _SMALL:
+        if len(values) <= SMALL:
             # a NaN in the first place sticks in min and max and fails the comparison; elsewhere it is passed over
             if not values or (max(values) <= limit and min(values) >= -limit):
                 return np.array(values, dtype)
@@ -137,7 +138,7 @@ def _floats(name: str, datatype: str, values: Sequence[Any], kinds: set[type]) -
             beyond = wide[np.abs(wide) > limit].tolist()
         if any(v == v and abs(v) != float("inf") for v in beyond):
             raise BadRequest(f"input '{name}': a value is outside {datatype}'s range of +-{limit:g}")
-        return np.array(values, dtype) if len(values) <= _SMALL else wide.astype(dtype)
+        return np.array(values, dtype) if len(values) <= SMALL else wide.astype(dtype)
     except OverflowError as e:  # an integer of more than 308 digits
         raise BadRequest(f"input '{name}': a value is outside {datatype}'s range of +-{limit:g}") from e
 

@@ -157,6 +157,7 @@ class Http1(Connection):
         plain = exchange.http_version == "1.1" and not any(map(head.get, _NOT_PLAIN)) and head.get(b"content-length")
         if plain and self._body_bytes == len(data) - end:
             self._known, self._known_size, self._known_head = data[:end], len(data), head
+            head.in_turn = True
 
     def _again(self, data: bytes) -> bool:
         """Answer a request whose head is the known one; False when it is not at a message's start, or has to wait."""

@@ -54,7 +54,14 @@ def check(form: RequestForm, body: bytes) -> bool:
 def test_the_same_bytes_around_other_numbers() -> None:
     form = form_of(BODY)
     assert form is not None and (form.name, form.datatype, form.shape) == ("x", "FP32", [1, 3])
-    for data in (b"[4,5,6]", b"[ 4 , 5 , 6 ]", b"[[4,5,6]]", b"  [1e3,-0.0,5E-2]\n", b"[null,1,2]"):
+    for data in (
+        b"[4,5,6]",
+        b"[ 4 , 5 , 6 ]",
+        b"[[4,5,6]]",
+        b"  [1e3,-0.0,5E-2]\n",
+        b"[null,1,2]",
+        b"[-1e38,3.4028235e38,0.1]",
+    ):
         assert check(form, BODY.replace(b"[1,2.5,3]", data)), data
 
 
@@ -64,6 +71,7 @@ def test_the_same_bytes_around_other_numbers() -> None:
         b"[4,5]", b"[4,5,6,7]", b"[4,5,x]", b"4", b"[4,5,6", b"4,5,6]", b"", b"[]", b'[4,5,"6"]', b"[NaN,1,2]",
         b"[4,5,6]]", b"[4,5,6],[7]", b'[4,5,6],"a":[7]', b'[4,5,6]}],"id":"7","z":[{"data":[1]', b'{"a":1}',
         b"[4,5,1e39]", b"[4,5,true]", b"[4,5,6]\0", b"\xff", b"[" * 1030 + b"]" * 1030, b'[4,5,6],"data":[7,8,9]',
+        b"[4.5,5.5]", b"[4.5,5.5,1e39]", b"[-1e39,5.5,6.5]", b"[1e999,1.5,2.5]", b"[4.5,true,1.5]",
         b'"[4,5,6]"', b"[4,5,6]/**/", b"[1e999,1,2]", b"[[4,5],[6]]",
     ],
 )  # fmt: skip

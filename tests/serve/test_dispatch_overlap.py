@@ -1,0 +1,134 @@
+"""When the engine loop begins a batch: before answers are written, after them, or at once for who is alone."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from time import perf_counter_ns
+
+import numpy as np
+import pytest
+from gantline.accelerators.session import Session
+from gantline.serve.dispatch import INLINE_NS, LONE
+from gantline.serve.exchange import Head
+from gantline.serve.ticket import Ticket
+
+from gantline.errors import GantlineError
+from gantline.packages import Package
+from gantline.request import Request
+from gantline.tensors import Array
+
+from .dispatch_bench import Bench, Client, on
+
+
+@pytest.fixture
+def open_(zoo: Path) -> Callable[[str], Session]:
+    return lambda name: Session.open(Package.bare(zoo / f"{name}.onnx", name))
+
+
+class Watched:
+    """A model's engine that says when each of its runs begins."""
+
+    def __init__(self, session: Session) -> None:
+        self.signature = session.engine.signature
+        self.begun = [threading.Event() for _ in range(100)]
+        self.go_on = threading.Event()
+        self.runs = 0
+        self._run = session.engine.run
+
+    def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        self.begun[self.runs].set()
+        self.runs += 1
+        assert self.go_on.wait(20)
+        return self._run(inputs, outputs)
+
+    def close(self) -> None: ...
+
+
+class Looking(Client):
+    """A client that looks, when it is answered, whether the second run has begun, or waits for that."""
+
+    def __init__(self, engine: Watched, waits: bool) -> None:
+        super().__init__()
+        self.engine, self.waits = engine, waits
+        self.saw = False
+
+    def deliver(self, ticket: Ticket, outputs: list[Array] | None, error: GantlineError | None) -> None:
+        super().deliver(ticket, outputs, error)
+        self.saw = self.engine.begun[1].wait(20 if self.waits else 0)
+
+
+@pytest.mark.parametrize(("behind", "early"), [(3, True), (2, True), (1, False)])
+def test_the_next_batch_begins_before_answers_are_written_or_after(
+    open_: Callable[[str], Session], behind: int, early: bool
+) -> None:
+    session = open_("double")
+    engine = Watched(session)
+
+    async def test(bench: Bench) -> None:
+        bench.dispatch.batch_ns = INLINE_NS * 10_000
+        bench.dispatch.overlap.fixed_ns = 10**15  # nothing but as long a queue is reason enough
+        first = [bench.ask([[1, 1, 1]], client=Looking(engine, early)) for _ in range(2)]
+        await asyncio.get_running_loop().run_in_executor(None, engine.begun[0].wait)
+        rest = [bench.ask([[i, i, i]]) for i in range(behind)]
+        engine.go_on.set()
+        await bench.dispatch.drain()
+        assert [c.saw for c in first if isinstance(c, Looking)] == [early, early]
+        assert [c.answer[0][0] for c in rest] == [2 * i for i in range(behind)]
+        assert bench.statistics.execution_count == 2
+
+    on(Session(session.package, engine), 64, test)
+
+
+def test_drain_waits_for_answers_that_are_still_being_written(
+    open_: Callable[[str], Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of a large batch, in many turns of the loop, while the next ones have run and been answered."""
+    monkeypatch.setattr("gantline.serve.dispatch.SLICE_NS", -1)
+    session = open_("double")
+    engine = Watched(session)
+
+    async def test(bench: Bench) -> None:
+        bench.dispatch.batch_ns = INLINE_NS * 10_000
+        bench.dispatch.overlap.fixed_ns = -1
+        first = [bench.ask([[1, 1, 1]]) for _ in range(500)]
+        await asyncio.get_running_loop().run_in_executor(None, engine.begun[0].wait)
+        last = bench.ask([[2, 2, 2]])
+        engine.go_on.set()
+        await bench.dispatch.drain()
+        assert all(c.found for c in first) and last.found
+        assert bench.statistics.execution_count == 2
+
+    on(Session(session.package, engine), 1000, test)
+
+
+def test_who_is_alone_is_answered_at_once(open_: Callable[[str], Session]) -> None:
+    async def test(bench: Bench) -> None:
+        dispatch = bench.dispatch
+
+        def ask(head: Head, value: float) -> Client:
+            client = Client()
+            request = Request({"x": np.full((1, 3), value, np.float32)}, queued=perf_counter_ns())
+            dispatch.submit_lone(Ticket(request, 1, "k", ("y",), head, client, client.deliver, None))
+            return client
+
+        own, other = Head(b"POST", b"/", b"", []), Head(b"POST", b"/", b"", [])
+        own.in_turn = True
+        at_once = []
+        for i in range(LONE + 3):
+            client = ask(own, i)
+            at_once.append(bool(client.found))
+            await dispatch.drain()
+            assert client.answer == [[2 * i] * 3]
+        assert at_once == [False] * (LONE - 1) + [True] * 4
+        assert not ask(other, 1).found, "its connection may have sent others"
+        assert not ask(own, 1).found, "not while another waits"
+        await dispatch.drain()
+        dispatch.batch_ns = INLINE_NS * 10_000
+        assert not ask(own, 1).found, "not when the model takes its time"
+        await dispatch.drain()
+        assert bench.statistics.execution_count == LONE + 5
+
+    on(open_("double"), 64, test)
