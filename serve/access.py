@@ -105,14 +105,18 @@ class Access:
         self.default = default  # the name of the model that /score means
         self.denials = Denials()
 
-    def admit(self, head: Head, rule: Rule, name: str | None = None) -> None:
-        """Mark the head as let in, or raise Denied. `name`: of the model that the router found in the path."""
+    def admit(self, head: Head, rule: Rule, name: str | None = None, noted: bool = True) -> None:
+        """Mark the head as let in, or raise Denied. `name`: of the model that the router found in the path.
+
+        `noted` false: somebody will ask again, and tell the log then.
+        """
         if rule.keyless in self.keyless:
             return
         try:
             self._decide(head, rule, name)
         except Denied as e:
-            self.denials.note(head, e, monotonic())
+            if noted:
+                self.denials.note(head, e, monotonic())
             raise
 
     def _decide(self, head: Head, rule: Rule, name: str | None) -> None:

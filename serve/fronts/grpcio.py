@@ -22,7 +22,7 @@ from gantline.settings import ServeSettings
 
 from ..certificate import Certificate
 from ..exchange import Head, Headers
-from ..rpc.call import Methods, Streaming, Unary
+from ..rpc.call import Methods, Screen, Streaming, Unary
 
 MAX_MESSAGE = (1 << 31) - 1  # bytes; protobuf knows no larger ones
 COMPRESS_FROM = 1024  # bytes; below it compression costs more than it saves
@@ -60,6 +60,7 @@ class Grpcio:
         self._compressed = settings.grpc_compression != "none"
         self._certificate = certificate
         self._secure = certificate is not None
+        self._screen = methods.screen
         self._heads: dict[tuple[Any, ...], Head] = {}
         self._gathered: list[tuple[UnaryCall, Unary, bytes]] = []
         self._alone = self._pause = 0  # calls to be begun at once, and the last number of such
@@ -77,8 +78,23 @@ class Grpcio:
         self._server.add_generic_rpc_handlers((self,))
 
     def service(self, details: Any) -> Any:
-        """grpc's question: who answers a method. None: UNIMPLEMENTED."""
-        return self._handlers.get(details.method)
+        """grpc's question: who answers a method. None: UNIMPLEMENTED. No message has been taken in yet."""
+        handler = self._handlers.get(details.method)
+        if self._screen is None or handler is None:
+            return handler
+        path = details.method.encode()
+        if self._screen(self._head(path, details.invocation_metadata, ""), False) is None:
+            return handler
+        return grpc.stream_stream_rpc_method_handler(self._refusing(path, self._screen))
+
+    def _refusing(self, path: bytes, screen: Screen) -> Callable[[Any, Any], Any]:
+        async def handle(_: Any, context: Any) -> None:
+            refused = screen(self._head(path, context.invocation_metadata(), context.peer()), True)
+            code, details = refused or (14, "the keys have just changed; try again")
+            context.set_code(_STATUS[code])
+            context.set_details(details)
+
+        return handle
 
     async def start(self, settings: ServeSettings, port: int) -> None:
         """Listen. UsageError says why the port cannot be had."""
@@ -115,7 +131,7 @@ class Grpcio:
 
     def _unary(self, path: bytes, method: Unary) -> Callable[[bytes, Any], Any]:
         async def handle(data: bytes, context: Any) -> bytes:
-            call = UnaryCall(context, self._head(path, context))
+            call = UnaryCall(context, self._head(path, context.invocation_metadata(), context.peer()))
             self.calls.add(call)
             try:
                 self._gather(call, method, data)
@@ -154,8 +170,7 @@ class Grpcio:
         for call, method, data in gathered:
             call.begin(method, data)
 
-    def _head(self, path: bytes, context: Any) -> Head:
-        metadata, peer = context.invocation_metadata(), context.peer()
+    def _head(self, path: bytes, metadata: Any, peer: str) -> Head:
         key = (path, peer, metadata)
         head = self._heads.get(key)
         if head is None:
@@ -169,7 +184,7 @@ class Grpcio:
 
     def _streaming(self, path: bytes, method: Streaming) -> Callable[[Any, Any], Any]:
         async def handle(_: Any, context: Any) -> None:
-            call = StreamCall(context, self._head(path, context))
+            call = StreamCall(context, self._head(path, context.invocation_metadata(), context.peer()))
             self.calls.add(call)
             reading = asyncio.ensure_future(call.read(method(call)))
             try:

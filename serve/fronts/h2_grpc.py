@@ -97,6 +97,10 @@ class GrpcStream(Stream):
                 self._coding = value
             elif name == b"grpc-accept-encoding" and rpc.coding and rpc.coding in value.replace(b" ", b"").split(b","):
                 self._accepted = rpc.coding
+        screen = rpc.methods.screen
+        if screen is not None and rpc.has(path) and (refused := screen(self.head, True)) is not None:
+            self.finish(*refused)
+            return
         if rpc.max_calls and rpc.under_way >= rpc.max_calls:
             self.finish(RESOURCE_EXHAUSTED, f"{rpc.under_way} calls are under way; try again later")
             return

@@ -12,6 +12,9 @@ from typing import Protocol, TypeAlias
 
 from ..exchange import Head, Headers
 
+# what `Call.finish` takes
+Refusal: TypeAlias = tuple[int, str]
+
 
 class Call(Protocol):
     """One RPC. `send` any number of messages (one, for a unary method), then `finish`; after the client left, both do
@@ -72,11 +75,17 @@ class Receiver(Protocol):
 # Both run on the event loop, answer now or later through the call, and must not raise.
 Unary: TypeAlias = Callable[[Call, bytes], None]
 Streaming: TypeAlias = Callable[[Call], Receiver]
+# Whether a head is turned away from a method of ours, and how; with False nobody is told of it yet.
+Screen: TypeAlias = Callable[[Head, bool], Refusal | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Methods:
-    """All that a gRPC port answers, by raw path. What is in neither table is UNIMPLEMENTED."""
+    """All that a gRPC port answers, by raw path. What is in neither table is UNIMPLEMENTED.
+
+    `screen`, where there are keys: for fronts to ask before they take a message in.
+    """
 
     unary: Mapping[bytes, Unary] = field(default_factory=dict)
     streaming: Mapping[bytes, Streaming] = field(default_factory=dict)
+    screen: Screen | None = None

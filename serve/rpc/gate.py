@@ -6,8 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeAlias
 
+from gantline.errors import Denied
+
 from ..access import ADMIN, EVERY, HEALTH, NOBODY, SCORE, SERVER, Access, Rule, allow
 from ..exchange import Head
+from .call import Refusal, Screen
+from .statuses import refusal
 
 # raises Denied; takes the message, since a key may be for some models only
 Permit: TypeAlias = Callable[[Head, Any], None]
@@ -58,6 +62,25 @@ class Gate:
         def ask(head: Head, message: Any) -> None:
             model = getattr(message, field) if field else ""
             access.admit(head, replace(rule, every=True) if field and not model else rule, model or None)
+
+        return ask
+
+    @property
+    def screen(self) -> Screen | None:
+        """What fronts ask of a head alone: whoever has no key, or too small a one, may not fill our memory."""
+        access = self._access
+        if access is None:
+            return None
+
+        def ask(head: Head, noted: bool) -> Refusal | None:
+            if head.key is not None and head.keys is access.keys:
+                return None
+            rule, _ = RULES.get(head.path.decode("latin-1"), (NOBODY, ""))
+            try:
+                access.admit(head, rule, noted=noted)
+            except Denied as e:
+                return refusal(e)
+            return None
 
         return ask
 

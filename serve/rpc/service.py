@@ -61,6 +61,7 @@ class Service:
         self.methods = Methods(
             unary={path.encode(): method for path, method in unaries.items()},
             streaming={path.encode(): self._guarded(path, method) for path, method in streams.items()},
+            screen=gate.screen,
         )
 
     def _guarded(self, path: str, method: Streaming) -> Streaming:

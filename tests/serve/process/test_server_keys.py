@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -114,3 +115,47 @@ def test_a_keys_file_that_no_worker_can_start_with(zoo: Path, tmp_path: Path) ->
             "gantline serve: error: keys.toml [key.a] primary: a secret has 20 or more visible ASCII characters, "
             "or is written as sha256:..."
         )
+
+
+@pytest.mark.parametrize("front", ["http1", "h2"])
+def test_a_message_without_a_key_is_not_taken_in(zoo: Path, tmp_path: Path, program: Programs, front: str) -> None:
+    """Frame by frame: the head alone is answered, and who goes on sending finds nobody who reads."""
+    hpack, frames = pytest.importorskip("hpack"), pytest.importorskip("hyperframe.frame")
+    scorer = keys(tmp_path, "new", "--name", "scorer")
+    with program(zoo / "double.onnx", "--keys", "keys.toml", "--front", front) as run:
+        port = int(run.ready["grpc"].rpartition(":")[2])
+
+        def status(service: str, method: str, *more: tuple[str, str]) -> str:
+            path = f"/{service}/{method}"
+            with socket.create_connection(("127.0.0.1", port), WAIT_S) as s:
+                fields = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "localhost")]
+                block = hpack.Encoder().encode(
+                    [*fields, ("content-type", "application/grpc"), ("te", "trailers"), *more]
+                )
+                head = frames.HeadersFrame(1, block, flags=["END_HEADERS"])  # and no end: a message is to come
+                s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frames.SettingsFrame(0).serialize() + head.serialize())
+                decoder, received = hpack.Decoder(), b""
+                while piece := s.recv(1 << 16):
+                    received += piece
+                    while len(received) >= 9:
+                        frame, size = frames.Frame.parse_frame_header(memoryview(received[:9]))
+                        if len(received) < 9 + size:
+                            break
+                        frame.parse_body(memoryview(received[9 : 9 + size]))
+                        received = received[9 + size :]
+                        if isinstance(frame, frames.HeadersFrame):
+                            found = dict(decoder.decode(frame.data))
+                            if "grpc-status" in found:
+                                return str(found["grpc-status"])
+                raise AssertionError("closed without a status")
+
+        for method in ("ModelInfer", "ModelStreamInfer", "RepositoryModelLoad", "ModelConfig"):
+            for wrong in ((), (("authorization", f"Bearer {scorer}x"),)):
+                assert status("inference.GRPCInferenceService", method, *wrong) == "16"
+        right = ("x-api-key", scorer)
+        for method in ("RepositoryModelLoad", "RepositoryModelUnload", "SystemSharedMemoryRegister", "LogSettings"):
+            assert status("inference.GRPCInferenceService", method, right) == "7"
+        run.signal()
+        assert run.code() == 0
+        log = run.log.read_text()
+    assert "denied: 127.0.0.1:" in log and scorer not in log
