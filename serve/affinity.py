@@ -63,6 +63,10 @@ class Affinity:
         number = key % self._workers + 1
         return 0 if number == self._number else number
 
+    def share(self, most: int) -> int:
+        """This worker's part of a bound that is the server's. Each has one at least: ids say who a sequence goes to."""
+        return max(most // self._workers + (self._number <= most % self._workers), 1)
+
     def forward(self, ticket: Ticket, number: int) -> None:
         """Have a request run by another worker; it is delivered as if it had run here. Unavailable beyond a bound."""
         if len(self._tasks) >= MAX_FORWARDED:

@@ -34,7 +34,8 @@ class StateTensor:
 @dataclass(frozen=True, slots=True)
 class SequencePolicy:
     """How a model keeps sequences. `controls`: input -> (kind "START", "END", "READY", "CORRID"; what it is when the
-    flag is not set, and when it is), each of one row. `idle_ns`: without a request for so long, a sequence is over."""
+    flag is not set, and when it is), each of one row. `idle_ns`: without a request for so long, a sequence is over.
+    `max_sequences`: open at once, of all workers together."""
 
     states: tuple[StateTensor, ...] = ()
     controls: Mapping[str, tuple[str, Array, Array]] = field(default_factory=dict)
@@ -95,7 +96,7 @@ class Sequences:
         self._close_idle(now)
         one = self._open.get(key)
         if request.sequence_start and not (one and one.waiting):
-            if one is None and len(self._open) >= self.policy.max_sequences:
+            if one is None and len(self._open) >= self._affinity.share(self.policy.max_sequences):
                 raise Overloaded(f"model '{name}': {len(self._open)} sequences are open; try again later")
             one = self._open[key] = _Open({s.input: s.initial for s in self.policy.states})
         elif one is None or (one.ending and not request.sequence_start):

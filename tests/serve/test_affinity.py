@@ -43,6 +43,15 @@ def test_each_sequence_has_one_worker(tmp_path: Path) -> None:
     assert {workers[0].elsewhere(n) for n in range(9)} == {0, 2, 3}
 
 
+def test_a_bound_of_the_server_is_divided(tmp_path: Path) -> None:
+    assert Affinity().share(7) == 7
+    for most, parts in ((7, [3, 2, 2]), (6, [2, 2, 2]), (1, [1, 1, 1])):
+        workers = [Affinity() for _ in range(3)]
+        for i, one in enumerate(workers, 1):
+            one.join(tmp_path, i, 3)
+        assert [one.share(most) for one in workers] == parts
+
+
 def at(tmp_path: Path, answer: Callable[[bytes], bytes], test: Callable[[Affinity], Any]) -> list[bytes]:
     """Beside a worker 2 that gives these bytes for each request; what it was sent."""
     seen: list[bytes] = []

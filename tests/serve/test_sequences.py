@@ -173,6 +173,14 @@ def test_too_many_sequences(tmp_path: Path, servers: Callable[..., Running]) -> 
     assert ask(server, 1, sequence_id=3, sequence_start=True).status == 200
 
 
+def test_the_bound_is_the_server_s_and_not_each_worker_s(tmp_path: Path, servers: Callable[..., Running]) -> None:
+    server = servers(repository(tmp_path / "models", most=4))
+    server.on_loop(lambda: server.stack.loader.affinity.join(tmp_path, 1, 2))
+    assert [ask(server, 1, sequence_id=n, sequence_start=True).status for n in (2, 4, 6)] == [200, 200, 503]
+    assert ask(server, 1, sequence_id=2, sequence_end=True).status == 200
+    assert ask(server, 1, sequence_id=6, sequence_start=True).status == 200
+
+
 def test_an_initial_state_from_a_file(tmp_path: Path, servers: Callable[..., Running]) -> None:
     import numpy as np
 
