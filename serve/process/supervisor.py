@@ -159,7 +159,7 @@ class Supervisor:
         """See one process through; how it ended, in words."""
         self.roster.starts(seat.number)
         file = self.listener.fileno()
-        await seat.start({**self._told, "listener": file, "early": not self.roster.complete}, (file,))
+        await seat.start({**self._told, "listener": file}, (file,))
         if self._stopping.is_set():
             seat.tell("drain", served=bool(self._at(SERVING)))  # it was told while there was nobody to hear it
         welcome: asyncio.Task[None] | None = None
@@ -176,7 +176,9 @@ class Supervisor:
 
     def _heard(self, seat: Seat, message: Message) -> None:
         kind = message["kind"]
-        if kind == "leaving":
+        if kind == "opened":
+            self._opened(seat)
+        elif kind == "leaving":
             self.roster.leaves(seat.number)
         elif kind == "failed":
             seat.failure = error_of(message)
@@ -186,20 +188,23 @@ class Supervisor:
             _log.error("worker %d sent '%s', which is no message", seat.number, kind)
 
     async def _welcome(self, seat: Seat, report: Report) -> None:
-        """A worker has loaded its models: bring it up to date, and let it serve."""
+        """A worker has loaded its models: bring it up to date, and let it listen."""
         self.roster.joins(seat.number)
         try:
             await self.relay.catch_up(seat)
         except WorkerGone:
             return
-        first = self.roster.serves(seat.number, asyncio.get_running_loop().time())
         if self._report is None or len(report["models"]) < len(self._report["models"]):
             self._report = report
-        if first:
+        seat.tell("serve", ready=self.roster.complete)
+
+    def _opened(self, seat: Seat) -> None:
+        """A worker listens. When all do, the server is ready."""
+        if self.roster.phase(seat.number) != JOINED:
+            return  # it has been told to leave meanwhile
+        if self.roster.serves(seat.number, asyncio.get_running_loop().time()) and self._report is not None:
             self._tell("serve", ready=True)
             self.announcement.ready(self._report)
-        else:
-            seat.tell("serve", ready=self.roster.complete)
 
     async def _ask(self, seat: Seat, message: Message) -> None:
         """A worker wants a verb done everywhere."""

@@ -31,9 +31,10 @@ _log = logging.getLogger("gantline.worker")
 class WorkerServer(Server):
     """One of several. Its own signals only ever begin its end: a second one may be a copy, for all processes."""
 
-    def __init__(self, stack: Stack, early: bool, link: Link, grpc_port: int, own: Path) -> None:
+    def __init__(self, stack: Stack, link: Link, grpc_port: int, own: Path) -> None:
         """`own`: the socket by which other workers reach this one alone."""
-        super().__init__(stack, early, grpc_port)
+        # what another worker answers, this one must, too: it listens when it has loaded what there is
+        super().__init__(stack, early=False, grpc_port=grpc_port)
         self._own = own
         self.whole = False  # until the supervisor says so: the others accept what this one leaves
         self._link = link
@@ -44,6 +45,7 @@ class WorkerServer(Server):
             self._own.unlink(missing_ok=True)  # of the worker before this one
             make = partial(Http1, self.stack.front, self.config, self.server_state, self.lifespan.state)
             self.servers.append(await asyncio.get_running_loop().create_unix_server(make, self._own))
+            self._link.send("opened")
 
     def stop(self) -> None:
         """Begin to stop, once; another worker will be started."""
@@ -108,7 +110,7 @@ class Worker:
         stack.readiness.others = False
         stack.loader.common = Path(start["folder"])
         own = stack.loader.affinity.join(stack.loader.common, self.number, start["workers"])
-        self._server = WorkerServer(stack, start["early"], self.link, start["grpc_port"], own)
+        self._server = WorkerServer(stack, self.link, start["grpc_port"], own)
         self._stack = stack
         self._built.set()
 

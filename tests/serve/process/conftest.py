@@ -170,7 +170,7 @@ def program(tmp_path: Path) -> Programs:
 
     @contextmanager
     def start(*words: object) -> Iterator[Program]:
-        command = [sys.executable, "-m", "gantline", "serve", *map(str, words), "--http-port", "0", "--json"]
+        command = [sys.executable, "-m", "gantline", "serve", "--http-port", "0", "--json", *map(str, words)]
         log = tmp_path / "log"
         with log.open("w") as errors, subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment, cwd=tmp_path

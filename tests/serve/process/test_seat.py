@@ -28,7 +28,6 @@ async def start(seat: Seat, ref: Path, folder: Path) -> None:
             "refs": [str(ref)],
             "url": "http://x",
             "listener": file,
-            "early": True,
             "grpc_port": 0,
             "folder": str(folder),
             "workers": 1,
@@ -46,6 +45,7 @@ def test_a_life(zoo: Path, tmp_path: Path) -> None:
         message = await seat.receive()
         assert message is not None and message["kind"] == "loaded" and len(message["report"]["models"]) == 1
         seat.tell("serve", ready=True)
+        assert await seat.receive() == {"kind": "opened"}
         hearing = asyncio.ensure_future(seat.receive())
         assert [r["state"] for r in await seat.call("index", {"ready": False}, WAIT_S)] == ["READY"]
         with pytest.raises(NotFound, match="failed to load 'none'"):
@@ -78,6 +78,8 @@ def test_its_pulse(zoo: Path, tmp_path: Path) -> None:
         await start(seat, zoo / "double.onnx", tmp_path)
         assert not seat.beat(0.0, 1.0)
         assert (message := await seat.receive()) is not None and message["kind"] == "loaded"
+        seat.tell("serve", ready=True)
+        assert await seat.receive() == {"kind": "opened"}
         hearing = asyncio.ensure_future(seat.receive())
         await until_heard(seat)
         seat.tell("beat")
