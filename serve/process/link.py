@@ -70,9 +70,10 @@ class Link:
 
 
 def error_fields(error: Exception) -> Message:
-    """An error as part of a message: its leaf's name and its words; those of a surprise stay in the log."""
+    """An error as part of a message: its leaf's name, words and facts; the words of a surprise stay in the log."""
     if isinstance(error, GantlineError):
-        return {"error": type(error).__name__, "message": error.message}
+        facts = {k: v for k, v in vars(error).items() if k != "message" and isinstance(v, str | int | float)}
+        return {"error": type(error).__name__, "message": error.message, "facts": facts}
     return {"error": "GantlineError", "message": "internal error; see the server's log"}
 
 
@@ -82,4 +83,8 @@ def error_of(message: Message) -> GantlineError | None:
     if name is None:
         return None
     leaf = getattr(errors, str(name), GantlineError)
-    return (leaf if isinstance(leaf, type) and issubclass(leaf, GantlineError) else GantlineError)(message["message"])
+    known = isinstance(leaf, type) and issubclass(leaf, GantlineError)
+    error: GantlineError = (leaf if known else GantlineError)(message["message"])
+    # a number that JSON does not have has become null
+    vars(error).update({key: fact for key, fact in message.get("facts", {}).items() if fact is not None})
+    return error

@@ -6,10 +6,11 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 
+import orjson
 import pytest
 from gantline.serve.process.link import MAX_FRAME, MAX_UNSENT, Link, error_fields, error_of
 
-from gantline.errors import GantlineError, NotFound, Unavailable
+from gantline.errors import Denied, GantlineError, NotFound, Overloaded, Unavailable
 
 
 def between(talk: Callable[[Link, Link], Awaitable[None]]) -> None:
@@ -76,6 +77,12 @@ def test_what_is_no_message_ends_the_link(raw: bytes) -> None:
 def test_errors_keep_their_leaf_and_words() -> None:
     error = error_of(error_fields(NotFound("no such model")))
     assert type(error) is NotFound and error.message == "no such model"
+    full = error_of(error_fields(Overloaded("full", "share", 2.5)))
+    assert type(full) is Overloaded and (full.reason, full.retry_after_s) == ("share", 2.5)
+    endless = error_of(orjson.loads(orjson.dumps(error_fields(Overloaded("full", retry_after_s=float("inf"))))))
+    assert type(endless) is Overloaded and endless.retry_after_s == 1.0
+    denied = error_of(error_fields(Denied("not this", known=True)))
+    assert type(denied) is Denied and denied.known
     surprise = error_of(error_fields(KeyError("secret")))
     assert type(surprise) is GantlineError and "secret" not in surprise.message and "log" in surprise.message
     assert type(error_of({"error": "os", "message": "m"})) is GantlineError
