@@ -41,7 +41,8 @@ class Operations:
     async def _load(self, arguments: Arguments) -> None:
         """name, config (as JSON, or empty), files (path in the model -> base64; may be missing).
 
-        NotFound, BadRequest, Unavailable where this is not allowed, or BadArtefact "failed to load ...".
+        NotFound, Unavailable where this is not allowed, or "failed to load ...": BadRequest for what came with the
+        request, BadArtefact for what lies on the disk.
         """
         self._allow()
         name = arguments["name"]
@@ -53,7 +54,8 @@ class Operations:
         except (NotFound, BadRequest):
             raise
         except GantlineError as e:
-            raise BadArtefact(f"failed to load '{name}', {e.message}") from e
+            brought = isinstance(e, BadArtefact) and arguments["config"]  # files come with a configuration only
+            raise (BadRequest if brought else BadArtefact)(f"failed to load '{name}', {e.message}") from e
 
     async def _unload(self, arguments: Arguments) -> None:
         """name. NotFound for a model that is not in the repository, Unavailable where this is not allowed."""

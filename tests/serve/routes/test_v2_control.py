@@ -90,3 +90,22 @@ def test_versions_and_a_pin(servers: Callable[..., Running], models: Path, monke
     assert ready(other) == ["b:1", "b:2", "b:3"], "and of model a nothing: it has no such version"
     reason = next(m["reason"] for m in post(other, "/v2/repository/index").json() if m["name"] == "a")
     assert reason == "models/a: versions '2,3' serves none of the versions 1"
+
+
+def test_what_is_wrong_with_a_load_is_its_senders_or_the_disks(servers: Callable[..., Running], models: Path) -> None:
+    server = servers(models)
+    for config, words in (
+        ("not json", "the configuration given for "),
+        ('{"max_batch_sizes": 1}', "max_batch_sizes"),
+        ('{"max_batch_size": -5}', "expected 0 or more"),
+        ('{"backend": "tensorrt"}', "backend 'tensorrt' is not supported"),
+        ('{"version_policy": {"specific": {"versions": [9]}}}', "versions '9' serves none"),
+    ):
+        answer = post(server, "/v2/repository/models/a/load", {"parameters": {"config": config}})
+        assert answer.status == 400 and words in answer.json()["error"]
+        assert answer.json()["error"].startswith("failed to load 'a', ")
+    files = {"config": "{}", "file:1/model.onnx": "aGVsbG8="}  # base64, of what is no model
+    assert post(server, "/v2/repository/models/a/load", {"parameters": files}).status == 400
+    (models / "a/1/model.onnx").write_bytes(b"damaged")
+    assert post(server, "/v2/repository/models/a/load").status == 500
+    assert factor(server, "a") == 1
