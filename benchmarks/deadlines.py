@@ -1,10 +1,11 @@
 """How late the answer to a late request leaves, while the server is saturated.
 
-`python benchmarks/deadlines.py [--requests 400]`. Two kinds of saturation: a model of a few ms a run, on a thread, with
-more clients than it can serve; and one of microseconds, on the event loop, flooded by 64 connections. One client asks
-with a deadline that will pass in the queue, or nearly; the lateness is what its 504 took beyond that deadline, by the
-client's clock, so the client's own time and the loopback are in it. Wanted: 1 ms beyond the longest inline slice
-(0.5 ms).
+`python benchmarks/deadlines.py [--requests 1000]`. Two kinds of saturation: a model of a few ms a run, on a thread,
+with more clients than it can serve; and one of microseconds, on the event loop, flooded by 64 connections. One client
+asks with a deadline that will pass in the queue, or nearly; the lateness is what its 504 took beyond that deadline, by
+the client's clock, so the client's own time and the loopback are in it. Beside it, in turn, the limit that the machine
+sets: a process that does nothing but sleep as long and answer, under the same load. Wanted: 1 ms beyond the longest
+inline slice (0.5 ms).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import socket
-import statistics
+import sys
 import tempfile
 import threading
 import time
@@ -21,15 +22,26 @@ from typing import Any
 
 import numpy as np
 import onnx
-from measuring import free_port, gantline_serve, show, write
+from measuring import Load, Process, free_port, gantline_serve, show, write, wrk
 
 h, tp = onnx.helper, onnx.TensorProto
 TIMEOUT_MS = 3.0
+FLOOD_S = 12.0
+OCTETS = {"Content-Type": "application/octet-stream"}
+SLEEPER = """
+import socket, sys, time
+with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as server:
+    s, _ = server.accept()
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    while s.recv(1 << 16):
+        time.sleep(float(sys.argv[2]))
+        s.sendall(b"HTTP/1.1 200 OK\\r\\ncontent-length: 0\\r\\n\\r\\n")
+"""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--requests", type=int, default=400)
+    parser.add_argument("--requests", type=int, default=1000)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -43,67 +55,80 @@ def main() -> None:
 
 
 def _row(name: str, model: Path, columns: int, clients: int, requests: int) -> dict[str, Any]:
-    port = free_port()
-    with gantline_serve(model, port=port) as server:
+    port, idle = free_port(), free_port()
+    with (
+        gantline_serve(model, port=port) as server,
+        Process([sys.executable, "-c", SLEEPER, str(idle), str(TIMEOUT_MS / 1e3)]),
+    ):
         path = f"/v2/models/{model.stem}"
         server.answers(f"http://127.0.0.1:{port}{path}/ready")
-        flood = _Flood(port, _post(f"{path}/infer", columns), clients)
-        late, answered = _probe(port, _post(f"{path}/infer", columns, TIMEOUT_MS), requests)
+        body, length = _body(columns)
+        headers = {**OCTETS, "Inference-Header-Content-Length": str(length)}
+        flood = _Flood(f"http://127.0.0.1:{port}{path}/infer", body, headers, clients, model.parent)
+        late, floor, answered = _probe(port, idle, _post(f"{path}/infer", columns), requests, flood)
         per_second = flood.stop()
-    late.sort()
     return {
         "engine on": name,
         "answers/s beside": round(per_second, 1),
-        "asked": requests,
         "late": len(late),
         "in time": answered,
-        "p50 ms": round(statistics.median(late), 3) if late else 0.0,
-        "p99 ms": round(late[int(0.99 * (len(late) - 1))], 3) if late else 0.0,
-        "max ms": round(late[-1], 3) if late else 0.0,
+        **{f"p{p} ms": _quantile(late, p) for p in (50, 90, 99)},
+        **{f"sleep p{p} ms": _quantile(floor, p) for p in (50, 90, 99)},
     }
 
 
-def _probe(port: int, message: bytes, requests: int) -> tuple[list[float], int]:
-    late, answered = [], 0
-    with socket.create_connection(("127.0.0.1", port)) as s:
-        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+def _quantile(values: list[float], percent: int) -> float:
+    return round(sorted(values)[(len(values) - 1) * percent // 100], 3) if values else 0.0
+
+
+def _probe(port: int, idle: int, message: bytes, requests: int, flood: _Flood) -> tuple[list[float], list[float], int]:
+    late: list[float] = []
+    floor: list[float] = []
+    answered = 0
+    with socket.create_connection(("127.0.0.1", port)) as s, socket.create_connection(("127.0.0.1", idle)) as plain:
+        for one in (s, plain):
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for _ in range(requests):
-            began = time.perf_counter()
-            s.sendall(message)
-            status = _read(s)
-            took = (time.perf_counter() - began) * 1e3
+            if not flood.lasts:
+                break
+            status, took = _timed(s, message)
             if status == 504:
                 late.append(took - TIMEOUT_MS)
             else:
                 answered += status == 200
-            time.sleep(0.005)
-    return late, answered
+            floor.append(_timed(plain, message)[1] - TIMEOUT_MS)
+            time.sleep(0.003)
+    return late, floor, answered
+
+
+def _timed(s: socket.socket, message: bytes) -> tuple[int, float]:
+    """The status of the answer, and the ms it took."""
+    began = time.perf_counter()
+    s.sendall(message)
+    status = _read(s)
+    return status, (time.perf_counter() - began) * 1e3
 
 
 class _Flood:
-    """Clients that send again as soon as they are answered."""
+    """wrk, whose clients send again as soon as they are answered: a process of its own, so that it holds up nobody."""
 
-    def __init__(self, port: int, message: bytes, clients: int) -> None:
-        self._stop = threading.Event()
-        self._count = 0
-        self._began = time.perf_counter()
-        self._threads = [threading.Thread(target=self._client, args=(port, message)) for _ in range(clients)]
-        for one in self._threads:
-            one.start()
-        time.sleep(0.5)
+    def __init__(self, url: str, body: bytes, headers: dict[str, str], clients: int, work: Path) -> None:
+        self._load: Load | None = None
+        self._thread = threading.Thread(target=self._run, args=(url, body, clients, work, headers))
+        self._thread.start()
+        time.sleep(1.0)
 
-    def _client(self, port: int, message: bytes) -> None:
-        with socket.create_connection(("127.0.0.1", port)) as s:
-            while not self._stop.is_set():
-                s.sendall(message)
-                _read(s)
-                self._count += 1
+    def _run(self, url: str, body: bytes, clients: int, work: Path, headers: dict[str, str]) -> None:
+        self._load = wrk(url, body, clients, FLOOD_S, work, headers)
+
+    @property
+    def lasts(self) -> bool:
+        return self._thread.is_alive()
 
     def stop(self) -> float:
-        self._stop.set()
-        for one in self._threads:
-            one.join()
-        return self._count / (time.perf_counter() - self._began)
+        self._thread.join()
+        assert self._load is not None, "wrk failed"
+        return self._load.per_second
 
 
 def _read(s: socket.socket) -> int:
@@ -115,14 +140,18 @@ def _read(s: socket.socket) -> int:
     return int(head.split(b" ", 2)[1])
 
 
-def _post(path: str, columns: int, timeout_ms: float = 0.0) -> bytes:
+def _body(columns: int) -> tuple[bytes, int]:
+    """A row, and how much of it is JSON."""
     tensor = {"name": "x", "datatype": "FP32", "shape": [1, columns], "parameters": {"binary_data_size": 4 * columns}}
     document = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
-    body = document + np.zeros(columns, "<f4").tobytes()
-    extra = f"x-gantline-timeout-ms: {timeout_ms}\r\n" if timeout_ms else ""
+    return document + np.zeros(columns, "<f4").tobytes(), len(document)
+
+
+def _post(path: str, columns: int) -> bytes:
+    body, length = _body(columns)
     return (
-        f"POST {path} HTTP/1.1\r\nhost: x\r\n{extra}inference-header-content-length: {len(document)}\r\n"
-        f"content-length: {len(body)}\r\n\r\n"
+        f"POST {path} HTTP/1.1\r\nhost: x\r\nx-gantline-timeout-ms: {TIMEOUT_MS}\r\n"
+        f"inference-header-content-length: {length}\r\ncontent-length: {len(body)}\r\n\r\n"
     ).encode() + body
 
 
