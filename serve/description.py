@@ -33,7 +33,10 @@ def configuration(repository: Repository, model: Model) -> dict[str, Any]:
     from .model_config import config_json  # protobuf is needed only here
 
     slot = next(s for s in repository.slots(model.name) if s.model is model)
-    return config_json(model.session.package, model.signature, model.max_rows, slot.entry.config, slot.entry.versions)
+    entry = slot.entry
+    return config_json(
+        model.session.package, model.signature, model.max_rows, entry.config, entry.versions, model.dispatch.instances
+    )
 
 
 def _tensor(name: str, datatype: str, shape: tuple[int, ...]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from .trace import Trace
 INLINE_NS = 300_000  # a batch expected to take longer leaves the loop
 LONE = 8  # requests in a row from one connection, after which the next is taken to be alone, too
 SLICE_NS = 450_000  # after so long on the loop, others have their turn before more answers are written
+_LOOP, _THREAD, _NONE = range(3)  # where a batch keeps others from beginning
 Result: TypeAlias = "list[Array] | GantlineError"
 _STOPPING = Unavailable("the server is stopping; try again elsewhere", "stopping")
 _log = logging.getLogger("gantline.dispatch")
@@ -40,12 +41,12 @@ _log = logging.getLogger("gantline.dispatch")
 class Dispatch:
     """One model's engine loop: `batch = take(); outputs = run(batch); hand_out(outputs)`.
 
-    One batch at a time; while it runs, requests gather in the batcher.
+    One batch at a time, or as many as there are `instances`; while they run, requests gather in the batcher.
     """
 
     def __init__(
         self, session: Session, batcher: Batcher, statistics: Statistics, pool: Executor,
-        assembly: Assembly | None = None,
+        assembly: Assembly | None = None, instances: int = 1,
     ) -> None:  # fmt: skip
         self.session = session
         self.batcher = batcher
@@ -53,17 +54,18 @@ class Dispatch:
         self.assembly = assembly or Assembly()
         self._pool = pool
         self._loop = asyncio.get_running_loop()
-        self._scheduled = False  # a _step is under way, on the loop or on a thread
+        self.instances = instances
+        self._scheduled = False  # a _step is under way on the loop, until its answers have been written
+        self._flying = 0  # batches on threads, also until then, unless the next one began earlier
         self._pause: asyncio.TimerHandle | None = None  # a batch is held back until then
         self._alarm: asyncio.TimerHandle | None = None  # for the next deadline
         self._alarm_at = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self.trace: Trace | None = None  # set while this model's requests are traced
-        self._times = (0, 0, 0)  # of the last batch: assembling, computing, splitting
         self.batch_ns = session.run_ns  # moving average, what the next batch is expected to take
         self.overlap = Overlap(session.run_ns)
-        self.running = 0  # requests in the batch that is computed
+        self.running = 0  # requests in batches that are computed
         self._handing_out = 0  # batches whose answers are being written
         self.last: Head | None = None  # of the last request; on a connection that sends the same again, the same one
         self.lone = 0  # requests that came with it, in a row
@@ -81,7 +83,7 @@ class Dispatch:
             self._deliver(other, Overloaded(message, reason, retry))
         if ticket.request.deadline:
             self._watch(now)
-        if not self._scheduled:
+        if not self._scheduled and self._flying < self.instances:
             self._scheduled = True
             # not at once: what else has arrived in this turn of the loop joins the batch
             self._loop.call_soon(self._step)
@@ -93,7 +95,7 @@ class Dispatch:
         another, when the last ones were all its own.
         """
         self.lone += 1
-        if self.lone < LONE or self._scheduled or not ticket.head.in_turn or not self._quick:
+        if self.lone < LONE or self._scheduled or self._flying or not ticket.head.in_turn or not self._quick:
             self.submit(ticket)
             return
         self._scheduled = True
@@ -116,7 +118,7 @@ class Dispatch:
 
     async def drain(self) -> None:
         """Wait until nothing waits or runs."""
-        while self._scheduled or self._handing_out or len(self.batcher):
+        while self._scheduled or self._flying or self._handing_out or len(self.batcher):
             self._idle.clear()
             await self._idle.wait()
 
@@ -134,20 +136,25 @@ class Dispatch:
             self._rest(now)
         elif self._quick:
             self.inline_batches += 1
-            self._finish(batch, self._run(batch), now)
+            results = self._run(batch)
+            self._account(batch, results)
+            self._handing_out += 1
+            self._hand_out(batch, results, 0, now, _LOOP)
         else:
-            self._send_off(batch, now)
+            self._scheduled = False
+            self._send_off(batch)
+            self._go()
 
-    def _send_off(self, batch: Batch, now: int) -> None:
+    def _send_off(self, batch: Batch) -> None:
         """Run a batch on a thread."""
         self.thread_batches += 1
-        self.running = len(batch.tickets)
+        self.running += len(batch.tickets)
+        self._flying += 1
         try:
             future = self._pool.submit(self._run, batch)
         except RuntimeError:  # the pool has been shut down
-            self._times = (0, 0, 0)
-            self._finish(batch, [_STOPPING] * len(batch.tickets), now)
-            return
+            future = Future()
+            future.set_exception(_STOPPING)
         future.add_done_callback(partial(self._ran, batch))
 
     def _ran(self, batch: Batch, future: Future[list[Result]]) -> None:
@@ -158,23 +165,34 @@ class Dispatch:
     def _back(self, batch: Batch, future: Future[list[Result]]) -> None:
         now = perf_counter_ns()
         results = _results(future, batch)
+        self.running -= len(batch.tickets)
         self._account(batch, results)
-        ahead = self._ahead(batch.rows, now)
+        place = _NONE if self._ahead(batch.rows, now) else _THREAD
         self._handing_out += 1
-        self._hand_out(batch, results, 0, now, ahead)
+        self._hand_out(batch, results, 0, now, place)
 
     def _ahead(self, last: int, now: int) -> bool:
         """Begin the next batch, after one of `last` rows whose answers are not written yet, if that is worth while."""
         batcher = self.batcher
-        if self._quick or not self.overlap.early(batcher.waiting_rows, last, batcher.max_rows):
+        if self._quick or self._scheduled or not self.overlap.early(batcher.waiting_rows, last, batcher.max_rows):
             return False
         batch = batcher.take(now)
         if batcher.left:
             self._let_go()
         if batch is None:
             return False
-        self._send_off(batch, now)
+        self._flying -= 1
+        self._send_off(batch)
         return True
+
+    def _go(self) -> None:
+        """Go on with what waits, if it may."""
+        if not self._scheduled and self._flying < self.instances:
+            if len(self.batcher):
+                self._scheduled = True
+                self._loop.call_soon(self._step)
+            elif not (self._flying or self._handing_out):
+                self._idle.set()
 
     def _rest(self, now: int) -> None:
         """Nothing goes now: until the next request, or until the time when what waits should go."""
@@ -185,11 +203,11 @@ class Dispatch:
             self._calm()
 
     def _calm(self) -> None:
-        if not (self._scheduled or self._handing_out or len(self.batcher)):
+        if not (self._scheduled or self._flying or self._handing_out or len(self.batcher)):
             self._idle.set()
 
     def _wake(self) -> None:
-        if not self._scheduled:
+        if not self._scheduled and self._flying < self.instances:
             self._scheduled = True
             self._step()
 
@@ -224,32 +242,33 @@ class Dispatch:
     # -- one batch
 
     def _run(self, batch: Batch) -> list[Result]:
-        """Results, one for each ticket. Never raises; `_times` says what it took."""
+        """Results, one for each ticket. Never raises; the batch's `times` say what it took."""
         began = perf_counter_ns()
         try:
-            return self._run_part(batch) if batch.partial else self._together(batch.tickets)  # type: ignore[return-value]  # of results, one kind
+            return self._run_part(batch) if batch.partial else self._together(batch, batch.tickets)  # type: ignore[return-value]  # of results, one kind
         except Exception as e:
-            found = halve(batch.tickets, e, self._together, self._failure)
-            self._times = (0, perf_counter_ns() - began, 0)
+            found = halve(batch.tickets, e, partial(self._together, batch), self._failure)
+            batch.times = (0, perf_counter_ns() - began, 0)
             return found
 
     def _run_part(self, batch: Batch) -> list[Result]:
         """A batch that begins with some rows of a large request; with all, if its outputs turn out not to follow."""
-        first = batch.tickets[0]
+        first, together = batch.tickets[0], partial(self._together, batch)
         piece = first.piece(batch.start, batch.stop)
-        results = run_apart([piece, *batch.tickets[1:]], self._together, self._failure)
+        results = run_apart([piece, *batch.tickets[1:]], together, self._failure)
         if not isinstance(results[0], GantlineError) and not follow(results[0], piece.rows):
             self._stack_no_more()
             batch.start, batch.stop, batch.partial = 0, first.rows, False
-            results[:1] = run_apart([first], self._together, self._failure)
+            results[:1] = run_apart([first], together, self._failure)
         return results
 
-    def _together(self, tickets: Sequence[Ticket]) -> list[list[Array]]:
+    def _together(self, batch: Batch, tickets: Sequence[Ticket]) -> list[list[Array]]:
+        """Run some of a batch's tickets, or a piece of one; the batch is told what it took."""
         first = tickets[0]
         a = perf_counter_ns()
         if len(tickets) == 1:
             found = self.session.run(first.request.inputs, first.outputs)
-            self._times = (0, perf_counter_ns() - a, 0)
+            batch.times = (0, perf_counter_ns() - a, 0)
             return [found]
         feed = self.assembly.stack(tickets)
         b = perf_counter_ns()
@@ -257,9 +276,9 @@ class Dispatch:
         c = perf_counter_ns()
         if not follow(found, sum([t.rows for t in tickets])):
             self._stack_no_more()
-            return [self._together([t])[0] for t in tickets]
+            return [self._together(batch, [t])[0] for t in tickets]
         results = self.assembly.split(tickets, found)
-        self._times = (b - a, c - b, perf_counter_ns() - c)
+        batch.times = (b - a, c - b, perf_counter_ns() - c)
         return results
 
     def _failure(self, error: Exception) -> GantlineError:
@@ -276,21 +295,15 @@ class Dispatch:
 
     # -- and its answers
 
-    def _finish(self, batch: Batch, results: Sequence[Result], began: int) -> None:
-        """`began`: when this turn of the loop did."""
-        self._account(batch, results)
-        self._handing_out += 1
-        self._hand_out(batch, results, 0, began, False)
-
     def _account(self, batch: Batch, results: Sequence[Result]) -> None:
         """A batch has run: tell those who count and those who learn."""
-        assemble, compute, split = self._times
+        assemble, compute, split = batch.times
         took = assemble + compute + split
         self.batch_ns += (took - self.batch_ns) >> 3
         started = perf_counter_ns() - took
         self.running = 0
         requests = [ticket.request for ticket in batch.tickets]
-        self.statistics.executed(requests, batch.rows, started, self._times, batch.reason, batch.start > 0)
+        self.statistics.executed(requests, batch.rows, started, batch.times, batch.reason, batch.start > 0)
         batcher, ended = self.batcher, started + took
         batcher.pace.observe(ended, batch.rows, batch.tickets[0].key, took)
         limited = batch.behind > 0 and batch.reason != "learning"
@@ -300,12 +313,12 @@ class Dispatch:
         for ticket in batcher.shed():
             self._deliver(ticket, batcher.refusal(ticket.request.model, "admission"))
         if self.trace is not None:
-            self.trace.batch(batch.tickets, started, self._times)
+            self.trace.batch(batch.tickets, started, batch.times)
 
     def _hand_out(
-        self, batch: Batch, results: Sequence[Result], at: int, began: int, ahead: bool, took: int = 0
+        self, batch: Batch, results: Sequence[Result], at: int, began: int, place: int, took: int = 0
     ) -> None:
-        """Write the answers from the one at `at` on. `ahead`: the next batch runs already; `took`: in turns before."""
+        """Write the answers from the one at `at` on. `place`: what the batch still holds; `took`: in turns before."""
         entered = perf_counter_ns()
         for i in range(at, len(results)):
             ticket, result = batch.tickets[i], results[i]
@@ -315,28 +328,29 @@ class Dispatch:
                 self._deliver(ticket, result)
             if i & 3 == 3 and perf_counter_ns() - began > SLICE_NS and i + 1 < len(results):
                 took += perf_counter_ns() - entered
-                self._loop.call_soon(self._go_on, batch, results, i + 1, ahead, took)
+                self._loop.call_soon(self._go_on, batch, results, i + 1, place, took)
                 return
         self._handing_out -= 1
         if len(results) > 1:
             self.overlap.wrote(took + perf_counter_ns() - entered)
-        if ahead:
-            self._calm()
-        elif len(self.batcher):
-            self._loop.call_soon(self._step)
-        else:
-            self._rest(0)
+        if place == _LOOP:
+            self._scheduled = False
+        elif place == _THREAD:
+            self._flying -= 1
+        self._go()
 
-    def _go_on(self, batch: Batch, results: Sequence[Result], at: int, ahead: bool, took: int) -> None:
-        self._hand_out(batch, results, at, perf_counter_ns(), ahead, took)
+    def _go_on(self, batch: Batch, results: Sequence[Result], at: int, place: int, took: int) -> None:
+        self._hand_out(batch, results, at, perf_counter_ns(), place, took)
 
     def _join(self, ticket: Ticket, batch: Batch, found: list[Array]) -> None:
-        """Keep a part of an answer; the last one completes it."""
+        """Keep a part of an answer, by its first row: several instances end in any order. The last completes it."""
         if ticket.parts is None:
-            ticket.parts = []
-        ticket.parts.append(found)
-        if batch.stop == ticket.rows:
-            self._deliver(ticket, [np.concatenate(columns) for columns in zip(*ticket.parts, strict=True)])
+            ticket.parts = {}
+        ticket.parts[batch.start] = found
+        ticket.joined += batch.stop - batch.start
+        if ticket.joined == ticket.rows:
+            parts = [ticket.parts[start] for start in sorted(ticket.parts)]
+            self._deliver(ticket, [np.concatenate(columns) for columns in zip(*parts, strict=True)])
 
     def _deliver(self, ticket: Ticket, result: Result) -> None:
         """Answer a ticket, unless it has been answered: when its deadline passed, say."""

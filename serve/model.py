@@ -44,7 +44,7 @@ class Model:
         self.max_rows = self.batcher.max_rows
         self.assembly = tuning.assembly
         self.signature = self.assembly.served(session.signature)
-        self.dispatch = Dispatch(session, self.batcher, self.statistics, pool, self.assembly)
+        self.dispatch = Dispatch(session, self.batcher, self.statistics, pool, self.assembly, tuning.instances)
         self.sequences: Sequences | None = None
         if tuning.sequences is not None:
             self.sequences = Sequences(tuning.sequences, self.dispatch.submit, self.dispatch.hold, affinity)

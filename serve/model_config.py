@@ -116,6 +116,11 @@ class ModelConfig:
         """The version_policy in the words of the setting `versions`; empty where it says nothing."""
         return words_of(self.message.version_policy)
 
+    @property
+    def instances(self) -> int:
+        """How many batches may run at once, all groups together."""
+        return sum(group.count or 1 for group in self.message.instance_group) or 1
+
     def labels(self, tensor: TensorConfig) -> tuple[str, ...]:
         """The class names of an output, from its label file beside config.pbtxt; BadArtefact if it cannot be read."""
         if not tensor.label_file:
@@ -128,7 +133,12 @@ class ModelConfig:
 
 
 def config_json(
-    package: Package, signature: Signature, max_rows: int, config: ModelConfig | None, versions: str = ""
+    package: Package,
+    signature: Signature,
+    max_rows: int,
+    config: ModelConfig | None,
+    versions: str = "",
+    instances: int = 1,
 ) -> dict[str, Any]:
     """The model's configuration as GET .../config answers it; `max_rows` 0: requests are not stacked.
 
@@ -150,7 +160,7 @@ def config_json(
         out.dynamic_batching.SetInParent()
     put_words(versions or words_of(out.version_policy) or LATEST, out.version_policy)
     if not out.instance_group:
-        out.instance_group.add(name=package.name, kind="KIND_CPU", count=1)
+        out.instance_group.add(name=package.name, kind="KIND_CPU", count=instances)
     _describe(out.input, signature.inputs, bool(max_rows))
     _describe(out.output, signature.outputs, bool(max_rows))
     return _plain(out)
@@ -221,7 +231,7 @@ def _ignored_instances(groups: Any) -> Iterator[str]:
                 if name in ("KIND_AUTO", "KIND_CPU"):
                     continue
                 yield f"instance_group.kind {name}"
-            elif not (field.name == "name" or (field.name == "count" and value == 1)):
+            elif field.name not in ("name", "count"):
                 yield f"instance_group.{field.name}"
 
 

@@ -21,13 +21,18 @@ class Overlap:
         self._written = 0  # how long it takes to write a batch's answers
 
     def __repr__(self) -> str:
-        return f"<Overlap {_READING * self._written / 1e6:.2f} ms between batches, {self.fixed_ns / 1e6:.2f} ms a run>"
+        return f"<Overlap {self.between_ns / 1e6:.2f} ms between batches, {self.fixed_ns / 1e6:.2f} ms a run>"
+
+    @property
+    def between_ns(self) -> int:
+        """For how long the engine would stand still between two batches."""
+        return _READING * self._written
 
     def early(self, waiting: int, last: int, most: int) -> bool:
         """Whether to begin now with so many rows there, after a batch of `last`; `most`: rows a batch can have."""
         if not waiting:
             return False
-        return waiting >= min(last, most or 1) or _READING * self._written > self.fixed_ns
+        return waiting >= min(last, most or 1) or self.between_ns > self.fixed_ns
 
     def wrote(self, took: int) -> None:
         """A batch's answers have been written."""

@@ -24,12 +24,12 @@ class Ticket:
     """`key` says what it may be stacked with; `context` is the caller's own. Times are in the request.
 
     `lane` (where it waits) and `start` (rows that have gone into batches already) are the batcher's; `parts` are the
-    answers of a request that is larger than a batch, until it is whole.
+    answers of a request that is larger than a batch, by first row, until as many rows are `joined` as it has.
     """
 
     __slots__ = (
-        "context", "counted", "deliver", "head", "key", "lane", "outputs", "parts", "request", "responder", "rows",
-        "start", "state",
+        "context", "counted", "deliver", "head", "joined", "key", "lane", "outputs", "parts", "request", "responder",
+        "rows", "start", "state",
     )  # fmt: skip
 
     def __init__(
@@ -55,7 +55,8 @@ class Ticket:
         self.counted = True  # false: another worker runs it, and counts it
         self.lane: Any = None
         self.start = 0
-        self.parts: list[list[Array]] | None = None
+        self.parts: dict[int, list[Array]] | None = None
+        self.joined = 0
 
     def piece(self, start: int, stop: int) -> Ticket:
         """A ticket for some of the rows, to be run in its place; nobody waits for its answer."""
@@ -71,13 +72,14 @@ class Ticket:
 class Batch:
     """Tickets that run together: of the first, rows `start` to `stop`; of the others, all.
 
-    `behind`: rows that it left waiting.
+    `behind`: rows that it left waiting; `times`: what assembling, computing and splitting took, in ns.
     """
 
-    __slots__ = ("behind", "partial", "reason", "rows", "start", "stop", "tickets")
+    __slots__ = ("behind", "partial", "reason", "rows", "start", "stop", "tickets", "times")
 
     def __init__(self, tickets: list[Ticket], start: int, stop: int, rows: int, reason: str, behind: int = 0) -> None:
         self.behind = behind
+        self.times = (0, 0, 0)
         self.tickets = tickets
         self.start = start
         self.stop = stop

@@ -29,6 +29,7 @@ class Tuning:
     pace: Pace = field(default_factory=Greedy)
     assembly: Assembly = field(default_factory=Assembly)
     sequences: SequencePolicy | None = None
+    instances: int = 1
 
 
 def tune(
@@ -62,7 +63,9 @@ def tune(
     assembly = Assembly()
     if batching.pad:
         assembly = Padded(Padding(batching, session.signature, str(session.package.path)))
-    return Tuning(policy, pace, assembly, engine.sequences if isinstance(engine, Configured) else None)
+    sequences = engine.sequences if isinstance(engine, Configured) else None
+    # the requests of sequences keep their order because batches run one after another
+    return Tuning(policy, pace, assembly, sequences, 1 if sequences else own.instances)
 
 
 def _own(said: BatchingConfig, middle: int) -> dict[int, LevelPolicy]:
@@ -85,6 +88,8 @@ def said_of(config: ModelConfig | None) -> Mapping[str, Any]:
     if config is None:
         return {}
     out: dict[str, Any] = {"max_batch_size": config.max_batch_size}
+    if config.instances > 1:
+        out["instances"] = config.instances
     said = config.batching
     if said.delay_us:
         out["max_queue_delay_ms"] = said.delay_us / 1e3

@@ -75,6 +75,11 @@ def _worker(model: Model) -> Json:
         "pace": {"kind": type(batcher.pace).__name__.lower(), **describe()},
         "waiting": _waiting(batcher),
         "running_requests": dispatch.running,
+        "instances": dispatch.instances,
+        "next_batch": {  # begins before the last one's answers are written where that costs less than it gains
+            "fixed_cost_ms": _ms(dispatch.overlap.fixed_ns),
+            "between_batches_ms": _ms(dispatch.overlap.between_ns),
+        },
         "expected_batch_ms": _ms(dispatch.batch_ns),
         "batches": {"on_loop": dispatch.inline_batches, "on_thread": dispatch.thread_batches},
         "last": [

@@ -104,6 +104,53 @@ def test_drain_waits_for_answers_that_are_still_being_written(
     on(Session(session.package, engine), 1000, test)
 
 
+def test_as_many_batches_at_once_as_there_are_instances(open_: Callable[[str], Session]) -> None:
+    session = open_("double")
+    engine = Watched(session)
+
+    async def test(bench: Bench) -> None:
+        bench.dispatch.batch_ns = INLINE_NS * 10_000
+        bench.dispatch.instances = 2
+        clients = []
+        for i in range(2):
+            clients.append(bench.ask([[i, i, i]]))
+            await asyncio.get_running_loop().run_in_executor(None, engine.begun[i].wait)
+        clients += [bench.ask([[i, i, i]]) for i in (2, 3)]
+        await asyncio.sleep(0)
+        assert len(bench.batcher) == 2 and bench.dispatch.running == 2
+        engine.go_on.set()
+        await bench.dispatch.drain()
+        assert [c.answer for c in clients] == [[[2 * i] * 3] for i in range(4)]
+        assert bench.dispatch.running == 0 and engine.runs in (3, 4)
+
+    on(Session(session.package, engine), 64, test)
+
+
+def test_parts_of_a_large_request_that_end_in_another_order(open_: Callable[[str], Session]) -> None:
+    session = open_("double")
+    last = threading.Event()
+
+    class Slow(Watched):
+        def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+            if inputs["x"][0, 0] == 0:
+                assert last.wait(20)
+            found = self._run(inputs, outputs)
+            if inputs["x"][-1, 0] == 9:
+                last.set()
+            return found
+
+    async def test(bench: Bench) -> None:
+        bench.dispatch.batch_ns = INLINE_NS * 10_000
+        bench.dispatch.instances = 2
+        rows = np.repeat(np.arange(10, dtype=np.float32), 3).reshape(10, 3)
+        client = bench.ask(rows)
+        await bench.dispatch.drain()
+        assert client.answer == (2 * rows).tolist()
+        assert bench.statistics.execution_count == 3
+
+    on(Session(session.package, Slow(session)), 4, test)
+
+
 def test_who_is_alone_is_answered_at_once(open_: Callable[[str], Session]) -> None:
     async def test(bench: Bench) -> None:
         dispatch = bench.dispatch

@@ -53,7 +53,6 @@ def test_everything_that_is_read(tmp_path: Path) -> None:
 def test_what_is_not_acted_on_is_listed(tmp_path: Path) -> None:
     assert set(ModelConfig.read(_write(tmp_path, FULL)).ignored) == {
         "optimization",
-        "instance_group.count",
         "instance_group.kind KIND_GPU",
         "instance_group.gpus",
         "parameters 'intra_op_thread_count'",
@@ -124,7 +123,8 @@ SIGNATURE = Signature(
 
 def test_json_without_a_config(tmp_path: Path) -> None:
     package = Package.bare(tmp_path / "model.onnx", "m")
-    found = config_json(package, SIGNATURE, 64, None)
+    found = config_json(package, SIGNATURE, 64, None, instances=3)
+    assert found["instance_group"][0]["count"] == 3
     assert found["name"] == "m" and found["max_batch_size"] == 64
     assert (found["platform"], found["backend"]) == ("onnxruntime_onnx", "onnxruntime")
     assert found["version_policy"] == {"latest": {"num_versions": 1}}

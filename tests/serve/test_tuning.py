@@ -12,6 +12,7 @@ from gantline.serve.pace import Delayed, Greedy
 from gantline.serve.policy import LevelPolicy, QueuePolicy
 from gantline.serve.tuning import Tuning, said_of, tune
 
+from gantline.errors import UsageError
 from gantline.packages import Package
 from gantline.settings import ServeSettings, resolve
 
@@ -48,6 +49,15 @@ def test_a_config_pbtxt_is_honoured(tuned: Callable[..., Tuning]) -> None:
     policy = found.policy
     assert (policy.timeout_ns, policy.timeout_override, policy.max_queue_requests) == (7_000_000, False, 3)
     assert (policy.levels, policy.default_level) == (4, 2)
+
+
+def test_instances(tuned: Callable[..., Tuning]) -> None:
+    assert tuned().instances == tuned("instance_group { kind: KIND_CPU }").instances == 1
+    two = "instance_group { count: 2 } instance_group { kind: KIND_CPU }"
+    assert tuned(two).instances == 3
+    assert tuned(two, instances="5").instances == 5, "a flag goes before a config.pbtxt"
+    with pytest.raises(UsageError, match="instances"):
+        tuned("instance_group { count: 1000 }")
 
 
 def test_levels_of_a_config_pbtxt_have_their_own_rules(tuned: Callable[..., Tuning]) -> None:
