@@ -10,17 +10,28 @@ Arguments: TypeAlias = dict[str, Any]  # of JSON values: they may travel to anot
 Run: TypeAlias = Callable[[Arguments], Awaitable[Any]]
 Merge: TypeAlias = Callable[[list[Any]], Any]
 Subject: TypeAlias = Callable[[Arguments], str | None]
+Back: TypeAlias = Callable[[Arguments], "Undo | None"]
+
+
+class Undo(NamedTuple):
+    """The verb that takes a change back, and whether that makes its subject as it was when the server started."""
+
+    verb: str
+    arguments: Arguments
+    undoes: bool = False
 
 
 class Effect(NamedTuple):
     """What a call changes ("model:iris"), and whether it makes that as it was when the server started.
 
     A subject that ends with ":" stands for all that begin so. Changes of one subject are made in one order in all
-    workers, and the last of them is made again in a worker that starts later, unless it undoes the others.
+    workers, and the last of them is made again in a worker that starts later, unless it undoes the others. `undo`, if
+    there is one, is done in all of them when the change fails in some.
     """
 
     subject: str
     undoes: bool = False
+    undo: Undo | None = None
 
 
 FanOut: TypeAlias = Callable[[str, Arguments, Effect | None], Awaitable[list[Any]]]
@@ -30,18 +41,22 @@ FanOut: TypeAlias = Callable[[str, Arguments, Effect | None], Awaitable[list[Any
 class Verb:
     """`run` acts in one process and gives JSON; `merge` makes of all workers' answers what one server would say.
 
-    A verb that changes something names its subject by its arguments, None when these only look.
+    A verb that changes something names its subject by its arguments, None when these only look. `back` says, before
+    it is done, how it could be undone.
     """
 
     run: Run
     merge: Merge
     subject: Subject | None
     undoes: bool
+    back: Back | None
 
     def effect(self, arguments: Arguments) -> Effect | None:
         """What a call with these arguments changes."""
         subject = self.subject(arguments) if self.subject is not None else None
-        return Effect(subject, self.undoes) if subject is not None else None
+        if subject is None:
+            return None
+        return Effect(subject, self.undoes, self.back(arguments) if self.back is not None else None)
 
 
 def first(answers: list[Any]) -> Any:
@@ -57,11 +72,12 @@ class Control:
         self.fan_out: FanOut | None = None
 
     def register(
-        self, name: str, run: Run, merge: Merge = first, subject: Subject | None = None, undoes: bool = False
-    ) -> None:
+        self, name: str, run: Run, merge: Merge = first, subject: Subject | None = None, undoes: bool = False,
+        back: Back | None = None,
+    ) -> None:  # fmt: skip
         """Add a verb, once."""
         assert name not in self._verbs, name
-        self._verbs[name] = Verb(run, merge, subject, undoes)
+        self._verbs[name] = Verb(run, merge, subject, undoes, back)
 
     async def call(self, verb: str, /, **arguments: Any) -> Any:
         """Do it everywhere; returns when every worker has done it. The verb's own GantlineError if one fails."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from gantline.errors import BadArtefact, BadRequest, GantlineError, NotFound, Unavailable
 
-from .control import Arguments, Control
+from .control import Arguments, Control, Undo
 from .loader import Loader
 from .model import Model
 from .repository import READY, Repository
@@ -22,7 +22,7 @@ class Operations:
         self.model_control = model_control
         self.loader = loader
         control.register("index", self._index, merge_index)
-        control.register("load", self._load, subject=_model)
+        control.register("load", self._load, subject=_model, back=self._unloaded)
         control.register("unload", self._unload, subject=_model)
         control.register("statistics", self._statistics, merge_statistics)
 
@@ -56,6 +56,13 @@ class Operations:
         except GantlineError as e:
             brought = isinstance(e, BadArtefact) and arguments["config"]  # files come with a configuration only
             raise (BadRequest if brought else BadArtefact)(f"failed to load '{name}', {e.message}") from e
+
+    def _unloaded(self, arguments: Arguments) -> Undo | None:
+        """How to undo a load: only what was not loaded before; the files of what was may be others by now."""
+        name = arguments["name"]
+        if any(slot.model is not None for slot in self.repository.slots(name)):
+            return None
+        return Undo("unload", {"name": name})
 
     async def _unload(self, arguments: Arguments) -> None:
         """name. NotFound for a model that is not in the repository, Unavailable where this is not allowed."""

@@ -16,7 +16,7 @@ from gantline.errors import BadRequest, NotFound, TooLarge, Unavailable, Unsuppo
 from gantline.request import Place
 from gantline.wire.v2_shared import Memory
 
-from .control import Arguments, Control
+from .control import Arguments, Control, Undo
 
 MAX_REGIONS = 4096
 MAX_NAME = 256  # characters
@@ -109,7 +109,7 @@ class SharedMemory:
         self.allowed = allowed
         self.max_bytes = max_bytes
         self.regions: dict[str, Region] = {}
-        control.register("shared_memory_register", self._register, subject=_subject)
+        control.register("shared_memory_register", self._register, subject=_subject, back=_unregistered)
         control.register("shared_memory_unregister", self._unregister, subject=_subject, undoes=True)
         control.register("shared_memory_status", self._status)
 
@@ -187,6 +187,10 @@ class Access:
 
     def write(self, place: Place, data: bytes) -> None:
         self._shared.find(place.region).write(place, data)
+
+
+def _unregistered(arguments: Arguments) -> Undo:
+    return Undo("shared_memory_unregister", {"region": arguments["region"]}, undoes=True)
 
 
 def _subject(arguments: Arguments) -> str:

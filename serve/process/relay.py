@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 from gantline.errors import GantlineError
 
@@ -77,7 +77,8 @@ class Relay:
         """All workers' answers to a verb that one of them was asked; the first error if any fails.
 
         With an effect it is a change: those of one subject are made one after another, first in the asking worker
-        alone (what fails there would fail everywhere, and is not begun elsewhere), then in the others.
+        alone (what fails there would fail everywhere, and is not begun elsewhere), then in the others. What fails in
+        one of these is undone in all, or those that failed are replaced; the error says which.
         """
         if effect is None:
             awake = [w for w in _others(asker, self._serving()) if not w.silent]
@@ -85,12 +86,16 @@ class Relay:
             answers = await self._everywhere(awake, asker, verb, arguments, READ_S)
             await beside
             return answers
+        contested = effect.subject in self._turns  # then it may have changed since its undo was thought of
         async with self._turn(effect.subject):
             self._journal.check(effect)
             answer = await asker.call(verb, arguments, CHANGE_S)
             self._journal.record(effect, Change(verb, arguments))
             others = _others(asker, self._joined())
-            return [answer, *await self._everywhere(others, None, verb, arguments, CHANGE_S)]
+            answers, failed = await self._change(others, verb, arguments)
+            if failed:
+                await self._mend(asker, verb, effect if not contested else effect._replace(undo=None), failed)
+            return [answer, *answers]
 
     async def catch_up(self, worker: Callee) -> None:
         """Do in a worker that has joined what was changed before it came. What fails is logged: the rest serves."""
@@ -117,10 +122,10 @@ class Relay:
         return True
 
     async def _everywhere(
-        self, others: Sequence[Callee], asker: Callee | None, verb: str, arguments: dict[str, Any], seconds: float
+        self, others: Sequence[Callee], asker: Callee, verb: str, arguments: dict[str, Any], seconds: float
     ) -> list[Any]:
-        workers = [*([asker] if asker is not None else []), *others]
-        calls = (self._call(worker, verb, arguments, seconds, asker is None) for worker in workers)
+        workers = [asker, *others]
+        calls = (self._call(worker, verb, arguments, seconds) for worker in workers)
         found = await asyncio.gather(*calls, return_exceptions=True)
         answers: dict[int, Any] = {}
         for worker, answer in zip(workers, found, strict=True):
@@ -135,6 +140,41 @@ class Relay:
             answers[worker.number] = answer
         kept = self._kept.get(verb)
         return [*answers.values()] if kept is None else [*answers.values(), kept.keeper.answer(answers)]
+
+    async def _change(
+        self, workers: Sequence[Callee], verb: str, arguments: dict[str, Any]
+    ) -> tuple[list[Any], dict[Callee, GantlineError]]:
+        """The answers to a change, and the errors of workers in which it failed."""
+        calls = (self._call(worker, verb, arguments, CHANGE_S, change=True) for worker in workers)
+        answers: list[Any] = []
+        failed: dict[Callee, GantlineError] = {}
+        for worker, answer in zip(workers, await asyncio.gather(*calls, return_exceptions=True), strict=True):
+            if isinstance(answer, GantlineError):
+                _log.error("worker %d: '%s' failed: %s", worker.number, verb, answer)
+                failed[worker] = answer
+            elif isinstance(answer, BaseException):
+                if not isinstance(answer, WorkerGone):  # the next in its seat catches up
+                    raise answer
+            else:
+                answers.append(answer)
+        return answers, failed
+
+    async def _mend(self, asker: Callee, verb: str, effect: Effect, failed: dict[Callee, GantlineError]) -> NoReturn:
+        """Make workers alike again after a change that was made in some; the error for who asked, as the first was."""
+        error = next(iter(failed.values()))
+        where = _named(failed)
+        if effect.undo is None:
+            for worker, one in failed.items():
+                worker.replace(f"it differs from the others, in which '{verb}' was done: {one}")
+            raise _said(error, f"it was done in the other workers; {where} differed, and will be replaced")
+        back, undoes = Change(effect.undo.verb, effect.undo.arguments), effect.undo.undoes
+        self._journal.record(Effect(effect.subject, undoes), back)
+        everybody = [asker, *_others(asker, self._joined())]
+        _, stuck = await self._change(everybody, back.verb, back.arguments)
+        for worker, one in stuck.items():
+            worker.replace(f"'{verb}' could not be undone in it: {one}")
+        _log.error("'%s' failed in %s and was undone in all workers", verb, where)
+        raise _said(error, f"this was in {where}; it was undone in all workers")
 
     def _beside(self, asked: str, arguments: dict[str, Any], workers: list[Callee]) -> list[Coroutine[Any, Any, None]]:
         """What else workers are asked at the same time, for the keepers; not again within REMEMBER_S."""
@@ -151,9 +191,11 @@ class Relay:
 
     async def _remind(self, worker: Callee, verb: str, arguments: dict[str, Any]) -> None:
         with suppress(WorkerGone, GantlineError):  # the question itself may be answered none the less
-            await self._call(worker, verb, arguments, READ_S, False)
+            await self._call(worker, verb, arguments, READ_S)
 
-    async def _call(self, worker: Callee, verb: str, arguments: dict[str, Any], seconds: float, change: bool) -> Any:
+    async def _call(
+        self, worker: Callee, verb: str, arguments: dict[str, Any], seconds: float, change: bool = False
+    ) -> Any:
         """What a worker answers. WorkerGone for one that falls silent: a change goes on in it without us."""
         call = asyncio.ensure_future(worker.call(verb, arguments, seconds))
         try:
@@ -196,6 +238,18 @@ class _Turn:
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
         self.users = 0  # it is held by, or that wait for it
+
+
+def _named(workers: Iterable[Callee]) -> str:
+    numbers = sorted(w.number for w in workers)
+    return f"worker{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
+
+
+def _said(error: GantlineError, more: str) -> GantlineError:
+    """The same error, with more words."""
+    said = type(error)(f"{error.message} ({more})")
+    vars(said).update({fact: value for fact, value in vars(error).items() if fact != "message"})
+    return said
 
 
 async def _heard(worker: Callee, call: asyncio.Future[Any]) -> bool:

@@ -18,7 +18,7 @@ from gantline.errors import GantlineError, Unavailable, Unsupported
 from gantline.exits import FAILED, OK
 from gantline.settings import Resolved, ServeSettings
 
-from ..control import Effect
+from ..control import Effect, Undo
 from ..telemetry.legacy import Legacy
 from ..telemetry.legacy_statistics import LegacyStatistics
 from .announcement import Announcement, Report
@@ -212,7 +212,7 @@ class Supervisor:
         try:
             if len(self._tasks) > MAX_ASKS:
                 raise Unavailable(f"{MAX_ASKS} control calls are under way already; try again later")
-            effect = Effect(*message["effect"]) if message["effect"] is not None else None
+            effect = _effect(message["effect"])
             answers = await self.relay.ask(seat, message["verb"], message["arguments"], effect)
             seat.tell("answers", id=id, answers=answers)
         except WorkerGone:
@@ -239,3 +239,11 @@ class Supervisor:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("supervisor", exc_info=error)
+
+
+def _effect(found: list[Any] | None) -> Effect | None:
+    """As it travelled: in lists."""
+    if found is None:
+        return None
+    subject, undoes, undo = found
+    return Effect(subject, undoes, Undo(*undo) if undo is not None else None)

@@ -169,7 +169,9 @@ class Worker:
         id = next(self._ids)
         future = self._asked[id] = asyncio.get_running_loop().create_future()
         try:
-            changes = [*effect] if effect is not None else None
+            changes = None
+            if effect is not None:
+                changes = [effect.subject, effect.undoes, [*effect.undo] if effect.undo is not None else None]
             self.link.send("ask", id=id, verb=verb, arguments=arguments, effect=changes)
             answers: list[Any] = await future
             return answers

@@ -28,7 +28,7 @@ def test_several_workers_answer_as_one() -> None:
         raise NotFound("not here")
 
     async def fan_out(verb: str, arguments: dict[str, Any], effect: Effect | None) -> list[Any]:
-        assert arguments == {"what": "requests"} and effect == {"count": None, "reset": ("of requests", False)}[verb]
+        assert arguments == {"what": "requests"} and effect == {"count": None, "reset": Effect("of requests")}[verb]
         return [3, 4]
 
     control.register("count", fail, sum)

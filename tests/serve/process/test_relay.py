@@ -7,11 +7,11 @@ from collections.abc import Coroutine, Mapping
 from typing import Any
 
 import pytest
-from gantline.serve.control import Effect
+from gantline.serve.control import Effect, Undo
 from gantline.serve.process.relay import CHANGE_S, READ_S, Kept, Relay
 from gantline.serve.process.seat import WorkerGone
 
-from gantline.errors import BadArtefact, NotFound
+from gantline.errors import BadArtefact, NotFound, Overloaded
 
 
 class Worker:
@@ -176,6 +176,62 @@ def test_one_that_dies_is_answered_for_by_the_next() -> None:
         late.fails["load"] = BadArtefact("changed since")
         await company.relay.catch_up(late)
         assert late.events == ["2 begins load m"]
+
+    asyncio.run(run())
+
+
+def test_what_fails_in_a_later_worker_is_undone_in_all() -> None:
+    async def run() -> None:
+        company = Company()
+        company.workers[2].fails["load"] = Overloaded("no memory", retry_after_s=7.0)
+        undo = Undo("unload", {"name": "m"})
+        with pytest.raises(Overloaded, match=r"no memory \(this was in worker 3; it was undone in all workers\)") as e:
+            await company.relay.ask(company.workers[0], "load", {"name": "m"}, Effect("model:m", undo=undo))
+        assert e.value.retry_after_s == 7.0
+        assert [e for e in company.events if "ends" in e][2:] == [f"{n} ends unload m" for n in (1, 2, 3)]
+        late = Worker(4, [])
+        await company.relay.catch_up(late)
+        assert late.events == ["4 begins unload m", "4 ends unload m"]
+        assert not any(w.replaced for w in company.workers)
+        company.workers[1].fails["unload"] = BadArtefact("stuck")
+        with pytest.raises(Overloaded):
+            await company.relay.ask(company.workers[0], "load", {"name": "m"}, Effect("model:m", undo=undo))
+        assert [w.replaced for w in company.workers] == [[], ["'load' could not be undone in it: stuck"], []]
+
+    asyncio.run(run())
+
+
+def test_what_cannot_be_undone_replaces_those_that_differ() -> None:
+    async def run() -> None:
+        company = Company()
+        for worker in company.workers[1:]:
+            worker.fails["load"] = BadArtefact("torn")
+        with pytest.raises(BadArtefact, match=r"\(it was done in the other workers; workers 2, 3 differed"):
+            await company.load(1, "m")
+        assert [len(w.replaced) for w in company.workers] == [0, 1, 1]
+        late = Worker(4, [])
+        await company.relay.catch_up(late)
+        assert late.events == ["4 begins load m", "4 ends load m"]  # it stands
+
+    asyncio.run(run())
+
+
+def test_an_undo_that_was_thought_of_during_another_change_is_not_trusted() -> None:
+    async def run() -> None:
+        company = Company(2)
+        first, second = company.workers
+        second.gate.clear()
+        before = asyncio.ensure_future(company.load(1, "m"))
+        await company.until("2 begins load m")
+        effect = Effect("model:m", undo=Undo("unload", {"name": "m"}))
+        again = asyncio.ensure_future(company.relay.ask(first, "load", {"name": "m"}, effect))
+        await asyncio.sleep(0)
+        second.gate.set()
+        await before
+        second.fails["load"] = BadArtefact("torn")
+        with pytest.raises(BadArtefact, match="differed"):
+            await again
+        assert second.replaced and not any("unload" in e for e in company.events)
 
     asyncio.run(run())
 
