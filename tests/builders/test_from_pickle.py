@@ -169,6 +169,7 @@ def test_an_environment_of_its_time() -> None:
     assert "pandas" in from_pickle._requirements((), frames, "1.5.2")
 
 
+@pytest.mark.slow
 def test_a_pickle_that_does_not_load_says_why(tmp_path: Path) -> None:
     content = by_hand("sklearn.svm", "NoSuchModel", says_version(version("scikit-learn")))
     (tmp_path / "m.pkl").write_bytes(content)

@@ -191,7 +191,10 @@ def nudging(make: Any) -> Any:
     return convert
 
 
-@pytest.mark.parametrize(("fault", "told"), [(scaling, "synthetic rows"), (nudging, "near-threshold rows")])
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [(scaling, "synthetic rows"), pytest.param(nudging, "near-threshold rows", marks=pytest.mark.slow)],
+)
 def test_a_broken_converter_is_caught(
     packaged: Packager, iris: XY, monkeypatch: pytest.MonkeyPatch, fault: Any, told: str
 ) -> None:

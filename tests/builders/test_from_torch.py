@@ -225,6 +225,7 @@ def test_what_cannot_be_packaged_says_so(tmp_path: Path) -> None:
         made(tmp_path, Wordy(), sample={"x": np.ones((2, 3))})
 
 
+@pytest.mark.slow
 def test_a_broken_exporter_is_caught(tmp_path: Path, cnn: Any, digits: tuple[Array, Array], monkeypatch: Any) -> None:
     """One weight of what the exporters write is changed: neither ONNX may be used; a broken program is refused."""
     import onnx

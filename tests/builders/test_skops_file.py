@@ -55,6 +55,7 @@ def test_a_forest_is_read_without_a_word_of_trust(tmp_path: Path) -> None:
     assert trusted_in(path, ()) == ["sklearn.tree._tree.Tree"]
 
 
+@pytest.mark.slow
 def test_an_index_outside_the_tree_does_not_crash_us(tmp_path: Path) -> None:
     path = tmp_path / "evil.skops"
     path.write_bytes(rewritten(skops.io.dumps(RandomForestClassifier(1).fit(X, Y)), far_child))

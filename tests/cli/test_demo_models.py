@@ -37,6 +37,7 @@ def test_a_regression_may_differ_in_the_last_digits_only() -> None:
     assert not model.same(np.array([1.01, 2, 2]))
 
 
+@pytest.mark.slow
 def test_every_model_is_trained_to_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo_models, "_digits", lambda: None)  # as without torch; with it, the demo itself is run
     models = demo_models.train(tmp_path)

@@ -136,7 +136,7 @@ def test_errors_in_json(typed: Typed, files: Path) -> None:
     assert code == 3 and told["kind"] == "BadArtefact" and "a PNG image" in told["error"]
 
 
-@pytest.mark.parametrize("source", ["picture.onnx", "half.skops"])
+@pytest.mark.parametrize("source", ["picture.onnx", pytest.param("half.skops", marks=pytest.mark.slow)])
 def test_as_a_process(files: Path, tmp_path: Path, source: str) -> None:
     command = [sys.executable, "-m", "gantline", "package", str(files / source), "--name", "m"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -161,6 +161,7 @@ def test_a_breach_is_exit_code_four(typed: Typed, files: Path, tmp_path: Path, m
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_trusted_types(typed: Typed, tmp_path: Path, files: Path) -> None:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer

@@ -71,6 +71,7 @@ def test_a_failure_names_the_requirement_and_leaves_nothing(tmp_path: Path, whee
     assert [p for p in (tmp_path / "home/environments").iterdir() if p.is_dir()] == []
 
 
+@pytest.mark.slow
 def test_a_half_made_one_is_made_again(tmp_path: Path, wheels: Path) -> None:
     request = request_for(wheels)
     made = prepare(request, lambda _: None, tmp_path / "home", hosting=False)
@@ -81,6 +82,7 @@ def test_a_half_made_one_is_made_again(tmp_path: Path, wheels: Path) -> None:
     assert log
 
 
+@pytest.mark.slow
 def test_two_processes_make_it_once(tmp_path: Path, wheels: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from gantline.manifest import EnvironmentRequest as R;"

@@ -50,7 +50,7 @@ DEEDS = """
         if data == "thread":
             threading.Thread(target=time.sleep, args=(600,)).start()
         if data == "close":
-            os.closerange(3, 64)
+            os.closerange(3, 1 << 16)
         return data
 """
 

@@ -103,7 +103,7 @@ def test_a_client_that_cancels_or_is_late(channel: grpc.Channel, rpcs: Rpcs) -> 
     rpcs.server.on_loop(lambda: call.send(b"late"))
     rpcs.server.on_loop(call.finish)
     with pytest.raises(grpc.RpcError) as caught:
-        channel.unary_unary("/test/Hold")(b"x", timeout=0.05)
+        channel.unary_unary("/test/Hold")(b"x", timeout=0.5)  # time enough to get there
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
     rpcs.wait(rpcs.left, 2)
     assert channel.unary_unary("/test/Echo")(b"a", timeout=20) == b"a"

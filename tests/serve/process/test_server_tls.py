@@ -76,7 +76,7 @@ def over_http(run: Program, authority: Path, **headers: str) -> list[float]:
         return list(json.load(answer)["outputs"][0]["data"])
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("front", FRONTS)
 def test_tritons_client(
     zoo: Path, tmp_path: Path, program: Programs, certificate: tuple[Path, Path], issue: Issue,
@@ -118,7 +118,9 @@ def test_keys(zoo: Path, tmp_path: Path, program: Programs, certificate: tuple[P
         assert SECRET not in run.log.read_text()
 
 
-@pytest.mark.parametrize(("front", "workers"), [("http1", "1"), ("h2", "1"), ("http1", "2")])
+@pytest.mark.parametrize(
+    ("front", "workers"), [("http1", "1"), ("h2", "1"), pytest.param("http1", "2", marks=pytest.mark.slow)]
+)
 def test_a_certificate_is_renewed_without_a_restart(
     zoo: Path, tmp_path: Path, program: Programs, issue: Issue, front: str, workers: str
 ) -> None:

@@ -110,6 +110,7 @@ def test_swaps_rotations_and_the_end(models: Path, program: Programs, workers: i
         assert load.lost == [] and run.code() == 0, run.log.read_text()
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_its_own_calls_only(models: Path, program: Programs) -> None:
     with calls(program, models, "--workers", 2, "--drain-s", 1) as (run, load):
         theirs = list(run.owners().values())

@@ -88,6 +88,7 @@ def hung(run: Program, client: type[Running], model: str) -> tuple[int, int]:
     return worker, before
 
 
+@pytest.mark.slow
 def test_a_loop_that_never_returns(zoo: Path, tmp_path: Path, program: Programs, client: type[Running]) -> None:
     models = tmp_path / "models"
     models.mkdir()
