@@ -38,6 +38,7 @@ class Http1(Connection):
         self._body_bytes = 0
         self._held = 0  # bytes fed to the parser since it last gave something out: it keeps them
         self._reread = b""  # a head without its Upgrade header, for a parser of its own
+        self._before_chunk = -1  # bytes of the body before a chunk whose size has just been read
         self._messages = 0  # begun on this connection
         self._known = b""  # a request's head, byte for byte, that the parser has read on this connection before
         self._known_size = -1  # of that request, with its body
@@ -70,6 +71,8 @@ class Http1(Connection):
         while data:
             try:
                 self.parser.feed_data(data)
+                if self._before_chunk >= 0:
+                    self._measure(data)
                 return
             except httptools.HttpParserUpgrade as e:
                 data = data[e.args[0] :]
@@ -130,6 +133,29 @@ class Http1(Connection):
             cycle.parts.append(body)
         else:
             super().on_body(body)
+
+    def on_chunk_header(self) -> None:
+        self._before_chunk = self._body_bytes
+
+    def on_chunk_complete(self) -> None:
+        self._before_chunk = -1
+
+    def _measure(self, data: bytes) -> None:
+        """Refuse a chunk that goes on beyond `data` and says that it will be too large: the parser tells no sizes.
+
+        A size that came in two pieces seems smaller than it is, and the limit is then felt when the bytes come.
+        """
+        line = data[: len(data) - (self._body_bytes - self._before_chunk)]  # and what is before it
+        self._before_chunk = -1
+        if self.deaf or not line.endswith(b"\n"):
+            return
+        size = line.rstrip(b"\r\n").rpartition(b"\n")[2].partition(b";")[0].strip()
+        try:
+            large = int(size, 16) > self.front.max_body_bytes
+        except ValueError:  # a line of trailers
+            return
+        if large:
+            self._too_large()
 
     def on_message_complete(self) -> None:
         if self.deaf or self._reread:
