@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -24,6 +24,8 @@ class EngineOptions:
     timeout_s: float = 0.0
     memory_limit: int = 0  # bytes for a script host; 0: none
     allow_pickle: bool = True
+    grace_s: float = 0.0  # for a script to stop when nobody waits for it, before it is killed; 0: it goes on
+    wanted: Callable[[], bool] | None = None  # asked while a script runs: whether anybody waits
     shared: Path | None = None  # where processes that share script hosts find them; None: each has its own
 
 

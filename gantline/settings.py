@@ -100,6 +100,12 @@ class ServeSettings:
     instances: int = setting(1, "batches of one model that may run at once, on threads", low=1, high=64)
     timeout_s: float = setting(0.0, "time for one call of a script; 0: as the package says", low=0, high=86400)
     memory_limit: int = setting(0, "memory of one script host; 0: no limit", unit="bytes", low=0)
+    script_grace_s: float = setting(
+        5.0,
+        "time for a script to stop when nobody waits for it, or it is killed; 0: it goes on",
+        low=0,
+        high=3600,
+    )
     script_hosts: str = setting(
         "per-worker",
         "with several workers, whether each has its own host of a script or they share one",
@@ -191,6 +197,12 @@ class ModelSettings:
     instances: int = setting(1, "batches that may run at once, on threads", low=1, high=64)
     timeout_s: float = setting(0.0, "time for one call of a script; 0: as the package says", low=0, high=86400)
     memory_limit: int = setting(0, "memory of the script host; 0: no limit", unit="bytes", low=0)
+    script_grace_s: float = setting(
+        5.0,
+        "time for a script to stop when nobody waits for it, or it is killed; 0: it goes on",
+        low=0,
+        high=3600,
+    )
     script_hosts: str = setting(
         "per-worker",
         "with several workers, whether each has its own host of the script or they share one",

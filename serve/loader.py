@@ -214,7 +214,7 @@ class Loader:
         return self._model(entry, opened)
 
     def _model(self, entry: Entry, opened: Opened) -> Model:
-        pool = self._pool if opened.session.inline else self._waiting
+        pool = self._pool if opened.session.inline else opened.attendance.over(self._waiting)
         statistics = self.repository.ledger.of(entry.name, entry.version)
         return Model(opened.session, entry.name, entry.version, pool, opened.tuning, statistics, self.affinity)
 

@@ -15,6 +15,7 @@ from gantline.accelerators.warming import warm_up
 from gantline.errors import BadArtefact, UsageError
 from gantline.settings import Resolved, ServeSettings
 
+from .attendance import Attendance
 from .configured import open_session
 from .entry import Entry
 from .process.cores import cores_each
@@ -31,6 +32,7 @@ class Opened:
 
     session: Session
     tuning: Tuning
+    attendance: Attendance
 
 
 def open_version(entry: Entry, resolved: Resolved[ServeSettings], common: Path | None = None) -> Opened:
@@ -48,9 +50,11 @@ def open_version(entry: Entry, resolved: Resolved[ServeSettings], common: Path |
         raise UsageError(
             f"model '{entry.name}': its script unpickles {manifest.script.pickles[0]}; --no-pickle refuses that"
         )
+    attendance = Attendance()
     options = EngineOptions(
         threads=settings.threads, timeout_s=settings.timeout_s, memory_limit=settings.memory_limit,
         allow_pickle=not server.no_pickle, cores=max(1, cores_each(server.workers) // settings.instances),
+        grace_s=settings.script_grace_s, wanted=attendance.wanted,
         shared=common if settings.script_hosts == "shared" else None,
     )  # fmt: skip
     # the digest that the model's metadata tells must be that of what answers; a pickle is read only after this
@@ -71,7 +75,7 @@ def open_version(entry: Entry, resolved: Resolved[ServeSettings], common: Path |
     except BaseException:
         session.close()
         raise
-    return Opened(session, tune(session, rows, settings, server, entry.config))
+    return Opened(session, tune(session, rows, settings, server, entry.config), attendance)
 
 
 def _replay(entry: Entry, session: Session) -> None:

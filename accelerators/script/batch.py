@@ -6,12 +6,11 @@ import inspect
 from time import perf_counter_ns
 from typing import Any
 
-from . import channel as ch
 from .channel import Channel
 from .contract import Refused, Script
 from .host import Answerer, report, wait_for
 from .ring import Message
-from .watch import OutOfTime
+from .watch import NobodyWaits, OutOfTime
 
 LARGEST = 256  # items of one call
 
@@ -33,9 +32,7 @@ class Batches(Answerer):
         ids: list[int] = []
         items: list[str] = []
         for one in messages:
-            if one.id in channel.cancelled:
-                channel.cancelled.discard(one.id)
-                self.send(ch.REPLY, one.id, ch.CANCELLED)
+            if self.cancelled(one.id):
                 continue
             try:
                 items.append(self.script.text(one))
@@ -46,6 +43,7 @@ class Batches(Answerer):
             self._run(ids, items)
 
     def _run(self, ids: list[int], items: list[str]) -> None:
+        self.current = tuple(ids)
         started = perf_counter_ns()
         try:
             with self.alarm:
@@ -56,7 +54,7 @@ class Batches(Answerer):
             results = list(results)
             if len(results) != len(items):
                 raise ValueError(f"run_batch() answered {len(results)} results for {len(items)} items")
-        except OutOfTime as e:
+        except (OutOfTime, NobodyWaits) as e:
             for id in ids:
                 self.failed(id, e)
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,6 +58,7 @@ class ScriptEngine:
         self.settings = settings
         self.contract = script.contract
         self.decoupled = script.decoupled
+        self.wanted: Callable[[], bool] | None = None  # asked while run() waits: whether anybody does
         self.signature = package.manifest.signature or SCORE
 
     def __repr__(self) -> str:
@@ -153,7 +154,9 @@ class ScriptEngine:
         answers = [_Answer() for _ in calls]
         for call, answer in zip(calls, answers, strict=True):
             call.deliver = answer.add
-        self.host.run(calls)
+        if self.wanted is not None and not self.wanted():
+            raise Unavailable(f"model '{self.name}': the request was cancelled")  # a part of what was stopped
+        self.host.run(calls, self.wanted)
         return [answer.whole(self.name, self.settings.timeout_ms) for answer in answers]
 
 
@@ -225,6 +228,7 @@ def load(package: Package, options: EngineOptions) -> ScriptEngine:
     launch = _launch(package, script, options, settings, code, entry, app_root)
     host = ScriptHost(package.name, launch, settings.timeout_ms / 1000)
     engine = ScriptEngine(package, script, host, settings)
+    engine.wanted = options.wanted if options.grace_s else None
     host.start()
     if host.info.get("decoupled", False) != script.decoupled:
         host.close()
@@ -261,6 +265,7 @@ def _launch(
         "memory_limit": options.memory_limit,
         "parent": os.getpid(),
         "environment": package.manifest.environment.kind,
+        "grace_s": options.grace_s,
         "outputs": {t.name: (t.datatype, DATATYPES[t.datatype].numpy) for t in outputs},
     }
     command = [str(environment.python), "-X", "faulthandler"]

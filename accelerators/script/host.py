@@ -21,7 +21,7 @@ from .answers import chunk_of, head_of_response, header_block, is_response, of_r
 from .channel import WINDOW, Channel, Gone
 from .contract import ContractError, Refused, Script
 from .ring import Message
-from .watch import Alarm, OutOfTime, die_with_parent, limit_memory
+from .watch import Alarm, NobodyWaits, OutOfTime, die_with_parent, limit_memory
 
 if TYPE_CHECKING:
     from .promise import Promise
@@ -37,7 +37,22 @@ class Answerer:
         self.channel = channel
         self.timeout_s = timeout_s
         self.alarm = Alarm(timeout_s)
+        self.alarm.unwanted = self.unwanted
+        self.current: tuple[int, ...] = ()  # the requests that the script is at
         self.pid = os.getpid()
+
+    def unwanted(self) -> bool:
+        """Whether nobody waits any longer for what the script is at. Not while the channel is in use."""
+        self.channel.told()
+        return bool(self.current) and all(id in self.channel.cancelled for id in self.current)
+
+    def cancelled(self, id: int) -> bool:
+        """Answer a request that nobody waits for any longer, whether begun or not; False for any other."""
+        if id not in self.channel.cancelled:
+            return False
+        self.channel.cancelled.discard(id)
+        self.send(ch.REPLY, id, ch.CANCELLED)
+        return True
 
     def serve(self) -> None:
         """Answer until the server closes its end."""
@@ -59,12 +74,10 @@ class Answerer:
 
     def answer(self, message: Message) -> None:
         """One request, one final message; nothing that the script does gets out of here but the process's end."""
-        channel = self.channel
-        channel.told()
-        if message.id in channel.cancelled:
-            channel.cancelled.discard(message.id)
-            self.send(ch.REPLY, message.id, ch.CANCELLED)
+        self.channel.told()
+        if self.cancelled(message.id):
             return
+        self.current = (message.id,)
         started = perf_counter_ns()
         try:
             arguments = self.script.arguments(message)
@@ -103,6 +116,8 @@ class Answerer:
 
     def failed(self, id: int, error: BaseException) -> None:
         """Send an error: the request's own (its text), or the script's (whose text is not for clients)."""
+        if isinstance(error, NobodyWaits) and self.cancelled(id):
+            return
         if isinstance(error, Refused):
             if error.status >= 500:
                 report(error)  # the script's fault: its author wants to see where
@@ -146,9 +161,12 @@ class Answerer:
                 self.failed(id, e)
         except OutOfTime as e:
             self.send(ch.BROKEN, id, ch.TIMED_OUT) if begun else self.failed(id, e)
+        except NobodyWaits as e:
+            self.send(ch.END, id, ch.CANCELLED) if begun else self.failed(id, e)
         finally:
             credit.pop(id, None)
             self.channel.cancelled.discard(id)
+            self.current = ()
             _close(items)
 
     def chunk(self, id: int, data: bytes) -> None:
@@ -186,6 +204,10 @@ class Tensors(Answerer):
     def answer(self, message: Message) -> None:
         from . import arrays
 
+        self.channel.told()
+        if self.cancelled(message.id):
+            return
+        self.current = (message.id,)
         started = perf_counter_ns()
         try:
             inputs = arrays.unpack(message.meta, message.body)

@@ -23,6 +23,7 @@ from .channel import Channel, Gone, open_mapping
 from .output import Output
 from .ring import Damaged, Message
 from .tether import Tether
+from .watch import UNWANTED
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 # the host's interpreter may have no Gantline: its modules are loaded from our folder under a name of their own
@@ -43,7 +44,7 @@ Deliver: TypeAlias = Callable[[Message], None]
 class Call:
     """One request to the script. `deliver` is called with every message about it, the last one being FINAL."""
 
-    __slots__ = ("body", "deliver", "direct", "id", "kind", "meta", "position", "status", "waiting")
+    __slots__ = ("body", "deliver", "direct", "dropped", "id", "kind", "meta", "position", "status", "waiting")
 
     def __init__(
         self, kind: int, body: bytes, deliver: Deliver, status: int = 0, meta: bytes = b"", direct: bool = False
@@ -56,6 +57,7 @@ class Call:
         self.direct = direct  # deliver on whatever thread: the caller waits for it
         self.id = 0
         self.position = 0
+        self.dropped = 0.0  # when its caller said that nobody waits for it
         self.waiting = False  # the client takes its streamed answer slowly: no fault of the script's
 
 
@@ -185,6 +187,20 @@ class Link:
         if self.side_by_side:
             return all(call.waiting for call in self.calls.values() if self.taken(call))
         return any(call.waiting for call in self.calls.values())
+
+    def drop(self, call: Call, interrupt: bool) -> None:
+        """Nobody waits for this call: it is not begun, or, told to `interrupt`, stopped in the middle of the script."""
+        self.channel.cancel(call.id)
+        if interrupt and self.own:
+            call.dropped = monotonic()
+            if self.taken(call):
+                self.process.send_signal(UNWANTED)
+
+    def overdue(self, grace_s: float) -> bool:
+        """Whether the host is at nothing but what nobody has waited for since so long."""
+        begun = [call for call in list(self.calls.values()) if self.taken(call)]
+        end = monotonic() - grace_s
+        return bool(begun) and all(0 < call.dropped < end for call in begun)
 
     def kill(self) -> None:
         """End the process and all that it started."""

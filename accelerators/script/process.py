@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -22,6 +22,7 @@ from .supervise import Launch, Supervisor
 
 DEPTH = 2048  # calls that one host may have waiting and running
 _SLICE_S = 0.05
+_CANCELLED = Message(ch.REPLY, 0, ch.CANCELLED, 499, 0, b"", b"")
 
 
 class ScriptHost:
@@ -29,6 +30,7 @@ class ScriptHost:
 
     def __init__(self, name: str, launch: Launch, timeout_s: float, depth: int = DEPTH) -> None:
         self.name = name
+        self.grace_s: float = launch.config.get("grace_s", 0.0)  # for a script to stop; 0: it is not interrupted
         self.depth = depth
         self.timeout_s = timeout_s
         self.info: dict[str, Any] = {}
@@ -123,7 +125,7 @@ class ScriptHost:
         """
         with self._lock:
             if self.link is not None and call.id in self.link.calls:
-                self.link.channel.cancel(call.id)
+                self.link.drop(call, self.grace_s > 0)
                 return True
             if call in self._pending:
                 self._pending.remove(call)
@@ -186,20 +188,36 @@ class ScriptHost:
 
     # calls from a thread
 
-    def run(self, calls: Sequence[Call]) -> None:
-        """Submit calls made with `direct` and block until each has had its final message."""
+    def run(self, calls: Sequence[Call], wanted: Callable[[], bool] | None = None) -> None:
+        """Submit calls made with `direct` and block until each has had its final message.
+
+        `wanted` is asked now and then whether anybody waits; when nobody does, they are cancelled.
+        """
         count = _Countdown()
         for call in calls:
-            call.deliver = count.after(call.deliver)
+            call.deliver = count.after(call)
         step = max(self.depth // 2, 1)
         with self._calling:
             for at in range(0, len(calls), step):
                 some = calls[at : at + step]
-                count.start(len(some))
+                count.start(some)
                 for call in some:
                     self.submit(call)
+                dropped = False
                 while not count.zero.is_set():
                     self._receive_or_wait(count.zero)
+                    if wanted is not None and not dropped and not count.zero.is_set() and not wanted():
+                        dropped = True
+                        self._drop(list(count.left))
+                if dropped:
+                    for call in calls[at + step :]:
+                        call.deliver(_CANCELLED)
+                    return
+
+    def _drop(self, calls: list[Call]) -> None:
+        for call in calls:
+            if not self.cancel(call):
+                call.deliver(_CANCELLED)  # it was with nobody who could say so
 
     def _receive_or_wait(self, done: threading.Event) -> None:
         link = self.link
@@ -270,18 +288,20 @@ class _Countdown:
 
     def __init__(self) -> None:
         self.zero = threading.Event()
-        self._left = 0
+        self.left: set[Call] = set()
 
-    def start(self, count: int) -> None:
-        self._left = count
+    def start(self, calls: Sequence[Call]) -> None:
+        self.left = set(calls)
         self.zero.clear()
 
-    def after(self, deliver: Deliver) -> Deliver:
+    def after(self, call: Call) -> Deliver:
+        deliver = call.deliver
+
         def counted(message: Message) -> None:
             deliver(message)
             if message.kind in FINAL:
-                self._left -= 1  # one thread at a time: whoever holds the answers
-                if not self._left:
+                self.left.discard(call)
+                if not self.left:
                     self.zero.set()
 
         return counted

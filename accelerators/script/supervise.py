@@ -74,6 +74,7 @@ class Supervisor:
         self._host = host
         self._launch = launch
         self._closed = False
+        self._killed = False  # the last process, for what nobody waited for
         self._started = threading.Event()
         self._failure: GantlineError | None = None
         self._nudge, self._nudged = socket.socketpair()
@@ -112,7 +113,7 @@ class Supervisor:
                 return
             if self._closed:
                 return
-            delay = backoff.after(lived)
+            delay = 0.0 if self._killed and failure is None else backoff.after(lived)
             if failure is not None or delay > PATIENCE_S:
                 self._host.refuse(f"model '{self._host.name}': its script is being restarted; try again later")
             _log.warning("model '%s': starting its script again in %.2f s", self._host.name, delay)
@@ -180,7 +181,9 @@ class Supervisor:
     def _until_dead(self, link: Link, eyes: _Eyes) -> int:
         """Watch a ready host; flags that its unanswered calls end with."""
         limit = self._host.timeout_s
-        tick = min(1.0, max(0.02, limit / 4))
+        grace = self._host.grace_s
+        tick = min(1.0, max(0.02, min(limit, grace or limit) / 4))
+        self._killed = False
         while not self._closed:
             eyes.look(tick)
             if link.ended() is not None:
@@ -190,6 +193,14 @@ class Supervisor:
                 if link.broken:
                     _log.error("model '%s': the link is damaged: %s", self._host.name, link.broken)
                 return ch.RUN_FAILED
+            if grace and link.overdue(grace):
+                _log.error(
+                    "model '%s': nobody waits any longer, but its script did not stop in %.3g s: killed",
+                    self._host.name,
+                    grace,
+                )
+                self._killed = True
+                return ch.CANCELLED
             if link.own and link.calls and monotonic() - link.progress > limit + GRACE_S and not link.stalled():
                 _log.error("model '%s': run() did not end after %.3g s: killed", self._host.name, limit)
                 return ch.RUN_FAILED | ch.TIMED_OUT

@@ -1,16 +1,25 @@
-"""Watch: the host's own limits: time, memory, and not outliving the server."""
+"""Watch: the host's own limits: time, memory, an answer that nobody wants, and not outliving the server."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
+from collections.abc import Callable
 from time import monotonic
 from types import FrameType, TracebackType
 
 
 class OutOfTime(BaseException):
     """run() took longer than it may. Not an Exception, so that a script's `except Exception` does not swallow it."""
+
+
+class NobodyWaits(BaseException):
+    """The deadline has passed, or the client has left: raised inside run() or infer(). `finally` runs, and `with`."""
+
+
+# "look whether anybody waits still"; a process that does not listen for it never notices it (not on Windows)
+UNWANTED: int = getattr(signal, "SIGURG", 0)
 
 
 class Alarm:
@@ -24,9 +33,16 @@ class Alarm:
         self.seconds = seconds
         self._end = 0.0  # of the current block; 0: none
         self._armed = False
+        self._asked = False  # to look, between two blocks
+        self.unwanted: Callable[[], bool] = _wanted  # whether nobody waits for what the current block computes
         signal.signal(signal.SIGALRM, self._fired)
+        signal.signal(UNWANTED, self._look)
 
     def __enter__(self) -> None:
+        if self._asked:
+            self._asked = False
+            if self.unwanted():
+                raise NobodyWaits
         self._end = monotonic() + self.seconds
         if not self._armed:
             self._armed = True
@@ -45,6 +61,18 @@ class Alarm:
             self._armed = False
             self._end = 0.0
             raise OutOfTime
+
+    def _look(self, number: int, frame: FrameType | None) -> None:
+        # between two blocks the channel may be in use, and there is nothing to stop
+        if not self._end:
+            self._asked = True
+        elif self.unwanted():
+            self._end = 0.0
+            raise NobodyWaits
+
+
+def _wanted() -> bool:
+    return False
 
 
 def die_with_parent(parent: int) -> None:

@@ -18,7 +18,7 @@ from .contract import Refused, Script
 from .host import Answerer, report
 from .promise import Promise
 from .ring import Message
-from .watch import OutOfTime
+from .watch import NobodyWaits, OutOfTime
 
 _DONE = object()
 
@@ -86,6 +86,7 @@ class Yielding(Answerer):
             self._end(stream, ch.BROKEN, ch.TIMED_OUT)
             return True
         stream.waits_since = 0.0
+        self.current = (id,)
         try:
             with self.alarm:
                 item = next(stream.items, _DONE)
@@ -97,6 +98,8 @@ class Yielding(Answerer):
         except OutOfTime as e:
             report(e)
             self._end(stream, ch.BROKEN, ch.TIMED_OUT | ch.RUN_FAILED)
+        except NobodyWaits:
+            self._end(stream, ch.END, ch.CANCELLED)
         except Refused as e:
             report(e)
             self._end(stream, ch.BROKEN, status=e.status, body=e.message.encode())
@@ -116,6 +119,7 @@ class Yielding(Answerer):
     def _end(self, stream: _Stream, kind: int, flags: int = 0, status: int = 0, body: bytes = b"") -> None:
         """The final message of a stream; its generator is closed, which runs its `finally`."""
         del self._streams[stream.id]
+        self.current = ()  # its `finally` is not stopped
         self.channel.credit.pop(stream.id, None)
         self.channel.cancelled.discard(stream.id)
         try:

@@ -63,6 +63,10 @@ def keepers(folder: Path) -> list[Path]:
     return [p for p in folder.glob("script-*") if p.suffix != ".lock"]
 
 
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def pid_of(engine: ScriptEngine) -> int:
     return int(json.loads(ask(engine, b"who")[0].body)[0])
 
@@ -208,7 +212,7 @@ def test_a_call_that_takes_too_long_is_ended_by_the_keeper_while_others_wait(joi
 def test_a_keeper_that_is_killed_is_replaced(join: Join, tmp_path: Path) -> None:
     first, second = join(WHO), join(WHO)
     host = pid_of(first)
-    os.kill(int(Path(f"/proc/{host}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
+    os.kill(parent_of(host), signal.SIGKILL)
     until(lambda: not Path(f"/proc/{host}").exists())
     until(lambda: first.host.restarts >= 1 and second.host.restarts >= 1)
     until(lambda: first.host.link is not None and second.host.link is not None)
@@ -250,6 +254,8 @@ def test_who_is_killed_costs_the_others_nothing_and_its_calls_are_dropped(join: 
     """
     engine = join(text)
     host = int(ask(engine, b"")[0].body)
+    files = Path(f"/proc/{parent_of(host)}/fd")
+    alone = len(list(files.iterdir()))
     program = f"""
         from pathlib import Path
         from gantline.accelerators.engine import EngineOptions
@@ -274,6 +280,7 @@ def test_who_is_killed_costs_the_others_nothing_and_its_calls_are_dropped(join: 
             until(begun.exists)
         finally:
             other.kill()
+    until(lambda: len(list(files.iterdir())) == alone)  # it has been noticed
     gate.open("w").close()
     assert ask(engine, b"", b"")[1].body == b"%d" % host
     assert not (tmp_path / "never").exists()
