@@ -1,6 +1,8 @@
 """What the comparison with other servers has to show: which rows are set against which, what is wanted, what was got.
 
 Pure: loads in, verdicts out. Of several settings of one server the best one counts, for each number of connections.
+What is wanted over Triton is wanted over the Triton of its wheel, whose backend is Python; how we stand to Triton with
+a backend in C++ is told beside it, with nothing wanted.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from measuring import Load
+
+CPP = "Triton with our C++ backend"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +46,22 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`got` is the median of the rounds' ratios of `ours` to `theirs`; `at_most`: smaller is better."""
+    """`got` is the median of the rounds' ratios of `ours` to `theirs`; `at_most`: smaller is better.
+
+    `wanted` and `met` None: a ratio that is told, and no bar.
+    """
 
     about: str
     ours: str
     theirs: str
-    wanted: float
+    wanted: float | None
     got: float
     at_most: bool = False
 
     @property
-    def met(self) -> bool:
+    def met(self) -> bool | None:
+        if self.wanted is None:
+            return None
         return self.got <= self.wanted if self.at_most else self.got >= self.wanted
 
 
@@ -63,14 +72,19 @@ def verdicts(rows: Sequence[Row]) -> list[Verdict]:
         about = f"a, HTTP, {connections} connections"
         ours = _best(rows, "a", connections, "gantline")
         found.append(_ratio(f"{about}: over Triton", ours, _best(rows, "a", connections, "triton"), over_triton))
+        found.append(_ratio(f"{about}: over {CPP}", ours, _best(rows, "a", connections, "triton-cpp"), None))
         found.append(_ratio(f"{about}: over the best Python server", ours, _best(rows, "a", connections, "python"), 15))
         for workers in ("1 worker", "2 workers"):
             ours, bare = (_best(rows, "a", connections, kind, workers) for kind in ("gantline", "echo"))
             found.append(_ratio(f"{about}: over a raw-ASGI echo, {workers}", ours, bare, 1.0))
-    ours, theirs = (_best(rows, "a", 1, kind, key=lambda r: -r.p50_ms) for kind in ("gantline", "triton"))
-    found.append(_ratio("a, HTTP, 1 connection: p50 as a share of Triton's", ours, theirs, 0.45, _p50, at_most=True))
+    kinds = ("gantline", "triton", "triton-cpp")
+    ours, theirs, cpp = (_best(rows, "a", 1, kind, key=lambda r: -r.p50_ms) for kind in kinds)
+    about = "a, HTTP, 1 connection: p50 as a share of"
+    found.append(_ratio(f"{about} Triton's", ours, theirs, 0.45, _p50, at_most=True))
+    found.append(_ratio(f"{about} that of {CPP}", ours, cpp, None, _p50, at_most=True))
     h2 = _best(rows, "a", 64, "h2", wire="gRPC")
     found.append(_ratio("a, gRPC: front h2 over Triton", h2, _best(rows, "a", 64, "triton", wire="gRPC"), 2.2))
+    found.append(_ratio(f"a, gRPC: front h2 over {CPP}", h2, _best(rows, "a", 64, "triton-cpp", wire="gRPC"), None))
     theirs = _best(rows, "a", 64, "python", wire="gRPC")
     found.append(_ratio("a, gRPC: front h2 over the best Python server", h2, theirs, 10))
     # the echo is one process
@@ -118,7 +132,7 @@ def _ratio(
     about: str,
     ours: Row | None,
     theirs: Row | None,
-    wanted: float,
+    wanted: float | None,
     of: Callable[[Load], float] = _per_second,
     at_most: bool = False,
 ) -> Verdict | None:

@@ -99,7 +99,9 @@ def grpc_echo(kind: str) -> Start:
     return start
 
 
-def triton(batching: bool, instances: int) -> Start:
+def triton(batching: bool, instances: int, backend: str = "python") -> Start:
+    """`backend`: python, the one of its wheel, or onnx, which is ours in C++ (peers/triton_onnx_backend.cc)."""
+
     def start(workload: Workload, work: Path) -> Running:
         site = _python("triton").parent.parent / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
         site = site / "site-packages"
@@ -109,11 +111,15 @@ def triton(batching: bool, instances: int) -> Start:
             shutil.copytree(server / "backends", backends)
             stub = server / "python_backend_stubs" / f"{sys.version_info[0]}.{sys.version_info[1]}"
             shutil.copy(stub / "triton_python_backend_stub", backends / "python")
-        repository = work / f"triton-{workload.key}-{batching:d}-{instances}"
+        repository = work / f"triton-{backend}-{workload.key}-{batching:d}-{instances}"
         place = repository / workload.name / "1"
         place.mkdir(parents=True)
-        shutil.copy(PEERS / "triton_model.py", place / "model.py")
-        (place.parent / "config.pbtxt").write_text(triton_config(workload, batching, instances))
+        if backend == "onnx":
+            triton_onnx_backend(site, backends / backend)
+            shutil.copy(workload.model, place / "model.onnx")
+        else:
+            shutil.copy(PEERS / "triton_model.py", place / "model.py")
+        (place.parent / "config.pbtxt").write_text(triton_config(workload, batching, instances, backend))
         http, grpc, metrics = free_port(), free_port(), free_port()
         command: list[str | Path] = [server / "bin" / "tritonserver", f"--model-repository={repository}"]
         command += [f"--backend-directory={backends}", f"--http-port={http}", f"--grpc-port={grpc}"]
@@ -121,23 +127,42 @@ def triton(batching: bool, instances: int) -> Start:
         libraries = str(site / "nvidia_pytriton.libs")
         process = Process(command, LD_LIBRARY_PATH=libraries, PYTHONPATH=str(site))
         url = f"http://127.0.0.1:{http}/v2/models/{workload.name}/infer"
-        # not paused: its backend gives up on a stub that it has not heard of for a while; idle it takes next to nothing
-        return Running(process, url, workload.v2(), f"http://127.0.0.1:{grpc}", pausable=False)
+        # the Python backend gives up on a stub that it has not heard of for a while; idle it takes next to nothing
+        return Running(process, url, workload.v2(), f"http://127.0.0.1:{grpc}", pausable=backend != "python")
 
     return start
 
 
-def triton_config(workload: Workload, batching: bool, instances: int) -> str:
-    """config.pbtxt of the Python backend's model. Its default is one instance and no batching."""
+def triton_onnx_backend(site: Path, folder: Path) -> None:
+    """Build our backend for Triton into its folder, if it is not there, against the wheels' own libraries."""
+    if folder.exists():
+        return
+    if shutil.which("g++") is None:
+        raise SystemExit("g++ is not installed; Debian has it: apt-get install g++")
+    (library,) = (site / "onnxruntime" / "capi").glob("libonnxruntime.so.*")
+    folder.mkdir()
+    # the name that it gives itself, which the wheel does not carry
+    (folder / "libonnxruntime.so.1").symlink_to(library)
+    command: list[str | Path] = ["g++", "-std=c++17", "-O2", "-fPIC", "-shared", "-Wall", "-Wextra", "-Werror"]
+    command += [PEERS / "triton_onnx_backend.cc", library, "-Wl,-rpath,$ORIGIN", "-o", folder / "libtriton_onnx.so"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        shutil.rmtree(folder)
+        raise SystemExit(f"the backend for Triton could not be built: {done.stderr}")
+
+
+def triton_config(workload: Workload, batching: bool, instances: int, backend: str) -> str:
+    """config.pbtxt of a backend's model. Triton's default is one instance and no batching."""
     session = ort.InferenceSession(str(workload.model), providers=["CPUExecutionProvider"])
     skip = 1 if workload.stacks else 0
-    lines = [f'name: "{workload.name}"', 'backend: "python"', f"max_batch_size: {64 * skip}"]
+    lines = [f'name: "{workload.name}"', f'backend: "{backend}"', f"max_batch_size: {64 * skip}"]
     for kind, specs in (("input", session.get_inputs()), ("output", session.get_outputs())):
         for spec in specs:
             dims = [str(d) for d in spec.shape[skip:]]
             shape = f"dims: [ {', '.join(dims)} ]" if dims else "dims: [ 1 ] reshape: { shape: [ ] }"
             lines.append(f'{kind} [ {{ name: "{spec.name}" data_type: {TYPES[spec.type]} {shape} }} ]')
-    for key, value in (("onnx", workload.model), ("threads", 1)):
+    settings = (("onnx", workload.model), ("threads", 1)) if backend == "python" else ()
+    for key, value in settings:
         lines.append(f'parameters {{ key: "{key}" value: {{ string_value: "{value}" }} }}')
     lines.append(f"instance_group [ {{ count: {instances} kind: KIND_CPU }} ]")
     if batching and workload.stacks:
@@ -275,6 +300,7 @@ def ray(best: bool) -> Start:
 
 
 TRITON = "Triton 2.51 (C++ front, Python backend)"
+TRITON_CPP = "Triton 2.51 (C++ front, our C++ onnxruntime backend)"
 CONTESTANTS: tuple[Contestant, ...] = (
     Contestant("gantline, 1 worker", "gantline", gantline(1), "--workers 1"),
     Contestant("gantline, 2 workers", "gantline", gantline(2), "--workers 2"),
@@ -287,6 +313,11 @@ CONTESTANTS: tuple[Contestant, ...] = (
     Contestant(f"{TRITON}, default", "triton", triton(False, 1), "one instance, no batching", "a"),
     Contestant(f"{TRITON}, batching", "triton", triton(True, 1), "dynamic_batching, one instance"),
     Contestant(f"{TRITON}, batching, 2 instances", "triton", triton(True, 2), "dynamic_batching, two instances"),
+    Contestant(f"{TRITON_CPP}, default", "triton-cpp", triton(False, 1, "onnx"), "one instance, no batching", "a"),
+    Contestant(f"{TRITON_CPP}, batching", "triton-cpp", triton(True, 1, "onnx"), "dynamic_batching, one instance"),
+    Contestant(
+        f"{TRITON_CPP}, batching, 2 instances", "triton-cpp", triton(True, 2, "onnx"), "dynamic_batching, two instances"
+    ),
     Contestant("MLServer 1.7.1, default", "python", mlserver(False), "parallel_workers 1", "a"),
     Contestant("MLServer 1.7.1, best", "python", mlserver(True), "parallel_workers 0, adaptive batching of 64, 1 ms"),
     Contestant("KServe 0.21.0, default", "python", kserve(False), "one worker", "a"),

@@ -116,7 +116,9 @@ class Process:
                 with urllib.request.urlopen(urllib.request.Request(url, body, dict(headers)), timeout=5) as answer:
                     if answer.status == 200:
                         return time.perf_counter() - self.started
-            except (urllib.error.URLError, OSError):
+            except (urllib.error.URLError, OSError) as e:
+                if isinstance(e, urllib.error.HTTPError):  # it holds the connection
+                    e.close()
                 time.sleep(0.005)
         raise SystemExit(f"{self.command}: no answer at {url} within {within_s:.0f} s")
 

@@ -60,6 +60,17 @@ def test_grpc_and_http_are_kept_apart() -> None:
     assert found == {"a, gRPC: front h2 over Triton": 5.0, echo: pytest.approx(0.6)}
 
 
+def test_triton_with_a_backend_in_c_is_told_but_decides_no_bar() -> None:
+    rows = [
+        row("gantline, 1 worker", "gantline", 300),
+        row("T, batching", "triton", 100),
+        row("T, our C++ backend", "triton-cpp", 400),
+    ]
+    bar, told = verdicts(rows)
+    assert (bar.theirs, bar.got, bar.wanted, bar.met) == ("T, batching", 3.0, 2.5, True)
+    assert (told.theirs, told.got, told.wanted, told.met) == ("T, our C++ backend", 0.75, None, None)
+
+
 def test_a_batch_is_set_against_a_loop_of_the_same_batch() -> None:
     rows = [
         row("gantline, 1 worker", "gantline", 950, connections=64, of="c"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from xml.etree import ElementTree
 
-from peers_report import DISTURBED, picture, table
+from peers_report import DISTURBED, TRITON, picture, table
 
 
 def tree(**more: Any) -> dict[str, Any]:
@@ -54,6 +54,16 @@ def test_a_ratio_that_cannot_be_is_said_to_be_one() -> None:
     loop = {**verdict, "theirs": "onnxruntime in a loop, one row"}
     assert DISTURBED in table(tree(verdicts=[{**loop, "got": 1.5}]))
     assert DISTURBED not in table(tree(verdicts=[{**loop, "got": 0.99}, verdict]))
+
+
+def test_a_ratio_of_which_nothing_is_wanted_is_neither_met_nor_missed() -> None:
+    (verdict,) = tree()["verdicts"]
+    told = {**verdict, "theirs": "T", "wanted": None, "met": None, "got": 0.8}
+    rows = [{**r, "kind": "triton-cpp"} if r["server"] == "A & B" else r for r in tree()["rows"]]
+    text = table(tree(rows=rows, verdicts=[told]))
+    assert "| a | gantline, 1 worker | T |  | 0.80 |  |" in text
+    assert TRITON in text
+    assert TRITON not in table(tree())
 
 
 def test_a_server_that_ended_half_way() -> None:
