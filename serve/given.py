@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import base64
 import binascii
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from gantline.errors import BadRequest, Unavailable
 
-PREFIX = "gantline-load-"  # of the temporary directories' names
+from .scratch import OURS, make_scratch, remove_scratch
+
+PREFIX = f"{OURS}load-"  # of the temporary directories' names
 
 
 def write_model(name: str, config: str, files: Mapping[str, str]) -> Path:
-    """Write the files to NAME/ in a new temporary directory, which is the caller's to remove.
+    """Write the files to NAME/ in a new temporary directory, which is the caller's to remove (`remove_scratch`).
 
     BadRequest for a name or path that would leave it, for what is not base64, and without a configuration, which takes
     the place of the config.pbtxt. Unavailable when there is no room.
@@ -33,14 +33,16 @@ def write_model(name: str, config: str, files: Mapping[str, str]) -> Path:
             contents[path] = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError) as e:
             raise BadRequest(f"{where}: file {path!r} is not base64: {e}") from e
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    folder = None
     try:
+        folder = make_scratch(PREFIX)
         for path, data in contents.items():
             target = folder / name / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
     except OSError as e:
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder is not None:
+            remove_scratch(folder)
         # a path that is a file and a directory at once is the client's, a full disk is ours
         if isinstance(e, FileExistsError | NotADirectoryError | IsADirectoryError):
             raise BadRequest(f"{where}: file {path!r} cannot be where another file is") from e

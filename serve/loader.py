@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from .entry import Entry
 from .model import Model
 from .opening import Opened, open_version
 from .repository import LOADING, UNAVAILABLE, UNLOADING, Repository, Slot
+from .scratch import remove_scratch
 from .shelf import Shelf
 
 MAX_LOADING = 4  # versions at once: more would gain nothing on the CPU, and each has its model in memory twice
@@ -145,7 +145,7 @@ class Loader:
                 loaded = await self._open_whole(name, there)
             except BaseException:
                 if folder is not None:
-                    await self._apart(shutil.rmtree, folder, True)
+                    await self._apart(remove_scratch, folder)
                 raise
             old = self.repository.swap(name, loaded)
             left = self._folders.pop(name, None)
@@ -223,7 +223,7 @@ class Loader:
         if models and not self._closing:
             await self._apart(memory.give_back)
         if folder is not None:
-            await self._apart(shutil.rmtree, folder, True)
+            await self._apart(remove_scratch, folder)
 
     async def _drain(self, model: Model) -> None:
         await model.dispatch.drain()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import tempfile
 import time
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from gantline.settings import Resolved, ServeSettings
 from .entry import Entry
 from .given import PREFIX, write_model
 from .repository_layout import Search, find_entries
+from .scratch import remove_scratch
 from .versions import Policy
 
 _GIVEN = re.compile(rf"{re.escape(tempfile.gettempdir())}/{PREFIX}[^/]*/")
@@ -62,7 +62,7 @@ class Shelf:
         try:
             return find_entries([str(folder / name)], search), folder
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_scratch(folder)
             raise
 
     def scan(self) -> dict[str, str]:

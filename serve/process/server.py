@@ -28,6 +28,7 @@ from ..entry import Entry
 from ..fronts.http1 import Http1
 from ..repository import Slot
 from ..rpc.call import Methods
+from ..scratch import sweep
 from ..shelf import Shelf
 from .listener import own_listeners, turn_away
 
@@ -294,6 +295,8 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 def look(resolved: Resolved[ServeSettings], refs: Sequence[str]) -> tuple[list[Entry], Shelf]:
     """What lies at `refs` now, and where to look again when a model is to be loaded anew."""
+    for left in sweep():
+        _log.info("removed %s, which a process that is gone had left", left)
     shelf = Shelf(refs, resolved)
     return shelf.entries(), shelf
 

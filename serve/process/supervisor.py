@@ -11,7 +11,6 @@ import logging
 import signal
 import socket
 from collections.abc import Coroutine, Sequence
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from gantline.errors import GantlineError, Unavailable, Unsupported
@@ -19,6 +18,7 @@ from gantline.exits import FAILED, OK
 from gantline.settings import Resolved, ServeSettings
 
 from ..control import Effect, Undo
+from ..scratch import make_scratch, remove_scratch
 from ..telemetry.legacy import Legacy
 from ..telemetry.legacy_statistics import LegacyStatistics
 from .announcement import Announcement, Report
@@ -43,10 +43,12 @@ def supervise(resolved: Resolved[ServeSettings], refs: Sequence[str], as_json: b
     with (
         bind(resolved.settings) as listener,
         reserve(resolved) or contextlib.nullcontext() as holder,
-        TemporaryDirectory(prefix="gantline-", ignore_cleanup_errors=True) as folder,
+        contextlib.ExitStack() as stack,
     ):
+        folder = make_scratch("gantline-workers-")
+        stack.callback(remove_scratch, folder)
         announcement = Announcement(resolved.settings, port_of(listener), as_json, port_of(holder))
-        return asyncio.run(Supervisor(resolved, refs, listener, announcement, workers, folder).run())
+        return asyncio.run(Supervisor(resolved, refs, listener, announcement, workers, str(folder)).run())
 
 
 class Supervisor:

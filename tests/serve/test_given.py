@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
 from gantline.serve.given import PREFIX, write_model
+from gantline.serve.scratch import LOCK, remove_scratch
 
 from gantline.errors import BadRequest
 
@@ -21,10 +21,14 @@ def test_files_are_written() -> None:
     files = {"1/model.onnx": base64.b64encode(b"one").decode(), "labels/a.txt": "", "1/model.onnx.data": "AAEC"}
     folder = write_model("m", "{}", files)
     try:
-        found = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+        found = {
+            p.relative_to(folder).as_posix(): p.read_bytes()
+            for p in folder.rglob("*")
+            if p.is_file() and p.name != LOCK
+        }
         assert found == {"m/1/model.onnx": b"one", "m/labels/a.txt": b"", "m/1/model.onnx.data": b"\0\1\2"}
     finally:
-        shutil.rmtree(folder)
+        remove_scratch(folder)
 
 
 @pytest.mark.parametrize(

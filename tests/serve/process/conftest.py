@@ -166,10 +166,10 @@ def client(server: Running) -> type[Running]:
 @pytest.fixture
 def program(tmp_path: Path) -> Programs:
     """`with program(ref, "--flag") as run:`; leaving the block kills what still runs."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("GANTLINE_")}
 
     @contextmanager
     def start(*words: object) -> Iterator[Program]:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("GANTLINE_")}
         command = [sys.executable, "-m", "gantline", "serve", "--http-port", "0", "--json", *map(str, words)]
         log = tmp_path / "log"
         with log.open("w") as errors, subprocess.Popen(

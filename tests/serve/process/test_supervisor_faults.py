@@ -5,6 +5,7 @@ Lost is a request on an established connection that got no whole answer.
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import signal
@@ -149,3 +150,29 @@ def test_workers_replaced_one_by_one_lose_nothing(
         clients.join()
         assert clients.lost == [] and set(clients.statuses) == {200}
         assert run.code() == 0, run.log.read_text()
+
+
+def test_what_a_killed_server_left_on_the_disk_goes(
+    models: Path, program: Programs, client: type[Running], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    text = base64.b64encode((models / "double.onnx").read_bytes()).decode()
+    given = {"parameters": {"config": '{"backend": "onnxruntime"}', "file:1/model.onnx": text}}
+    with program(models, "--workers", 2) as run:
+        with run.connect() as s:
+            s.sendall(client.post("/v2/repository/models/given/load", given))
+            answer = client.read_answer(s)
+            assert answer.status == 200, answer.body
+        left = set(scratch.glob("gantline-*"))
+        assert len(left) == 3  # for each worker the model, and where their sockets are
+        for pid in (run.process.pid, *run.workers().values()):
+            os.kill(pid, signal.SIGKILL)
+        run.process.wait()
+    with program(models, "--workers", 2) as run:
+        assert not left & set(scratch.glob("gantline-*"))
+        assert run.log.read_text().count("which a process that is gone had left") == 3
+        run.signal()
+        assert run.code() == 0, run.log.read_text()
+    assert not any(scratch.glob("gantline-*"))
