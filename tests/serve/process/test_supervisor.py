@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from gantline.serve.process.cores import usable_cores
 
 if TYPE_CHECKING:
     from tests.serve.conftest import Running
@@ -89,6 +90,19 @@ def test_one_server(zoo: Path, program: Programs, client: type[Running]) -> None
         assert run.code() == 0, run.log.read_text()
         for pid in pids:
             until_gone(pid)
+
+
+@pytest.mark.parametrize("words", ["0", "auto"])
+def test_as_many_as_there_are_cores(zoo: Path, program: Programs, words: str) -> None:
+    allowed = os.sched_getaffinity(0)
+    for cores in {1, min(2, len(allowed))}:
+        os.sched_setaffinity(0, sorted(allowed)[:cores])
+        try:
+            count = usable_cores()  # a quota may leave fewer
+            with program(zoo / "double.onnx", "--workers", words, "--no-grpc") as run:
+                assert sorted(run.workers()) == ([*range(1, count + 1)] if count > 1 else [])
+        finally:
+            os.sched_setaffinity(0, allowed)
 
 
 def test_a_dead_worker_is_replaced_by_one_in_the_same_state(
