@@ -138,7 +138,7 @@ class Supervisor:
     async def _keep(self, seat: Seat) -> None:
         """Start a worker, and another when it has ended, until the server stops."""
         loop = asyncio.get_running_loop()
-        while True:
+        while not self._stopping.is_set():  # then there is no listener any more
             how = await self._one_life(seat)
             if self._stopping.is_set():
                 return

@@ -84,6 +84,8 @@ def hung(run: Program, client: type[Running], model: str) -> tuple[int, int]:
         try:
             assert client.read_all(s) == b""  # it ended with the worker
         except TimeoutError:
+            os.kill(before, signal.SIGKILL)  # its thread would compute on and on, and slow down what is tried next
+            until_replaced(run, worker, before)
             return 0, 0
     return worker, before
 
