@@ -13,6 +13,8 @@ from gantline.packages import Package
 from gantline.signature import Signature
 from gantline.tensors import Array
 
+from .stateful import Stateful
+
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
@@ -78,9 +80,15 @@ def load_engine(package: Package, options: EngineOptions) -> Engine:
         raise UsageError(
             f"package '{package.name}': engine {name!r} is not available; known: {', '.join(ENGINES)}"
         ) from e
-    engine = getattr(import_module(module), attribute)(package, options)
-    _agree(package, engine.signature)
-    return engine  # type: ignore[no-any-return]  # the table holds strings
+    engine: Engine = getattr(import_module(module), attribute)(package, options)
+    try:
+        if package.manifest.sequences is not None:
+            engine = Stateful(engine, package.manifest.sequences, str(package.path))
+        _agree(package, engine.signature)
+    except BadArtefact:
+        engine.close()
+        raise
+    return engine
 
 
 def _agree(package: Package, actual: Signature) -> None:

@@ -13,6 +13,7 @@ from gantline.wire.v2 import decode_reply, decode_request
 from . import bodies
 from .agreement import Difference, compare
 from .session import Session
+from .stateful import Stateful, Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +44,27 @@ def read_golden(root: Path, golden: Golden) -> tuple[Request, Reply]:
 
 def replay(session: Session) -> list[Replayed]:
     """Run every golden sample; VerificationFailed names the output, error and row, or the JSON path, that differs."""
-    return [replay_one(session, g) for g in session.package.manifest.golden]
+    steps = Steps(session.engine.sequences) if isinstance(session.engine, Stateful) else None
+    return [replay_one(session, g, steps) for g in session.package.manifest.golden]
 
 
-def replay_one(session: Session, golden: Golden) -> Replayed:
-    """Run one golden sample and compare what is answered within the sample's own tolerance."""
+def replay_one(session: Session, golden: Golden, steps: Steps | None = None) -> Replayed:
+    """Run one golden sample and compare what is answered within the sample's own tolerance.
+
+    `steps`: the sequence that those before it have begun.
+    """
     if golden.kind == "score":
         return Replayed(golden.request, 0, (bodies.replay(session, golden),))
     root = session.package.path
     request, reply = read_golden(root, golden)
     session.signature.check(session.package.name, request.inputs)
-    got = session.run(request.inputs, [name for name, _ in reply.outputs])
+    names = [name for name, _ in reply.outputs]
+    if golden.kind == "sequence":
+        if steps is None:
+            raise VerificationFailed(f"{root / golden.request}: a golden sequence, and the package keeps no sequences")
+        got = steps.run(session, request, names)
+    else:
+        got = session.run(request.inputs, names)
     found = []
     for (name, want), array in zip(reply.outputs, got, strict=True):
         difference = compare(name, want, array, golden.atol)

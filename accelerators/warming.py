@@ -52,7 +52,7 @@ def warm_up(session: Session) -> None:
 
 def example(session: Session, rows: int = 1) -> dict[str, Array]:
     """Inputs that the model takes: the first rows of its first golden sample (repeated as needed), else zeros."""
-    golden = next((g for g in session.package.manifest.golden if g.kind == "tensors"), None)
+    golden = next((g for g in session.package.manifest.golden if g.kind != "score"), None)
     if golden is not None:
         try:
             inputs = read_golden(session.package.path, golden)[0].inputs

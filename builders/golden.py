@@ -13,17 +13,19 @@ from pathlib import Path
 
 import numpy as np
 from gantline.accelerators import bodies
-from gantline.accelerators.agreement import is_float
+from gantline.accelerators.agreement import compare, is_float
 from gantline.accelerators.session import Session
+from gantline.accelerators.stateful import Stateful, Steps
 
-from gantline.errors import BadArtefact
+from gantline.errors import BadArtefact, VerificationFailed
 from gantline.manifest import EnvironmentRequest, Golden, Manifest
 from gantline.packages import Package
-from gantline.request import Reply, Request
+from gantline.request import Parameter, Reply, Request
 from gantline.tensors import Array
 from gantline.wire.v2 import encode_reply, encode_request
 
 ROWS = 8
+STEPS = 3  # of a golden sequence
 FOLDER = "golden"
 
 
@@ -51,6 +53,36 @@ def record(session: Session, inputs: Mapping[str, Array], root: Path, rtol: floa
         atol=_noise(outputs),
         content_type="application/octet-stream",
     )
+
+
+def record_sequence(session: Session, inputs: Mapping[str, Array], root: Path, rtol: float) -> tuple[Golden, ...]:
+    """Write three requests of one sequence with their answers, as clients would send and get them, one row each."""
+    assert isinstance(session.engine, Stateful)
+    first, second = Steps(session.engine.sequences), Steps(session.engine.sequences)
+    folder = root / FOLDER
+    folder.mkdir(exist_ok=True)
+    samples = []
+    for i in range(STEPS):
+        shown = {t.name: inputs[t.name] for t in session.signature.inputs if t.name in inputs}
+        one = {n: a[[i % len(a)]] for n, a in shown.items()} if session.signature.batched else shown
+        parameters: dict[str, Parameter] = {"sequence_id": 1, "sequence_start": i == 0, "sequence_end": i == STEPS - 1}
+        request = Request(one, parameters=parameters, binary_output=True)
+        outputs = first.run(session, request, session.output_names)
+        again = second.run(session, request, session.output_names)
+        for name, a, b in zip(session.output_names, outputs, again, strict=True):
+            if problem := compare(name, a, b, 0.0).breach(rtol):
+                raise VerificationFailed(
+                    f"package '{session.package.name}': run twice, the sequence is not answered the same: {problem}"
+                )
+        named = list(zip(session.output_names, outputs, strict=True))
+        body, header = encode_request(request)
+        answer, answer_header = encode_reply(Reply(session.package.name, session.package.version, named), request)
+        paths = f"{FOLDER}/request{i + 1}.bin", f"{FOLDER}/reply{i + 1}.bin"
+        (root / paths[0]).write_bytes(body)
+        (root / paths[1]).write_bytes(answer)
+        kind, octets = "sequence", "application/octet-stream"
+        samples.append(Golden(*paths, kind, header or 0, answer_header or 0, rtol, _noise(outputs), octets))
+    return tuple(samples)
 
 
 def record_body(

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gantline.accelerators.session import Session
+from gantline.accelerators.stateful import Stateful
 
 from gantline.blobs import publish_directory
 from gantline.errors import BadRequest, EngineFailed, UsageError
 from gantline.fitting import fit
-from gantline.manifest import Batching, EnvironmentRequest, Manifest, SourceInfo
+from gantline.manifest import Batching, EnvironmentRequest, Manifest, SequenceInfo, SourceInfo
 from gantline.packages import Package, check_name, seal
 from gantline.signature import Signature
 from gantline.tensors import Array
@@ -36,6 +37,7 @@ class Choices:
     overwrite: bool = False
     max_batch_size: int | None = None
     batching: Batching = field(default_factory=Batching)  # how requests of different lengths are padded
+    sequences: SequenceInfo | None = None
     told: Told = _NOTHING_TOLD
 
 
@@ -86,6 +88,8 @@ def examine(manifest: Manifest, conversion: Conversion, source: Source, root: Pa
 
     A script with a contract of its own (Azure) has neither signature nor reference: a body's answer is all there is.
     """
+    if choices.sequences is not None and manifest.script is not None:
+        raise UsageError(f"package '{source.name}': sequences are for models; a script keeps what it likes by itself")
     if manifest.script is not None and manifest.script.contract != "tensors":
         samples, note = golden.record_body(manifest, source.body, root, source.limits.rtol)
         return replace(manifest, golden=samples, notes=(*manifest.notes, *note))
@@ -99,6 +103,8 @@ def examine(manifest: Manifest, conversion: Conversion, source: Source, root: Pa
         evidence, notes = evidence_for(source, conversion, session)
         manifest = replace(manifest, notes=(*manifest.notes, *notes))
         if not evidence:
+            if choices.sequences is not None:
+                raise UsageError(f"package '{source.name}': sequences cannot be tried: {notes[0]}")
             return manifest
         stack, notes = _stacking(session, evidence[0].inputs)
         if choices.max_batch_size and not stack:
@@ -112,10 +118,28 @@ def examine(manifest: Manifest, conversion: Conversion, source: Source, root: Pa
             names = session.output_names
             found = [measure(conversion.predict, session.run, names, e, stack) for e in evidence]
             manifest = replace(manifest, parity=judge(found, source.limits, f"package '{source.name}'"))
+        if choices.sequences is not None:
+            return _kept(session, replace(manifest, sequences=choices.sequences), evidence[0], root, source.limits.rtol)
         one = golden.record(session, evidence[0].inputs, root, source.limits.rtol, not session.signature.batched)
         return replace(manifest, golden=(one,))
     finally:
         session.close()
+
+
+def _kept(session: Session, manifest: Manifest, evidence: Evidence, root: Path, rtol: float) -> Manifest:
+    """The manifest of a program that keeps sequences: states and controls hidden, and a golden sequence that holds."""
+    assert manifest.sequences is not None and manifest.signature is not None
+    engine = Stateful(session.engine, manifest.sequences, f"package '{manifest.name}'")
+    inputs, outputs = engine.sequences.hidden
+    seen = Signature(
+        tuple(t for t in manifest.signature.inputs if t.name not in inputs),
+        tuple(t for t in manifest.signature.outputs if t.name not in outputs),
+    )
+    if not seen.outputs:
+        raise UsageError(f"package '{manifest.name}': sequences: every output is a state; clients get nothing")
+    manifest = replace(manifest, signature=seen)
+    whole = Session(Package(root, manifest, None), engine)
+    return replace(manifest, golden=golden.record_sequence(whole, evidence.inputs, root, rtol))
 
 
 def evidence_for(source: Source, conversion: Conversion, session: Session) -> tuple[list[Evidence], tuple[str, ...]]:

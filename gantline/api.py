@@ -15,7 +15,7 @@ from .tensors import Array
 if TYPE_CHECKING:
     from gantline.builders.source import Source
 
-    from .manifest import Batching
+    from .manifest import Batching, SequenceInfo
 
 
 def package(
@@ -40,6 +40,7 @@ def package(
     pad: Mapping[str, float] | None = None,
     pad_mask: str = "",
     unpad: Mapping[str, str] | None = None,
+    sequences: Mapping[str, Any] | None = None,
     run: str = "",
     dataset: str = "",
 ) -> Package:
@@ -48,7 +49,8 @@ def package(
     `sample` is a path, an array, a table (pandas, polars), or a dict of columns or inputs: rows on which the package
     is compared with the model. A scoring script's is the path of a body that a client sends: it is tried, and kept
     with its answer. `pad` (input -> fill), `pad_mask` (input) and `unpad` (output -> input) let requests of different
-    lengths share a batch; that this changes no answer is tried. A GantlineError says in one line what is wrong;
+    lengths share a batch; that this changes no answer is tried. `sequences` ({"states": {input: output}}, and more as
+    in the manifest's SequenceInfo) keeps state in the server. A GantlineError says in one line what is wrong;
     nothing is left then.
     """
     from gantline.builders.lineage import Told
@@ -73,7 +75,14 @@ def package(
     _check(source)
     target = Path(output) if output is not None else Path(f"{name}.pkg")
     batching = _padded(pad or {}, pad_mask, unpad or {})
-    return pack(source, target, Choices(overwrite, max_batch_size, batching, Told(label, run, dataset)))
+    kept = _kept(sequences)
+    return pack(source, target, Choices(overwrite, max_batch_size, batching, kept, Told(label, run, dataset)))
+
+
+def _kept(sequences: Mapping[str, Any] | None) -> SequenceInfo | None:
+    from .manifest import SequenceInfo
+
+    return SequenceInfo.from_json(sequences, "sequences") if sequences is not None else None
 
 
 def _padded(pad: Mapping[str, float], mask: str, unpad: Mapping[str, str]) -> Batching:

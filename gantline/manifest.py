@@ -52,6 +52,26 @@ class Batching:
 
 
 @dataclass(frozen=True, slots=True)
+class SequenceInfo:
+    """A program that keeps sequences. `states`: input -> the output that it gets from the request before.
+
+    `initial`: what the first request's is filled with, else 0. `controls`: input -> START, END, READY or CORRID, as in
+    Triton. `idle_s`: without a request for so long, a sequence is over; `max_sequences`: open at once, 0: 4096.
+    """
+
+    states: dict[str, str] = field(default_factory=dict)
+    initial: dict[str, float] = field(default_factory=dict)
+    controls: dict[str, str] = field(default_factory=dict)
+    idle_s: float = 1.0
+    max_sequences: int = 0
+
+    @classmethod
+    def from_json(cls, tree: Mapping[str, Any], where: str) -> SequenceInfo:
+        """BadArtefact (naming `where`) for an unknown key or a value of another kind."""
+        return _parse(cls, tree, where)
+
+
+@dataclass(frozen=True, slots=True)
 class EnvironmentRequest:
     """The environment that a script asks for. `current`: the interpreter that serves."""
 
@@ -79,6 +99,7 @@ class Golden:
     """A sample request with its expected reply.
 
     `kind` `tensors`: both files are V2 documents, JSON header of `*_header` bytes and then binary tensors.
+    `kind` `sequence`: the same, of one sequence's requests, in their order.
     `kind` `score`: the files are the body sent to /score and the body answered.
     """
 
@@ -126,6 +147,7 @@ class Manifest:
     signature: Signature | None = None  # None: the model file says it, or a script has none
     source: SourceInfo | None = None
     batching: Batching = field(default_factory=Batching)
+    sequences: SequenceInfo | None = None  # its states and controls are not in the signature
     environment: EnvironmentRequest = EnvironmentRequest()
     script: ScriptInfo | None = None
     transforms_before: tuple[Transform, ...] = ()
@@ -175,6 +197,7 @@ class Manifest:
 _NESTED: dict[str, Any] = {
     "source": SourceInfo,
     "batching": Batching,
+    "sequences": SequenceInfo,
     "environment": EnvironmentRequest,
     "script": ScriptInfo,
     "parity": Parity,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from gantline.accelerators.engine import Engine, EngineOptions, load_engine
 from gantline.accelerators.session import Session
+from gantline.accelerators.stateful import SequencePolicy, Stateful
 
 from gantline.errors import BadArtefact
 from gantline.packages import Package
@@ -14,7 +14,6 @@ from gantline.signature import Signature, TensorSpec
 from gantline.tensors import Array
 
 from .model_config import ModelConfig, TensorConfig
-from .sequences import SequencePolicy
 
 Shape = tuple[int, ...]
 
@@ -28,9 +27,7 @@ class Configured:
         self._after: dict[str, tuple[Shape, Shape]] = {}
         actual = engine.signature
         hidden_in, hidden_out = config.sequences.hidden if config.sequences else (frozenset[str](), frozenset[str]())
-        self.sequences = (
-            config.sequences.policy(config.path, actual.inputs, actual.outputs) if config.sequences else None
-        )
+        self.sequences = _sequences(engine, config)
         shown = [t for t in actual.inputs if t.name not in hidden_in]
         given = [t for t in actual.outputs if t.name not in hidden_out]
         self.signature = Signature(
@@ -40,7 +37,7 @@ class Configured:
 
     def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
         if self.sequences is not None:
-            inputs = self._completed(inputs, self.sequences)
+            inputs = self.sequences.completed(inputs)
         if self._before:
             inputs = {n: reshaped(a, *self._before[n]) if n in self._before else a for n, a in inputs.items()}
         found = self._engine.run(inputs, outputs)
@@ -51,19 +48,15 @@ class Configured:
             ]
         return found
 
-    def _completed(self, inputs: Mapping[str, Array], sequences: SequencePolicy) -> Mapping[str, Array]:
-        """With states and controls as at a sequence's start, where they are missing: for a trial outside of any."""
-        first = next(iter(inputs.values()), None)
-        rows = first.shape[0] if first is not None and first.ndim else 1
-        rest = {s.input: s.initial for s in sequences.states}
-        rest |= {
-            name: on if kind in ("START", "READY") else off for name, (kind, off, on) in sequences.controls.items()
-        }
-        missing = {name: array for name, array in rest.items() if name not in inputs}
-        return {**inputs, **{n: np.repeat(a, rows, 0) if rows != 1 else a for n, a in missing.items()}}
-
     def close(self) -> None:
         self._engine.close()
+
+
+def _sequences(engine: Engine, config: ModelConfig) -> SequencePolicy | None:
+    """What the file says of sequences, else what the package does."""
+    if config.sequences is not None:
+        return config.sequences.policy(config.path, engine.signature.inputs, engine.signature.outputs)
+    return engine.sequences if isinstance(engine, Stateful) else None
 
 
 def open_session(package: Package, options: EngineOptions, config: ModelConfig | None) -> Session:

@@ -7,10 +7,10 @@ the next. Different sequences share batches as other requests do.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 import numpy as np
+from gantline.accelerators.stateful import SequencePolicy
 
 from gantline.errors import BadRequest, GantlineError, Overloaded
 from gantline.tensors import Array
@@ -19,34 +19,6 @@ from .affinity import Affinity
 from .ticket import DONE, HELD, WAITING, Ticket
 
 MAX_WAITING = 1024  # requests of one sequence
-MAX_SEQUENCES = 4096  # open at once, unless the model says otherwise
-
-
-@dataclass(frozen=True, slots=True)
-class StateTensor:
-    """An output that the next request of a sequence gets as an input; `initial`: what the first one gets."""
-
-    input: str
-    output: str
-    initial: Array
-
-
-@dataclass(frozen=True, slots=True)
-class SequencePolicy:
-    """How a model keeps sequences. `controls`: input -> (kind "START", "END", "READY", "CORRID"; what it is when the
-    flag is not set, and when it is), each of one row. `idle_ns`: without a request for so long, a sequence is over.
-    `max_sequences`: open at once, of all workers together."""
-
-    states: tuple[StateTensor, ...] = ()
-    controls: Mapping[str, tuple[str, Array, Array]] = field(default_factory=dict)
-    idle_ns: int = 1_000_000_000
-    max_sequences: int = MAX_SEQUENCES
-
-    @property
-    def hidden(self) -> tuple[frozenset[str], frozenset[str]]:
-        """Inputs and outputs of the program that clients do not see."""
-        inputs = {s.input for s in self.states} | set(self.controls)
-        return frozenset(inputs), frozenset(s.output for s in self.states)
 
 
 class _Open:
@@ -98,7 +70,7 @@ class Sequences:
         if request.sequence_start and not (one and one.waiting):
             if one is None and len(self._open) >= self._affinity.share(self.policy.max_sequences):
                 raise Overloaded(f"model '{name}': {len(self._open)} sequences are open; try again later")
-            one = self._open[key] = _Open({s.input: s.initial for s in self.policy.states})
+            one = self._open[key] = _Open(self.policy.initial)
         elif one is None or (one.ending and not request.sequence_start):
             raise BadRequest(
                 f"model '{name}': sequence {key!r:.80} is not open; its first request has 'sequence_start', and no "
@@ -127,8 +99,8 @@ class Sequences:
         request, deliver = ticket.request, ticket.deliver
         shown = len(ticket.outputs)
         if request.sequence_start:  # within a sequence that is still at work, too
-            one.state = {s.input: s.initial for s in self.policy.states}
-        request.inputs = {**request.inputs, **one.state, **self._controls(ticket)}
+            one.state = self.policy.initial
+        request.inputs = {**request.inputs, **one.state, **self.policy.told(request)}
         ticket.outputs = ticket.outputs + tuple(s.output for s in self.policy.states)
 
         def delivered(ticket: Ticket, outputs: list[Array] | None, error: GantlineError | None) -> None:
@@ -165,17 +137,6 @@ class Sequences:
         if one.ending and self._open.get(request.sequence) is one:
             del self._open[request.sequence]
 
-    def _controls(self, ticket: Ticket) -> dict[str, Array]:
-        request = ticket.request
-        on = {"START": request.sequence_start, "END": request.sequence_end, "READY": True}
-        out: dict[str, Array] = {}
-        for name, (kind, off, set_) in self.policy.controls.items():
-            if kind == "CORRID":
-                out[name] = _correlation(request.sequence, off, request.model)
-            else:
-                out[name] = set_ if on[kind] else off
-        return out
-
     def _close_idle(self, now: int) -> None:
         for _ in range(len(self._open)):
             key, one = next(iter(self._open.items()))
@@ -186,14 +147,3 @@ class Sequences:
                 self._open.move_to_end(key)
             else:
                 del self._open[key]
-
-
-def _correlation(sequence: int | str, like: Array, model: str) -> Array:
-    """The sequence's id as the model's input of kind CORRID takes it."""
-    if like.dtype.kind == "O":
-        return np.full(like.shape, str(sequence).encode(), object)
-    if isinstance(sequence, str):
-        raise BadRequest(f"model '{model}': its sequence ids are numbers, not {sequence!r:.80}")
-    if sequence > np.iinfo(like.dtype).max:
-        raise BadRequest(f"model '{model}': sequence id {sequence} does not fit {like.dtype}")
-    return np.full(like.shape, sequence, like.dtype)

@@ -8,6 +8,7 @@ from typing import Any
 
 from gantline.accelerators.padding import Padding
 from gantline.accelerators.session import Session
+from gantline.accelerators.stateful import SequencePolicy, Stateful
 
 from gantline.settings import ModelSettings, ServeSettings
 
@@ -17,7 +18,6 @@ from .model_config import ModelConfig
 from .pace import Delayed, Greedy, Pace
 from .policy import LevelPolicy, QueuePolicy
 from .scheduling import BatchingConfig
-from .sequences import SequencePolicy
 from .slo import Slo
 
 
@@ -63,7 +63,7 @@ def tune(
     assembly = Assembly()
     if batching.pad:
         assembly = Padded(Padding(batching, session.signature, str(session.package.path)))
-    sequences = engine.sequences if isinstance(engine, Configured) else None
+    sequences = engine.sequences if isinstance(engine, Configured | Stateful) else None
     # the requests of sequences keep their order because batches run one after another
     return Tuning(policy, pace, assembly, sequences, 1 if sequences else own.instances)
 

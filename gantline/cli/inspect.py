@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..exits import OK
+from ..manifest import SequenceInfo
 from ..packages import MANIFEST, SEALED, Package
 from .show import parity_line, print_json, size, table, tensor_line
 
@@ -76,6 +77,8 @@ def _rows(package: Package) -> list[tuple[str, str]]:
         rows += [("outputs", tensor_line(t)) for t in m.signature.outputs]
     most = m.batching.max_batch_size
     rows.append(("batching", f"up to {most} rows" if most else "never stacked"))
+    if m.sequences is not None:
+        rows += _kept(m.sequences)
     if m.script is not None:
         yields = ", yields" if m.script.decoupled else ""
         rows.append(("script", f"{m.script.code}/{m.script.entry} ({m.script.contract}{yields})"))
@@ -91,6 +94,16 @@ def _rows(package: Package) -> list[tuple[str, str]]:
     rows.append(("size", size(sum(f.size for f in m.files))))
     rows += [("lineage", f"{k}: {v}") for k, v in sorted(package.lineage().items()) if k != SEALED]
     return rows
+
+
+def _kept(sequences: SequenceInfo) -> list[tuple[str, str]]:
+    rows = [
+        ("state", f"{output} -> {name}, {sequences.initial.get(name, 0.0):g} at first")
+        for name, output in sequences.states.items()
+    ]
+    rows += [("control", f"{name} is {kind}") for name, kind in sequences.controls.items()]
+    most = f"{sequences.max_sequences} at once, " if sequences.max_sequences else ""
+    return [*rows, ("sequences", f"{most}over after {sequences.idle_s:g} s without a request")]
 
 
 def _output(name: str, found: dict[str, float]) -> str:

@@ -38,6 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--pad", action="append", default=[], metavar="INPUT[=FILL]", help="fill up its lengths (with 0); repeatable")
     add("--pad-mask", default="", metavar="INPUT", help="the input that is 1 for data and 0 for padding")
     add("--unpad", action="append", default=[], metavar="OUTPUT=INPUT", help="an output as long as a padded input")
+    add("--sequences", metavar="FILE", help='state that the server keeps: JSON {"states": {INPUT: OUTPUT}, ...}')
     add("--run", default="", metavar="ID", help="the training run, kept in the lineage")
     add("--dataset", default="", metavar="D", help="the data that it was trained on, kept in the lineage")
     add("--json", action="store_true", help="print one JSON object")
@@ -71,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
         pad=_fills(args.pad),
         pad_mask=args.pad_mask,
         unpad=_pairs(args.unpad),
+        sequences=_sequences(args.sequences),
         run=args.run,
         dataset=args.dataset,
     )
@@ -91,6 +93,21 @@ def _init(text: str | None) -> dict[str, Any]:
         raise UsageError(f"--init: not JSON ({e}); expected an object of keyword arguments") from e
     if not isinstance(found, dict):
         raise UsageError(f"--init: expected a JSON object of keyword arguments, found {type(found).__name__}")
+    return found
+
+
+def _sequences(given: str | None) -> dict[str, Any] | None:
+    """The file's JSON object, or what is given is one itself."""
+    if given is None:
+        return None
+    try:
+        found = json.loads(given if given.lstrip().startswith("{") else Path(given).read_text("utf-8"))
+    except OSError as e:
+        raise UsageError(f"--sequences {given}: cannot be read: {e.strerror}") from e
+    except ValueError as e:
+        raise UsageError(f"--sequences: not JSON ({e}); expected an object with 'states'") from e
+    if not isinstance(found, dict):
+        raise UsageError(f"--sequences: expected a JSON object, found {type(found).__name__}")
     return found
 
 

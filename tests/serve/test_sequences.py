@@ -10,7 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+import gantline
 
 from .conftest import Answer, Running
 
@@ -171,6 +174,26 @@ def test_too_many_sequences(tmp_path: Path, servers: Callable[..., Running]) -> 
     assert [ask(server, 1, sequence_id=i, sequence_start=True).status for i in (1, 2, 3)] == [200, 200, 503]
     assert y(ask(server, 1, sequence_id=1, sequence_end=True)) == 2
     assert ask(server, 1, sequence_id=3, sequence_start=True).status == 200
+
+
+def test_a_package_may_keep_sequences(tmp_path: Path, servers: Callable[..., Running]) -> None:
+    says = {
+        "states": {"sum_in": "sum_out"}, "initial": {"sum_in": 100.0}, "controls": {"start": "START", "id": "CORRID"},
+        "idle_s": 60.0, "max_sequences": 2,
+    }  # fmt: skip
+    model = repository(tmp_path / "models") / "sum" / "1" / "model.onnx"
+    sample = {n: np.ones((3, 1), np.float32) for n in ("x", "start", "sum_in")} | {"id": np.ones((3, 1), np.int64)}
+    gantline.package(model, name="sum", sample=sample, sequences=says, output=tmp_path / "sum.pkg")
+    server = servers(tmp_path / "sum.pkg")
+    first = ask(server, 1, sequence_id=7, sequence_start=True)
+    assert [o["data"] for o in first.json()["outputs"]] == [[101.0], [1.0], [7]]
+    assert y(ask(server, 5, sequence_id=8, sequence_start=True)) == 105
+    assert y(ask(server, 2, sequence_id=7)) == 103
+    assert ask(server, 1, sequence_id=9, sequence_start=True).status == 503
+    assert y(ask(server, 10, sequence_id=7, sequence_end=True)) == 113
+    assert ask(server, 1).status == 400
+    (metadata,) = server.ask(server.get("/v2/models/sum"))
+    assert [t["name"] for t in metadata.json()["inputs"]] == ["x"]
 
 
 def test_the_bound_is_the_server_s_and_not_each_worker_s(tmp_path: Path, servers: Callable[..., Running]) -> None:
