@@ -106,3 +106,21 @@ def test_memory_returns(server_process: Server, server: Running) -> None:
     end = settled(client, process)
     sys.stdout.write(f"resident: {start:.0f} MiB before, {end:.0f} MiB after\n")
     assert end < start + BOUND_MIB
+
+
+def test_tenants_that_never_come_again_take_no_memory(server_process: Server, server: Running) -> None:
+    """Each request of 20,000 has a tenant and a head of its own."""
+    client, process = type(server), server_process
+    body = {"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]}
+    seen = []
+    with process.connect() as s, s.makefile("rb") as answers:
+        for begin in range(0, 20_000, 16):
+            names = range(begin, begin + 16)
+            s.sendall(b"".join(client.post(PATH, body, f"x-gantline-tenant: tenant-{n}") for n in names))
+            for _ in names:
+                assert answers.readline().startswith(b"HTTP/1.1 200")
+                lines = iter(answers.readline, b"\r\n")
+                answers.read(next(int(line[16:]) for line in list(lines) if line.startswith(b"content-length: ")))
+            if begin % 4_000 == 0:
+                seen.append(process.resident())
+    assert process.resident() - seen[1] < 3, f"{seen} MiB; 20 thousand names and heads alone are more"
