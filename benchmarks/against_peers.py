@@ -192,26 +192,21 @@ def visit(run: Run, workload: Workload, one: Contestant, running: Running, secon
 
 def loops(run: Run, workload: Workload, seconds: float) -> None:
     """onnxruntime without a server: one row, and as many rows as our batches had at 64 connections."""
-    rows = {1}
-    reached = run.batches.get(f"{workload.key}, gantline, 1 worker, 64 connections")
-    if reached and workload.stacks:
-        rows.add(round(reached[-1]))
-    for n in sorted(rows):
-        shape = ",".join(map(str, (n, *workload.row.shape[1:])))
-        command: list[str | Path] = [
-            sys.executable,
-            ROOT / "benchmarks/peers/raw_loop.py",
-            workload.model,
-            "1",
-            str(seconds),
-            shape,
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        each = float(done.stdout)
-        load = Load(each * n, 1000 / each, 1000 / each, 0, round(each * n * seconds))
-        name = "onnxruntime in a loop, one row" if n == 1 else "onnxruntime in a loop, the batch reached"
-        kind = "loop" if n > 1 or not workload.stacks else "row-loop"
-        run.add(workload, name, kind, "none", 0, load)
+    loop(run, workload, seconds, 1, "one row", "row-loop" if workload.stacks else "loop")
+    for workers in ("1 worker", "2 workers"):
+        reached = run.batches.get(f"{workload.key}, gantline, {workers}, 64 connections")
+        if reached and workload.stacks:
+            loop(run, workload, seconds, round(reached[-1]), f"the batch that {workers} reached", "loop")
+
+
+def loop(run: Run, workload: Workload, seconds: float, rows: int, about: str, kind: str) -> None:
+    """One of them, with one thread."""
+    shape = ",".join(map(str, (rows, *workload.row.shape[1:])))
+    script = ROOT / "benchmarks/peers/raw_loop.py"
+    command: list[str | Path] = [sys.executable, script, workload.model, "1", str(seconds), shape]
+    each = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    load = Load(each * rows, 1000 / each, 1000 / each, 0, round(each * rows * seconds))
+    run.add(workload, f"onnxruntime in a loop, {about}", kind, "none", 0, load)
 
 
 def results(run: Run, before: dict[str, Any], took_s: float) -> dict[str, Any]:

@@ -92,7 +92,9 @@ def verdicts(rows: Sequence[Row]) -> list[Verdict]:
     found.append(_ratio("a, gRPC: grpcio over a raw grpcio echo, 1 worker", grpcio, bare, 0.5))
     wide = _best(rows, "c", 64, "gantline", "1 worker")
     found.append(_ratio("c: over max_batch_size 1", wide, _best(rows, "c", 64, "unbatched"), 5))
-    found.append(_ratio("c: over raw onnxruntime at the same batch", wide, _best(rows, "c", 0, "loop"), 0.95))
+    for workers in ("1 worker", "2 workers"):
+        wide, bare = _best(rows, "c", 64, "gantline", workers), _best(rows, "c", 0, "loop", workers)
+        found.append(_ratio(f"c: over raw onnxruntime at the same batch, {workers}", wide, bare, 0.95))
     for connections in (1, 32, 64):
         image = _best(rows, "d", connections, "gantline", "1 worker")
         about = f"d, {connections} connections: over raw onnxruntime"

@@ -57,7 +57,8 @@ def table(tree: dict[str, Any]) -> str:
             wanted = f"{'<=' if v['at_most'] else '>='} {v['wanted']:g}"
             met = "yes" if v["met"] else "**no**"
         out.append(f"| {v['about']} | {v['ours']} | {v['theirs']} | {wanted} | {v['got']:.2f} | {met} |")
-    if any(v["theirs"].startswith("onnxruntime") and v["got"] > 1.02 for v in tree["verdicts"]):
+    loops = [v for v in tree["verdicts"] if v["theirs"].startswith("onnxruntime") and "2 workers" not in v["ours"]]
+    if any(v["got"] > 1.02 for v in loops):
         out += ["", DISTURBED]
     if any(r["kind"] == "triton-cpp" for r in tree["rows"]):
         out += ["", TRITON]

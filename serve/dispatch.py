@@ -174,7 +174,8 @@ class Dispatch:
     def _ahead(self, last: int, now: int) -> bool:
         """Begin the next batch, after one of `last` rows whose answers are not written yet, if that is worth while."""
         batcher = self.batcher
-        if self._quick or self._scheduled or not self.overlap.early(batcher.waiting_rows, last, batcher.max_rows):
+        waiting, most = batcher.waiting_rows, batcher.max_rows
+        if self._quick or self._scheduled or not self.overlap.early(waiting, last, most, self.batch_ns):
             return False
         batch = batcher.take(now)
         if batcher.left:

@@ -3,11 +3,14 @@
 While answers are written and the next requests read the engine could run. But clients that wait for their answer
 before they ask again are then always in two groups: twice as many batches, each with its fixed cost. So what waits
 begins early only if that cost is less than the time that would be lost, or if waiting would not bring a larger batch.
+Where runs are short beside writing and reading, it is these that bound the rate: smaller batches, each handed to a
+thread and back, would only take time from them.
 """
 
 from __future__ import annotations
 
 _STEP = 8  # one part in so many of what is new goes into the average
+_SHORT = 2  # runs of less than one part in so many of that time are short
 _READING = 2  # reading the next requests takes about as long as writing the answers to the last
 
 
@@ -28,11 +31,15 @@ class Overlap:
         """For how long the engine would stand still between two batches."""
         return _READING * self._written
 
-    def early(self, waiting: int, last: int, most: int) -> bool:
-        """Whether to begin now with so many rows there, after a batch of `last`; `most`: rows a batch can have."""
+    def early(self, waiting: int, last: int, most: int, run_ns: int) -> bool:
+        """Whether to begin now with so many rows there, after a batch of `last`.
+
+        `most`: rows a batch can have; `run_ns`: what a batch takes lately.
+        """
         if not waiting:
             return False
-        return waiting >= min(last, most or 1) or self.between_ns > self.fixed_ns
+        between = self.between_ns
+        return waiting >= min(last, most or 1) or (between > self.fixed_ns and _SHORT * run_ns > between)
 
     def wrote(self, took: int) -> None:
         """A batch's answers have been written."""

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from ..fronts.grpcio import Grpcio
 
 LAST_CALL_S = 0.1  # for connections that are being made when the server stops listening
+# how long a thread that has run a batch waits for Python's lock while the loop reads and writes: with Python's 5 ms the
+# engine stood still for as long again as it ran
+SWITCH_S = 0.0001
 _log = logging.getLogger("gantline.server")
 
 
@@ -275,6 +278,7 @@ async def _load(server: Server, progress: Callable[[int, int, Slot], None] | Non
 
 def run_to_end(main: Coroutine[Any, Any, bool]) -> int:
     """Run a program's main coroutine on a loop of its own; the exit code, by what `run` says."""
+    sys.setswitchinterval(SWITCH_S)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         clean = runner.run(main)
     if not clean:

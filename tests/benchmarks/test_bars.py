@@ -76,11 +76,14 @@ def test_a_batch_is_set_against_a_loop_of_the_same_batch() -> None:
         row("gantline, 1 worker", "gantline", 950, connections=64, of="c"),
         row("gantline, max_batch_size 1", "unbatched", 100, connections=64, of="c"),
         row("loop, one row", "row-loop", 90, connections=0, wire="none", of="c"),
-        row("loop, the batch", "loop", 1000, connections=0, wire="none", of="c"),
+        row("gantline, 2 workers", "gantline", 1200, connections=64, of="c"),
+        row("loop, the batch that 1 worker reached", "loop", 1000, connections=0, wire="none", of="c"),
+        row("loop, the batch that 2 workers reached", "loop", 800, connections=0, wire="none", of="c"),
     ]
     assert [(v.theirs, v.got) for v in verdicts(rows)] == [
         ("gantline, max_batch_size 1", 9.5),
-        ("loop, the batch", 0.95),
+        ("loop, the batch that 1 worker reached", 0.95),
+        ("loop, the batch that 2 workers reached", 1.5),
     ]
 
 

@@ -18,23 +18,24 @@ def learned(fixed_ns: int, written_ns: int) -> Overlap:
 
 
 def test_nothing_waits() -> None:
-    assert not learned(0, MS).early(0, 8, 64)
+    assert not learned(0, MS).early(0, 8, 64, 20 * MS)
 
 
 def test_a_queue_as_long_as_the_last_batch_goes_at_once() -> None:
     overlap = learned(10 * MS, 0)
-    assert not overlap.early(7, 8, 64) and overlap.early(8, 8, 64)
-    assert overlap.early(64, 500, 64), "a batch cannot have more"
-    assert overlap.early(1, 1, 0), "requests that are never stacked"
+    assert not overlap.early(7, 8, 64, 20 * MS) and overlap.early(8, 8, 64, 20 * MS)
+    assert overlap.early(64, 500, 64, 20 * MS), "a batch cannot have more"
+    assert overlap.early(1, 1, 0, 20 * MS), "requests that are never stacked"
 
 
 def test_the_fixed_cost_of_a_run_against_the_time_between_runs() -> None:
-    assert learned(3 * MS, 2 * MS).early(1, 60, 64)
-    assert not learned(5 * MS, 2 * MS).early(1, 60, 64)
+    assert learned(3 * MS, 2 * MS).early(1, 60, 64, 20 * MS)
+    assert not learned(5 * MS, 2 * MS).early(1, 60, 64, 20 * MS)
     overlap = learned(5 * MS, 2 * MS)
     for _ in range(100):
         overlap.wrote(4 * MS)
-    assert overlap.early(1, 60, 64), "it learns"
+    assert overlap.early(1, 60, 64, 20 * MS), "it learns"
+    assert not overlap.early(1, 60, 64, 3 * MS), "short runs are not what bounds the rate"
 
 
 @pytest.mark.parametrize("fixed", [MS // 2, MS, 3 * MS, 10 * MS, 30 * MS])
@@ -57,7 +58,7 @@ def rate(way: bool | None, fixed: int, clients: int = 64, each: int = MS // 10, 
     while answered < 20_000:
         waiting = sum(t <= now for t in arrivals)
         # the engine is free: begin now, or when the last answers are written and read again
-        early = overlap.early(waiting, last, 64) if way is None else way and waiting > 0
+        early = overlap.early(waiting, last, 64, fixed + each * last) if way is None else way and waiting > 0
         if not early:
             now = max(now, front + write, arrivals[0] if not waiting else 0)
         batch = [heapq.heappop(arrivals) for _ in range(min(64, sum(t <= now for t in arrivals)))]
