@@ -19,13 +19,22 @@ except ImportError:  # Windows: nothing is locked, and nothing swept
 
 OURS = "gantline-"  # their names begin so
 LOCK = ".lock"
+SHORT = "/tmp"
+_SOCKET_PATH = 103  # bytes: macOS has the shortest
+_RANDOM = 10  # what mkdtemp adds to a prefix, and two slashes
 _locks: dict[Path, int] = {}  # open files of the directories that are ours
 
 
-def make_scratch(prefix: str) -> Path:
-    """A new directory with a name that begins so; `remove_scratch` removes it. OSError when there is no room."""
+def make_scratch(prefix: str, socket: int = 0) -> Path:
+    """A new directory with a name that begins so; `remove_scratch` removes it. OSError when there is no room.
+
+    `socket`: the length of the longest name that a Unix socket in it will have. Their paths are bounded, and TMPDIR may
+    be long: then it is made in /tmp.
+    """
     assert prefix.startswith(OURS), prefix
-    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    place = tempfile.gettempdir()
+    long = socket and len(os.fsencode(place)) + len(prefix) + _RANDOM + socket > _SOCKET_PATH
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=SHORT if long else place))
     if fcntl is not None:
         file = os.open(folder / f"{LOCK}.new", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
@@ -51,10 +60,11 @@ def sweep() -> list[Path]:
     if fcntl is None:
         return []
     found = []
-    with suppress(OSError):
-        for entry in os.scandir(tempfile.gettempdir()):
-            if entry.name.startswith(OURS) and entry.is_dir(follow_symlinks=False) and _left(entry):
-                found.append(Path(entry.path))
+    for place in {tempfile.gettempdir(), SHORT}:
+        with suppress(OSError):
+            for entry in os.scandir(place):
+                if entry.name.startswith(OURS) and entry.is_dir(follow_symlinks=False) and _left(entry):
+                    found.append(Path(entry.path))
     return found
 
 

@@ -33,6 +33,7 @@ from .seat import Seat, WorkerGone
 AT_ONCE_S = 3.0  # for workers that were told to stop at once
 MARGIN_S = 10.0  # beyond what the settings give a worker to stop
 MAX_ASKS = 64  # that are being relayed
+LONGEST_SOCKET = 27  # characters of a name in the workers' folder: "script-" and part of a digest
 _log = logging.getLogger("gantline.supervisor")
 
 
@@ -45,7 +46,7 @@ def supervise(resolved: Resolved[ServeSettings], refs: Sequence[str], as_json: b
         reserve(resolved) or contextlib.nullcontext() as holder,
         contextlib.ExitStack() as stack,
     ):
-        folder = make_scratch("gantline-workers-")
+        folder = make_scratch("gantline-workers-", LONGEST_SOCKET)
         stack.callback(remove_scratch, folder)
         announcement = Announcement(resolved.settings, port_of(listener), as_json, port_of(holder))
         return asyncio.run(Supervisor(resolved, refs, listener, announcement, workers, str(folder)).run())

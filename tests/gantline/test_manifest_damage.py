@@ -19,6 +19,7 @@ from gantline.manifest import (
     Manifest,
     Parity,
     ScriptInfo,
+    SequenceInfo,
     SourceInfo,
     Transform,
 )
@@ -34,6 +35,7 @@ FULL = Manifest(
     batching=Batching(64),
     environment=EnvironmentRequest("requirements", "3.11", ("numpy==2.4.6",)),
     script=ScriptInfo("score.py", pickles=("model.pkl",)),
+    sequences=SequenceInfo({"h": "h_out"}, {"h": 0.5}, {"begin": "START"}, 2.5, 9),
     transforms_before=(Transform("scale", {"by": 2.0}),),
     golden=(Golden("golden/request.bin", "golden/reply.bin", request_header=10, reply_header=20),),
     parity=Parity("given", 112, 1e-7, 1e-6, 0, limits={"rtol": 1e-4}, outputs={"y": {"label_flips": 0.0}}),

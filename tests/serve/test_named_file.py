@@ -78,7 +78,7 @@ def test_a_load_request_reads_no_file_outside(
         body = {"parameters": {"config": json.dumps(build(name))}}
         assert (root / folder / name).exists()
         (answer,) = server.ask(server.post("/v2/repository/models/m/load", body))
-        assert answer.status == 500, answer.body
+        assert answer.status == 400, answer.body
         shown = name.removeprefix(f"{tmp_path}/")
         assert f"{key} '{shown}' is outside models/{folder}; expected a path inside it" in answer.json()["error"]
         (answer,) = server.ask(server.post("/v2/models/m/infer", {"inputs": [X]}))

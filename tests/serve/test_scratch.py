@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import pytest
+from gantline.serve import scratch
 from gantline.serve.scratch import LOCK, OURS, make_scratch, remove_scratch, sweep
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="locks files as POSIX does")
 PROGRAM = """
 import sys
+from gantline.serve import scratch
 from gantline.serve.scratch import make_scratch
 print(make_scratch("gantline-test-"), flush=True)
 sys.stdin.read()
@@ -26,7 +29,22 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """For this process and those that it starts, a temporary directory of the test's own."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(scratch, "SHORT", str(tmp_path))
     return tmp_path
+
+
+def test_sockets_find_room_where_the_temporary_directory_is_deep(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = place / ("d" * 90)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    assert make_scratch("gantline-test-").parent == deep
+    folder = make_scratch("gantline-test-", 27)
+    assert folder.parent == place
+    with tempfile.TemporaryDirectory(dir="/tmp") as near:
+        monkeypatch.setattr(tempfile, "tempdir", near)
+        assert make_scratch("gantline-test-", 27).parent == Path(near)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(make_scratch("gantline-test-", 27) / ("s" * 27)))
 
 
 def test_it_is_ours_until_it_is_removed(place: Path) -> None:

@@ -38,7 +38,7 @@ def until_replaced(run: Program, worker: int, before: int) -> None:
 
 
 def test_others_go_on_without_one_that_hangs(zoo: Path, program: Programs, client: type[Running]) -> None:
-    with program(zoo, "--workers", 2, "--worker-timeout-s", 4) as run:
+    with program(zoo, "--workers", 2, "--worker-timeout-s", 9) as run:
         stuck = run.workers()[1]
         os.kill(stuck, signal.SIGSTOP)
         began = time.monotonic()
@@ -53,8 +53,8 @@ def test_others_go_on_without_one_that_hangs(zoo: Path, program: Programs, clien
             assert status == 200, body
         status, body = ask(run, client, client.get("/metrics"))
         assert status == 200 and b"\ngantline_workers 1" in body
-        assert time.monotonic() - began < 3.9 and run.workers()[1] == stuck  # waited for once, until it was silent
-        run.wait_for_log("worker 1 hangs: silent for 4")
+        assert time.monotonic() - began < 8.5 and run.workers()[1] == stuck  # waited for once, until it was silent
+        run.wait_for_log("worker 1 hangs: silent for 9")
         run.wait_for_log("worker 1 ended (signal SIGKILL); starting another in 0.05 s")
         until_replaced(run, 1, stuck)
         other = run.workers()[2]

@@ -179,7 +179,7 @@ def test_load_and_unload(own: Running, zoo: Path, tmp_path: Path) -> None:
             400,
             "'config' must be a string of JSON",
         ),
-        (LOAD, b'{"parameters": {"config": "{"}}', 500, "failed to load 'double', "),
+        (LOAD, b'{"parameters": {"config": "{"}}', 400, "failed to load 'double', "),
         (LOAD, b'{"parameters": {"file:1/m": 5}}', 400, "must be a string of base64"),
         (
             LOAD,
@@ -202,7 +202,7 @@ def test_load_and_unload(own: Running, zoo: Path, tmp_path: Path) -> None:
         (
             LOAD,
             b'{"parameters": {"config": "{}", "file:1/model.onnx": "AAAA"}}',
-            500,
+            400,
             "'double', double/1/model.onnx: onnx",
         ),
         ("/v2/repository/models/double/unload", b"null", 400, "must be a JSON object"),
