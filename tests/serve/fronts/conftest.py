@@ -193,11 +193,18 @@ class Frames:
         return self.others
 
     def ping(self) -> None:
-        """Until the server has read all that was sent."""
-        before = len([f for f in self.others if isinstance(f, PingFrame) and "ACK" in f.flags])
-        self.send(PingFrame(0, b"are you?"))
-        while len([f for f in self.others if isinstance(f, PingFrame) and "ACK" in f.flags]) == before:
-            assert self.read() is not None, self.others
+        """Until the server has read all that was sent, and what it says to that at once has come.
+
+        Asked twice: the first answer goes out before what follows from the frames that were read with its question.
+        """
+        for _ in range(2):
+            before = self._pongs()
+            self.send(PingFrame(0, b"are you?"))
+            while self._pongs() == before:
+                assert self.read() is not None, self.others
+
+    def _pongs(self) -> int:
+        return len([f for f in self.others if isinstance(f, PingFrame) and "ACK" in f.flags])
 
     def goaways(self) -> list[tuple[int, int]]:
         """The last stream and the code of each GOAWAY so far."""
