@@ -24,6 +24,7 @@ from gantline.tensors import Array
 from .assembly import Assembly, follow
 from .batcher import Batcher
 from .exchange import Head
+from .linger import Linger
 from .overlap import Overlap
 from .statistics import Statistics
 from .ticket import DONE, LEFT, WAITING, Batch, Ticket
@@ -68,6 +69,7 @@ class Dispatch:
         self.running = 0  # requests in batches that are computed
         self._handing_out = 0  # batches whose answers are being written
         self.last: Head | None = None  # of the last request; on a connection that sends the same again, the same one
+        self._linger = Linger(self._loop.call_soon)
         self.lone = 0  # requests that came with it, in a row
         self.inline_batches = 0
         self.thread_batches = 0
@@ -105,6 +107,7 @@ class Dispatch:
             self._scheduled = False
             raise
         self._step()
+        self._linger.answered(ticket.request.queued)
 
     @property
     def _quick(self) -> bool:
