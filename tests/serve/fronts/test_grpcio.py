@@ -130,7 +130,7 @@ def test_what_a_call_is_told() -> None:
         assert (first.head.method, first.head.path, first.head.secure) == (b"POST", b"/t.T/Echo", False)
         assert (first.head.get(b"x-api-key"), first.head.get(b"a-bin")) == (b"k", b"\xff\0")
         assert first.head.client is not None and first.head.client[0] == "127.0.0.1" and first.head.client[1] > 1024
-        # grpc's own client rounds a time limit up to three digits of its unit before it sends it: 100 s may leave as 101 s
+        # grpc's own client rounds a limit up to three digits of its unit before it sends it: 100 s may leave as 101 s
         assert 90 < (first.deadline - perf_counter_ns()) / 1e9 < 101 and second.deadline == 0
 
     run(work)
