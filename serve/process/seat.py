@@ -83,11 +83,11 @@ class Seat:
     async def end(self) -> int:
         """After the link has closed: see the process out; its exit status, negative for a signal."""
         assert self._process is not None and self._link is not None
+        link, self._link = self._link, None  # first: a question that comes from now on finds nobody
         for future in self._calls.values():
             if not future.done():
                 future.set_exception(WorkerGone())
-        await self._link.close()
-        self._link = None
+        await link.close()
         try:
             status = await asyncio.wait_for(self._process.wait(), END_S)
         except TimeoutError:

@@ -3,49 +3,23 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gantline.tensors import Array
-
 from .conftest import WAIT_S, Answer, Running
+from .held_engine import Held, hold
 
 PATH = "/v2/models/double/infer"
-
-
-class Held:
-    """An engine that waits for the test, and is otherwise the model's own."""
-
-    def __init__(self, engine: Any) -> None:
-        self.engine = engine
-        self.signature = engine.signature
-        self.began, self.go_on = threading.Event(), threading.Event()
-        self.rows: list[int] = []
-
-    def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
-        self.began.set()
-        assert self.go_on.wait(WAIT_S)
-        self.rows.append(len(inputs["x"]))
-        found: list[Array] = self.engine.run(inputs, outputs)
-        return found
-
-    def close(self) -> None:
-        self.engine.close()
 
 
 @pytest.fixture
 def held(servers: Callable[..., Running], zoo: Path) -> tuple[Running, Held]:
     """A server whose model runs, on a thread, only when the test lets it."""
     server = servers(zoo / "double.onnx")
-    model = server.stack.repository.find("double")
-    engine = Held(model.session.engine)
-    model.session.engine = engine
-    server.on_loop(lambda: setattr(model.dispatch, "batch_ns", 10**12))
-    return server, engine
+    return server, hold(server, "double")
 
 
 def ask(server: Running, value: float, *headers: str, **parameters: Any) -> Any:
@@ -85,7 +59,7 @@ def test_a_late_request_is_answered_although_the_engine_is_busy(
     first = ask(server, 1)
     assert engine.began.wait(WAIT_S)
     late = answer(server, ask(server, 2, *headers, **parameters))
-    assert late.status == 504 and "model 'double': the deadline passed after" in late.json()["error"]
+    assert late.status == 504 and "model 'double': the deadline " in late.json()["error"]
     assert waiting(server) == 0
     engine.go_on.set()
     assert values(answer(server, first)) == [2] * 3
@@ -94,22 +68,23 @@ def test_a_late_request_is_answered_although_the_engine_is_busy(
 
 def test_a_late_request_is_answered_while_it_runs(held: tuple[Running, Held]) -> None:
     server, engine = held
-    one = ask(server, 2, "x-gantline-timeout-ms: 500")
-    assert engine.began.wait(WAIT_S)
-    late = answer(server, one)
-    assert late.status == 504 and not engine.go_on.is_set()
+    asked = 0
+    for timeout_ms in (200, 2000, 15_000):  # a busy machine may take the shorter ones to get it to the engine
+        late = answer(server, ask(server, 2, f"x-gantline-timeout-ms: {timeout_ms}"))
+        asked += 1
+        assert late.status == 504 and not engine.go_on.is_set()
+        if engine.began.is_set():
+            break
+    assert engine.began.is_set(), "it was late in the queue"
     engine.go_on.set()
     assert values(answer(server, ask(server, 3))) == [6] * 3
     statistics = server.stack.repository.find("double").statistics
-    assert statistics.to_json("double", "1")["inference_stats"]["fail"]["count"] == 1
+    assert statistics.to_json("double", "1")["inference_stats"]["fail"]["count"] == asked
 
 
 def test_the_models_own_deadline(servers: Callable[..., Running], zoo: Path) -> None:
     server = servers(zoo / "double.onnx", deadline_s=0.02)
-    model = server.stack.repository.find("double")
-    engine = Held(model.session.engine)
-    model.session.engine = engine
-    server.on_loop(lambda: setattr(model.dispatch, "batch_ns", 10**12))
+    engine = hold(server, "double")
     assert answer(server, ask(server, 1)).status == 504
     engine.go_on.set()
     assert values(answer(server, ask(server, 3, "x-gantline-timeout-ms: 60000"))) == [6] * 3
@@ -143,10 +118,7 @@ def test_who_leaves_a_batch_harms_nobody(held: tuple[Running, Held]) -> None:
     others = [ask(server, 2), ask(server, 3), ask(server, 4)]
     server.until(lambda: waiting(server) == 3)
     model = server.stack.repository.find("double")
-    engine.began.clear()
-    engine.go_on.set()
-    engine.go_on = threading.Event()
-    assert engine.began.wait(WAIT_S)  # the three are in a batch now
+    engine.let_one_go()  # the three are in a batch now
     gone = server.on_loop(lambda: len(server.connections))
     others[1].setsockopt(*_ABORT)
     others[1].close()

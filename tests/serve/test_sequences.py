@@ -16,6 +16,7 @@ import pytest
 import gantline
 
 from .conftest import Answer, Running
+from .held_engine import Held, hold
 
 CONFIG = """
 name: "sum"
@@ -244,31 +245,10 @@ def pipelined(server: Running, sequence: int, *flags: dict[str, Any], headers: t
     return answers[::-1]
 
 
-class Held:
-    """An engine that waits for the test."""
-
-    def __init__(self, engine: Any) -> None:
-        self.engine = engine
-        self.signature = engine.signature
-        self.sequences = engine.sequences
-        self.go_on = threading.Event()
-
-    def run(self, inputs: Any, outputs: Any) -> Any:
-        assert self.go_on.wait(20)
-        return self.engine.run(inputs, outputs)
-
-    def close(self) -> None:
-        self.engine.close()
-
-
 @pytest.fixture
 def held(tmp_path: Path, servers: Callable[..., Running]) -> tuple[Running, Held]:
     server = servers(repository(tmp_path))
-    model = server.stack.repository.find("sum")
-    engine = Held(model.session.engine)
-    model.session.engine = engine
-    server.on_loop(lambda: setattr(model.dispatch, "batch_ns", 10**12))
-    return server, engine
+    return server, hold(server, "sum")
 
 
 def test_a_deadline_holds_behind_others_of_the_sequence(held: tuple[Running, Held]) -> None:

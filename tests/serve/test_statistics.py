@@ -98,7 +98,8 @@ def test_the_last_inference_is_told_in_ms_since_1970() -> None:
     began = perf_counter_ns()
     before = time.time_ns() // 1_000_000
     statistics.executed(batch(0), 1, began, (0, 0, 0), "idle")
-    assert abs(statistics.to_json("m", "1")["last_inference"] - before) < 1000
+    found = statistics.to_json("m", "1")["last_inference"]
+    assert before - 1000 < found < time.time_ns() // 1_000_000 + 1000  # of two clocks, one of which may be set
 
 
 def test_the_sizes_that_clients_choose_are_bounded() -> None:

@@ -122,7 +122,7 @@ def test_what_goes_wrong(script: Session) -> None:
 
 def test_a_deadline_ends_a_stream_and_a_reader_that_leaves_cancels_it(script: Session) -> None:
     async def test(desk: Desk) -> None:
-        with pytest.raises(DeadlineExceeded, match="deadline passed while it was answering"):
+        with pytest.raises(DeadlineExceeded, match="the deadline "):
             await anext(desk.count(-2, parameters={"timeout": 200_000}))
         with pytest.raises(DeadlineExceeded):
             await anext(desk.ask(Request({"n": np.array([-2])}), (b"x-gantline-timeout-ms", b"200")))

@@ -34,10 +34,15 @@ def test_a_long_block_is_ended_and_a_script_cannot_swallow_it() -> None:
 
 
 def test_one_timer_serves_many_blocks() -> None:
-    alarm = Alarm(0.2)
-    for _ in range(3):
-        with alarm:
-            loop_for(0.09)  # the timer of the first fires in the third, and is set again
+    alarm = Alarm(0.6)
+    with alarm:
+        pass
+    assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 0.6
+    while signal.getitimer(signal.ITIMER_REAL)[0] > 0.1:
+        pass
+    with alarm:  # the timer of the first fires in this one, and is set again for what it has left
+        while signal.getitimer(signal.ITIMER_REAL)[0] <= 0.1:
+            pass
     with pytest.raises(OutOfTime), alarm:
         loop_for(20)
 

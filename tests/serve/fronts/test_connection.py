@@ -282,7 +282,7 @@ def test_a_stream_that_began_before_the_end_may_be_followed_by_a_request(
 
 
 def test_requests_while_the_server_is_a_lame_duck(servers: Callable[..., Running]) -> None:
-    server = servers(drain_s=1)
+    server = servers(drain_s=4)
     with server.connect() as kept, server.connect() as asked:
         for s in (kept, asked):
             s.sendall(server.get("/v2"))

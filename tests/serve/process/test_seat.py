@@ -65,6 +65,25 @@ def test_a_life(zoo: Path, tmp_path: Path) -> None:
     asyncio.run(asyncio.wait_for(run(), WAIT_S))
 
 
+def test_whoever_asks_while_it_is_seen_out_is_told_at_once(zoo: Path, tmp_path: Path) -> None:
+    async def run() -> None:
+        seat = Seat(1)
+        await start(seat, zoo / "double.onnx", tmp_path)
+        assert (message := await seat.receive()) is not None and message["kind"] == "loaded"
+        seat.kill()
+        assert await seat.receive() is None
+        ending = asyncio.ensure_future(seat.end())
+        await asyncio.sleep(0)
+        assert not ending.done()
+        with pytest.raises(WorkerGone):
+            await seat.call("index", {"ready": False}, WAIT_S)
+        seat.tell("to nobody")
+        assert not seat.beat(1.0, 1.0)
+        assert await ending == -9
+
+    asyncio.run(asyncio.wait_for(run(), WAIT_S))
+
+
 def test_its_pulse(zoo: Path, tmp_path: Path) -> None:
     """Ticks of the test's own; the answers are the process's."""
 

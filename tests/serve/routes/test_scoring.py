@@ -125,7 +125,7 @@ def test_the_urgent_push_out_the_less_urgent(held: Held) -> None:
 
 def test_a_deadline_is_504_in_time_and_wishes_that_make_no_sense_are_400(held: Held) -> None:
     answer = held.ask(b"x", "x-gantline-timeout-ms: 20")
-    assert answer.status == 504 and "the deadline passed after" in answer.json()["message"]
+    assert answer.status == 504 and "the deadline " in answer.json()["message"]
     answer = held.ask(b"x", "x-gantline-priority: soon")
     assert answer.status == 400 and "x-gantline-priority is 'soon'" in answer.json()["message"]
 
@@ -151,11 +151,14 @@ def test_large_bodies_count_until_they_are_answered(held: Held) -> None:
 
 def test_a_stream_whose_time_is_up_breaks_off(server: Running, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    with server.connect() as s:
-        s.sendall(server.post("/score", b"stream %s" % str(gate).encode(), "x-gantline-timeout-ms: 500"))
-        raw = server.read_all(s)  # the server closes it
+    head = rest = b""
+    for timeout_ms in (500, 3000, 15_000):  # a busy machine may take the shorter ones to get it to the script
+        with server.connect() as s:
+            s.sendall(server.post("/score", b"stream %s" % str(gate).encode(), f"x-gantline-timeout-ms: {timeout_ms}"))
+            head, _, rest = server.read_all(s).partition(b"\r\n\r\n")  # the server closes it
+        if b" 504 " not in head:
+            break
     gate.touch()
-    head, _, rest = raw.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200") and b'{"i": 0}' in rest and not rest.endswith(b"0\r\n\r\n")
     assert server.ask(server.post("/score", b"xyz", "Connection: close"))[0].json() == 3
 
