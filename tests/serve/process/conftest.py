@@ -56,7 +56,9 @@ class Program:
         found: dict[int, int] = {}
         for child in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
             for pid in child.read_text().split():
-                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                words: list[bytes] = []
+                with suppress(OSError):  # it has ended meanwhile
+                    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
                 if b"gantline.serve.process.worker" in words:
                     found[int(words[words.index(b"gantline.serve.process.worker") + 1])] = int(pid)
         return found
