@@ -54,13 +54,19 @@ class Program:
     def workers(self) -> dict[int, int]:
         """Worker number to process, of those that live now."""
         found: dict[int, int] = {}
-        for child in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
-            for pid in child.read_text().split():
-                words: list[bytes] = []
-                with suppress(OSError):  # it has ended meanwhile
-                    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-                if b"gantline.serve.process.worker" in words:
-                    found[int(words[words.index(b"gantline.serve.process.worker") + 1])] = int(pid)
+        for pid in self._children():
+            words: list[bytes] = []
+            with suppress(OSError):  # it has ended meanwhile
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if b"gantline.serve.process.worker" in words:
+                found[int(words[words.index(b"gantline.serve.process.worker") + 1])] = pid
+        return found
+
+    def _children(self) -> list[int]:
+        found: list[int] = []
+        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
+            with suppress(OSError):  # a thread that has ended meanwhile
+                found += map(int, (task / "children").read_text().split())
         return found
 
     def code(self) -> int:
@@ -75,10 +81,11 @@ class Program:
                 ports[f"socket:[{words[9]}]"] = int(words[2].partition(":")[2], 16)
         found: dict[int, int] = {}
         for number, pid in self.workers().items():
-            for file in Path(f"/proc/{pid}/fd").iterdir():
-                with suppress(OSError):  # closed meanwhile
-                    if port := ports.get(os.readlink(file)):
-                        found[port] = number
+            with suppress(OSError):  # it has ended meanwhile
+                for file in Path(f"/proc/{pid}/fd").iterdir():
+                    with suppress(OSError):  # closed meanwhile
+                        if port := ports.get(os.readlink(file)):
+                            found[port] = number
         return found
 
 

@@ -91,7 +91,7 @@ def test_a_swap_and_then_the_end(
         assert run.code() == 0, run.log.read_text()
 
 
-@pytest.mark.parametrize("drain_s", [pytest.param(0, marks=pytest.mark.slow), 0.5])
+@pytest.mark.parametrize("drain_s", [pytest.param(0, marks=pytest.mark.slow), 3])
 def test_lame_duck(
     models: Path, program: Programs, load: type[Load], client: type[Running], requests: list[bytes], drain_s: float
 ) -> None:
@@ -120,8 +120,8 @@ def test_a_killed_worker_loses_its_own_requests_only(
         for victim in (1, 2):
             clients.more(100)
             before = len(clients.lost)
-            owners = run.owners()
-            assert clients.connected <= set(owners)  # nobody has connected again: all are known
+            while not clients.connected <= set(owners := run.owners()):  # some wait in the backlog still
+                assert run.process.poll() is None
             os.kill(run.workers()[victim], signal.SIGKILL)
             run.wait_for_log("ended (signal SIGKILL)", victim)
             clients.more(100)

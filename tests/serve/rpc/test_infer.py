@@ -15,6 +15,8 @@ from gantline.serve.rpc.statuses import Code
 from gantline.tensors import Array
 from gantline.wire.v2_grpc import SLOW, decode_reply
 
+from ..held_engine import hold
+
 if TYPE_CHECKING:
     from tests.serve.rpc.conftest import Rpc
 
@@ -25,11 +27,6 @@ Asked = Callable[..., Any]
 def statistics(rpc: Rpc, name: str) -> tuple[int, int]:
     found = rpc.server.stack.repository.find(name).statistics
     return found.success_count, found.fail_count
-
-
-def on_a_thread(rpc: Rpc) -> None:
-    """Let the loop be free while the model runs."""
-    rpc.server.stack.repository.find("toil").dispatch.batch_ns = 10**12
 
 
 def test_an_answer(rpc: Rpc, asked: Asked, row: Array) -> None:
@@ -122,9 +119,10 @@ def test_a_full_queue(own_rpc: Callable[..., Rpc], zoo: Path, asked: Asked) -> N
 
 def test_who_leaves_while_queued_costs_nothing(own_rpc: Callable[..., Rpc], zoo: Path, asked: Asked) -> None:
     rpc = own_rpc(zoo / "toil.onnx")
-    on_a_thread(rpc)
-    first, gone, last = rpc.burst(INFER, *(asked("toil", np.array([n])) for n in (200, 1_000_000, 2)))
+    held = hold(rpc.server, "toil")
+    first, gone, last = rpc.burst(INFER, *(asked("toil", np.array([n])) for n in (1, 1_000_000, 2)))
     gone.leave()
+    held.go_on.set()
     assert [len(t.rest()) for t in (first, last)] == [1, 1] and gone.silent and gone.status is None
     assert rpc.server.stack.repository.find("toil").statistics.cancelled == 1
 
@@ -145,11 +143,12 @@ def test_who_leaves_while_its_message_is_read(rpc: Rpc, asked: Asked) -> None:
 def test_the_calls_deadline_goes_along(own_rpc: Callable[..., Rpc], zoo: Path, asked: Asked) -> None:
     """It is in the ticket that the batcher gives out."""
     rpc = own_rpc(zoo / "toil.onnx")
-    on_a_thread(rpc)
+    held = hold(rpc.server, "toil")
     deadline = time.perf_counter_ns() + 10**12
-    first, second = rpc.burst(INFER, *[asked("toil", np.array([200]))] * 2, deadline=deadline)
+    first, second = rpc.burst(INFER, *[asked("toil", np.array([1]))] * 2, deadline=deadline)
     batcher = rpc.server.stack.repository.find("toil").batcher
     assert rpc.server.on_loop(lambda: [t.request.deadline for t in batcher._main])[-1:] == [deadline]
+    held.go_on.set()
     assert len(first.rest()) == len(second.rest()) == 1
 
 

@@ -15,6 +15,8 @@ from gantline.pb import message
 from gantline.tensors import Array
 from gantline.wire.v2_grpc import SLOW
 
+from ..held_engine import hold
+
 if TYPE_CHECKING:
     from tests.serve.rpc.conftest import Rpc
 
@@ -111,11 +113,13 @@ def test_who_does_not_read_is_not_read_from(rpc: Rpc, asked: Asked, row: Array) 
 
 def test_who_leaves_takes_its_requests_along(own_rpc: Callable[..., Rpc], zoo: Path, asked: Asked) -> None:
     rpc = own_rpc(zoo / "toil.onnx")
-    rpc.server.stack.repository.find("toil").dispatch.batch_ns = 10**12
+    held = hold(rpc.server, "toil")
     busy, gone = rpc.open(STREAM), rpc.open(STREAM)
-    busy.put(asked("toil", np.array([200]), "1"))
+    busy.put(asked("toil", np.array([1]), "1"))
+    assert held.began.wait(20)
     gone.put(asked("toil", np.array([1_000_000]), "2"))
     gone.leave()
+    held.go_on.set()
     busy.put(asked("toil", np.array([1]), "3"))
     busy.half_close()
     assert ids(busy.rest()) == ["1", "3"] and gone.silent and gone.status is None
@@ -127,12 +131,13 @@ def test_who_leaves_takes_its_requests_along(own_rpc: Callable[..., Rpc], zoo: P
 def test_the_end_of_the_server(own_rpc: Callable[..., Rpc], zoo: Path, asked: Asked, row: Array) -> None:
     """What was accepted is answered; then the stream ends, and a new one does not begin."""
     rpc = own_rpc(zoo / "toil.onnx")
-    rpc.server.stack.repository.find("toil").dispatch.batch_ns = 10**12
+    held = hold(rpc.server, "toil")
     busy, idle = rpc.open(STREAM), rpc.open(STREAM)
-    busy.put(asked("toil", np.array([100]), "1"))
+    busy.put(asked("toil", np.array([1]), "1"))
     rpc.server.on_loop(rpc.service.stop)
     ended = (Code.UNAVAILABLE, "the server is stopping; connect again")
-    assert idle.rest() == [] and idle.status == ended
+    assert idle.rest() == [] and idle.status == ended and busy.silent
+    held.go_on.set()
     assert ids(busy.rest()) == ["1"] and busy.status == ended
     late = rpc.open(STREAM)
     assert late.rest() == [] and late.status == ended

@@ -14,6 +14,8 @@ from gantline.serve.telemetry.snapshot import Snapshot
 
 import gantline
 
+from ..held_engine import hold
+
 if TYPE_CHECKING:
     from tests.serve.conftest import Running
 
@@ -63,10 +65,9 @@ def test_every_reason_is_told_from_the_others(servers: Callable[..., Running], z
     for path, body, status in asked:
         assert server.ask(server.post(path, body))[0].status == status
     model = server.on_loop(lambda: server.stack.repository.find("toil"))
-    model.dispatch.batch_ns = 10**12  # on a thread
-    long = {"inputs": [{"name": "x", "shape": [1], "datatype": "INT64", "data": [1500]}]}
+    held = hold(server, "toil")
     with server.connect() as running, server.connect() as waiting:
-        running.sendall(server.post(toil, long))
+        running.sendall(server.post(toil, good))
         server.until(lambda: model.dispatch.running == 1)
         assert server.ask(server.post(toil, good, "x-gantline-timeout-ms: 20"))[0].status == 504
         waiting.sendall(server.post(toil, good))
@@ -75,6 +76,7 @@ def test_every_reason_is_told_from_the_others(servers: Callable[..., Running], z
         assert value(found, "gantline_inflight_requests", "toil", "1") == 2
         assert value(found, "gantline_queue_requests", "toil", "1") == 1
         assert server.ask(server.post(toil, good))[0].status == 503
+        held.go_on.set()
         assert server.read_answer(running).status == server.read_answer(waiting).status == 200
     found = take(server)
     assert {tuple(labels): v for labels, v in found["gantline_rejections"]} == {
