@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,27 @@ import pytest
 Starting = Callable[..., AbstractContextManager[dict[str, Any]]]
 # `with serving(ref, "--flag") as url:`; the same, by HTTP alone
 Serving = Callable[..., AbstractContextManager[str]]
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Ports for servers that cannot choose their own: none twice, and none that the system gives to who asks for any.
+
+    A port that was free a moment ago may else be a client's when the server comes to take it.
+    """
+    first = 32768
+    with suppress(OSError):  # elsewhere than on Linux
+        first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    ports = iter(random.sample(range(10_000, max(first, 12_000)), 2_000))
+
+    def take() -> int:
+        for port in ports:
+            with socket.socket() as s, suppress(OSError):
+                s.bind(("127.0.0.1", port))
+                return port
+        raise AssertionError("no port is free")
+
+    return take
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,9 @@ import http.client
 import importlib.util
 import os
 import re
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,19 +154,19 @@ class Servers:
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+def servers(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[Servers]:
     python = oracle()
     folder = tmp_path_factory.mktemp("azure")
     with ExitStack() as stack:
-        theirs = {name: stack.enter_context(Running(*their_command(python, name))) for name in NAMES}
+        theirs = {name: stack.enter_context(Running(*their_command(python, name, free_port()))) for name in NAMES}
         for name in NAMES:
             package(name, folder)
         ours = {
-            name: stack.enter_context(Running(*our_command([folder / f"{name}.pkg"], name)))
+            name: stack.enter_context(Running(*our_command([folder / f"{name}.pkg"], name, free_port())))
             for name in ("words", "raw", "slow", "cors")
         }
         rest = [folder / f"{name}.pkg" for name in NAMES if name not in ours]
-        shared = stack.enter_context(Running(*our_command(rest, "")))
+        shared = stack.enter_context(Running(*our_command(rest, "", free_port())))
         for server in theirs.values():
             server.wait("/")
         for server in (*ours.values(), shared):
@@ -215,7 +214,7 @@ class Running:
 
     def wait(self, path: str) -> None:
         """Until it answers this path with 200."""
-        for _ in range(600):
+        for _ in range(2400):
             if self._process.poll() is not None:
                 assert self._process.stdout is not None
                 raise AssertionError(self._process.stdout.read().decode()[-3000:])
@@ -228,17 +227,15 @@ class Running:
                 self._process.wait(0.05)
             except subprocess.TimeoutExpired:
                 continue
-        raise AssertionError("no answer within 30 s")
+        raise AssertionError("no answer within two minutes")
 
 
-def their_command(python: Path, name: str) -> tuple[list[str], dict[str, str], Path, int]:
-    port = free_port()
+def their_command(python: Path, name: str, port: int) -> tuple[list[str], dict[str, str], Path, int]:
     command = [str(python.parent / "azmlinfsrv"), "--entry_script", "score.py", "--port", str(port)]
     return command, environment_of(name), SCRIPTS / name, port
 
 
-def our_command(packages: list[Path], name: str) -> tuple[list[str], dict[str, str], Path, int]:
-    port = free_port()
+def our_command(packages: list[Path], name: str, port: int) -> tuple[list[str], dict[str, str], Path, int]:
     command = [sys.executable, "-m", "gantline", "serve", "--no-grpc", "--http-port", str(port), *map(str, packages)]
     return command, environment_of(name), packages[0].parent, port
 
@@ -248,14 +245,8 @@ def environment_of(name: str) -> dict[str, str]:
     return {**out, "PYTHONDONTWRITEBYTECODE": "1", **({"AML_CORS_ORIGINS": CORS} if name == "cors" else {})}
 
 
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
 def ask(port: int, case: Case, prefix: str = "") -> tuple[int, list[tuple[str, str]], bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.putrequest(case.method, prefix + case.path, skip_accept_encoding=True)
         for header, value in case.headers:

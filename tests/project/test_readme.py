@@ -11,11 +11,10 @@ import doctest
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,12 +57,9 @@ def commands(block: Block) -> Iterator[Command]:
 class Reader:
     """Somebody who types what the README says."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, port: int, grpc_port: int) -> None:
         self.folder = folder
-        with socket.socket() as s, socket.socket() as other:
-            s.bind(("127.0.0.1", 0))
-            other.bind(("127.0.0.1", 0))
-            self.port, self.grpc_port = s.getsockname()[1], other.getsockname()[1]
+        self.port, self.grpc_port = port, grpc_port
         self.url = f"http://127.0.0.1:{self.port}"
         self.servers: list[subprocess.Popen[bytes]] = []
         kept = {k: v for k, v in os.environ.items() if not k.startswith("GANTLINE_")}
@@ -130,8 +126,8 @@ def same(expected: str, printed: str) -> bool:
 
 
 @pytest.fixture
-def reader(tmp_path: Path) -> Iterator[Reader]:
-    one = Reader(tmp_path)
+def reader(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Reader]:
+    one = Reader(tmp_path, free_port(), free_port())
     yield one
     codes = one.leave()
     assert codes == [0] * len(codes)
@@ -155,7 +151,7 @@ def test_what_is_left_out_says_why(root: Path, page: str) -> None:
 
 
 def test_a_reader_notices(tmp_path: Path) -> None:
-    reader = Reader(tmp_path)
+    reader = Reader(tmp_path, 8000, 8001)
     reader.do(Block("console", "$ echo one\none\n$ printf 'a\\nb\\nc\\n' |\n> cat\na\n...\nc\n"))
     with pytest.raises(AssertionError, match="README shows"):
         reader.do(Block("console", "$ echo one\ntwo\n"))

@@ -54,10 +54,10 @@ def test_batched_answers_equal_single_ones(open_: Callable[[str], Session], way:
 def test_where_batches_run_is_learned(open_: Callable[[str], Session]) -> None:
     async def test(bench: Bench) -> None:
         bench.dispatch.batch_ns = INLINE_NS * 2
-        for _ in range(50):
+        while not bench.dispatch.inline_batches:  # a busy machine may hold up some
             bench.ask([[1, 2, 3]])
             await bench.dispatch.drain()
-        assert bench.dispatch.thread_batches >= 1 and bench.dispatch.inline_batches >= 1
+        assert bench.dispatch.thread_batches >= 1
 
     on(open_("double"), 64, test)
 

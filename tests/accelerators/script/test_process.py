@@ -56,8 +56,8 @@ DEEDS = """
 
 
 def until(true: Callable[[], bool]) -> None:
-    """Wait for what another process does; ten seconds are for ever."""
-    end = time.monotonic() + 10
+    """Wait for what another process does; a minute is for ever."""
+    end = time.monotonic() + 60
     while not true():
         assert time.monotonic() < end
         time.sleep(0.01)

@@ -242,7 +242,7 @@ def test_whoever_does_not_read_is_not_read_from(h2: Running, frames: Frames, rpc
 def test_an_idle_connection_is_closed_and_a_busy_one_is_not(
     servers: Callable[..., Running], speak: Callable[..., Frames], hold: Callable[[Running], Held]
 ) -> None:
-    server = servers(front="h2", keep_alive_s="0.2")
+    server = servers(front="h2", keep_alive_s="0.8")
     held = hold(server)
     busy, idle = speak(server), speak(server)
     busy.send(busy.head(1, "/test/hold", end=True))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,18 +48,11 @@ def front(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
 @contextmanager
-def starting(models: Path, front: str, log: Path) -> Iterator[Made]:
+def starting(models: Path, front: str, log: Path, port: int, grpc_port: int) -> Iterator[Made]:
     """A server that has been started, and is not waited for."""
     from tests.serve.process.conftest import Program
 
-    port, grpc_port = free_port(), free_port()
     command = [
         sys.executable, "-m", "gantline", "serve", str(models), "--workers", "2", "--front", front,
         "--http-port", str(port), "--grpc-port", str(grpc_port),
@@ -130,7 +122,7 @@ class Client:
 
 
 def test_nobody_is_told_that_a_model_is_being_loaded(
-    zoo: Path, tmp_path: Path, client: type[Running], front: str
+    zoo: Path, tmp_path: Path, client: type[Running], front: str, free_port: Callable[[], int]
 ) -> None:
     import gantline
 
@@ -139,7 +131,7 @@ def test_nobody_is_told_that_a_model_is_being_loaded(
     (models / "double.onnx").write_bytes((zoo / "double.onnx").read_bytes())
     (tmp_path / "score.py").write_text(SCRIPT.format(tmp_path))
     gantline.package(script=tmp_path / "score.py", name="slow", output=models / "slow")
-    with starting(models, front, tmp_path / "log") as run:
+    with starting(models, front, tmp_path / "log", free_port(), free_port()) as run:
         one = Client(run, client)
         one.until_listening()
         one.both(20)
