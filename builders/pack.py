@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from gantline.accelerators.independence import independent
 from gantline.accelerators.session import Session
 from gantline.accelerators.stateful import Stateful
 
@@ -22,7 +23,7 @@ from . import golden, synthetic
 from .canonical import canonicalise
 from .lineage import Told, lineage_of
 from .padding import prove_padding
-from .parity import PROBES, Evidence, independent, judge, measure
+from .parity import PROBES, Evidence, judge, measure
 from .source import Conversion, Source, converter_for
 
 _NOTHING_TOLD = Told()

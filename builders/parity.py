@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from gantline.accelerators.agreement import Difference, compare, is_float
-from gantline.accelerators.session import Session
+from gantline.accelerators.agreement import Difference, compare
 
-from gantline.errors import GantlineError, VerificationFailed
+from gantline.errors import VerificationFailed
 from gantline.manifest import Parity
 from gantline.tensors import Array
 
@@ -19,7 +18,6 @@ BLOCK_BYTES = 16 << 20  # of inputs that are run at once
 BLOCK_ROWS = 8192
 DEFAULT = Limits()
 PROBES = "near-threshold"
-ALONE = 8  # rows that are run one by one, to see whether others in a batch change their answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,37 +120,3 @@ def loosened(limits: Limits) -> tuple[str, ...]:
     if limits.flips > DEFAULT.flips:
         out.append(f"label flips {DEFAULT.flips} -> {limits.flips}")
     return tuple(out)
-
-
-def independent(session: Session, inputs: Mapping[str, Array]) -> bool:
-    """Whether rows run together answer as they do alone, so that requests may be stacked.
-
-    Tried on the rows as they are, and on the same rows of other signs and sizes: a program that looks at its whole
-    batch (`if x.sum() > 0`, `x.max() > 3`) may treat rows that are alike as it treats each of them.
-    """
-    some = {n: a[:ALONE] if len(a) > 1 else np.repeat(a, 2, axis=0) for n, a in inputs.items()}
-    if not _as_alone(session, some):
-        return False
-    try:
-        return _as_alone(session, {n: _apart(a) for n, a in some.items()})
-    except GantlineError:
-        return True  # the model does not take such rows, which says nothing of those it takes
-
-
-def _as_alone(session: Session, rows: Mapping[str, Array]) -> bool:
-    count = len(next(iter(rows.values())))
-    together = session.run(rows)
-    if any(a.ndim == 0 or len(a) != count for a in together):
-        return False
-    alone = in_blocks(session.run, rows, 1)
-    pairs = zip(session.output_names, together, alone, strict=True)
-    return not any(compare(name, a, b).breach(DEFAULT.rtol) for name, a, b in pairs)
-
-
-def _apart(rows: Array) -> Array:
-    """Row by row of another sign and size; what is no float (an index, a word) stays."""
-    if not is_float(rows):
-        return rows
-    factors = np.resize(np.array([1, -4, 0.25, -1, 4, -0.25]), len(rows)).reshape(-1, *[1] * (rows.ndim - 1))
-    with np.errstate(over="ignore"):
-        return (rows * factors).astype(rows.dtype)

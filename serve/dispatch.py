@@ -18,9 +18,10 @@ import numpy as np
 from gantline.accelerators.isolation import halve, run_apart
 from gantline.accelerators.session import Session
 
-from gantline.errors import DeadlineExceeded, EngineFailed, GantlineError, Overloaded, Unavailable
+from gantline.errors import EngineFailed, GantlineError, Overloaded, Unavailable
 from gantline.tensors import Array
 
+from .alarm import Alarm
 from .assembly import Assembly, follow
 from .batcher import Batcher
 from .exchange import Head
@@ -59,8 +60,7 @@ class Dispatch:
         self._scheduled = False  # a _step is under way on the loop, until its answers have been written
         self._flying = 0  # batches on threads, also until then, unless the next one began earlier
         self._pause: asyncio.TimerHandle | None = None  # a batch is held back until then
-        self._alarm: asyncio.TimerHandle | None = None  # for the next deadline
-        self._alarm_at = 0
+        self._alarm = Alarm(self._loop, batcher, self._deliver, self._calm)
         self._idle = asyncio.Event()
         self._idle.set()
         self.trace: Trace | None = None  # set while this model's requests are traced
@@ -84,7 +84,7 @@ class Dispatch:
             message = f"model '{name}': the queue is full, and others are more due; try again later"
             self._deliver(other, Overloaded(message, reason, retry))
         if ticket.request.deadline:
-            self._watch(now)
+            self._alarm.watch(now)
         if not self._scheduled and self._flying < self.instances:
             self._scheduled = True
             # not at once: what else has arrived in this turn of the loop joins the batch
@@ -117,7 +117,7 @@ class Dispatch:
     def hold(self, ticket: Ticket) -> None:
         """Keep the deadline of a ticket that is to be submitted later."""
         self.batcher.hold(ticket)
-        self._watch(ticket.request.queued)
+        self._alarm.watch(ticket.request.queued)
 
     async def drain(self) -> None:
         """Wait until nothing waits or runs."""
@@ -221,27 +221,6 @@ class Dispatch:
         self.statistics.cancelled += len(left)
         for ticket in left:
             self._deliver(ticket, LEFT)
-
-    # -- deadlines
-
-    def _watch(self, now: int) -> None:
-        at = self.batcher.next_deadline
-        if at and (self._alarm is None or at < self._alarm_at):
-            if self._alarm is not None:
-                self._alarm.cancel()
-            self._alarm_at = at
-            self._alarm = self._loop.call_later(max(at - now, 0) / 1e9, self._expire)
-
-    def _expire(self) -> None:
-        """Answer those whose time has run out, whatever the engine is doing."""
-        self._alarm = None
-        now = perf_counter_ns()
-        for ticket in self.batcher.expire(now):
-            waited = (now - ticket.request.arrived) / 1e6
-            error = DeadlineExceeded(f"model '{ticket.request.model}': the deadline passed after {waited:.1f} ms")
-            self._deliver(ticket, error)
-        self._watch(now)
-        self._calm()
 
     # -- one batch
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from time import perf_counter
 
 from gantline.accelerators.engine import EngineOptions
+from gantline.accelerators.independence import presumably_independent
 from gantline.accelerators.replay import replay
-from gantline.accelerators.session import Session, rows_are_independent
+from gantline.accelerators.session import Session
 from gantline.accelerators.warming import warm_up
 
 from gantline.errors import BadArtefact, UsageError
@@ -70,7 +71,7 @@ def open_version(entry: Entry, resolved: Resolved[ServeSettings], common: Path |
             warm_up(session)  # an Azure script's is its golden sample, sent once
         rows = settings.max_batch_size
         known = package.digest is not None or entry.config is not None
-        if not rows and not known and rows_are_independent(session):
+        if not rows and not known and presumably_independent(session):
             rows = DEFAULT_MAX_ROWS
     except BaseException:
         session.close()

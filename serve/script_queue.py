@@ -20,6 +20,7 @@ from gantline.accelerators.script.ring import Message
 
 from gantline.errors import DeadlineExceeded, GantlineError, Unavailable
 
+from .alarm import Alarm
 from .batcher import Batcher
 from .policy import QueuePolicy
 from .statistics import Statistics
@@ -64,8 +65,7 @@ class ScriptQueue:
         many = host.depth // 2 if host.info.get("concurrent") else 2 * batch.LARGEST if host.info.get("batch") else 0
         self._many = many
         self.room = many or AHEAD_NS // self._run_ns  # calls that the host may have
-        self._alarm: asyncio.TimerHandle | None = None  # for the next deadline
-        self._alarm_at = 0
+        self._alarm = Alarm(self._loop, self.batcher, self._late, self._go)
         self._idle = asyncio.Event()
         # since the rate was last told: how many were answered, when the oldest of them came, whether some always waited
         self._since = self._oldest = perf_counter_ns()
@@ -90,7 +90,7 @@ class ScriptQueue:
             self._refuse(other, self.batcher.refusal(ticket.request.model, reason))
         ticket.context.call.deliver = partial(self._heard, ticket)
         if ticket.request.deadline:
-            self._watch(now)
+            self._alarm.watch(now)
         self._go()
 
     def leave(self, ticket: Ticket) -> None:
@@ -118,7 +118,7 @@ class ScriptQueue:
         while len(self._with_host) < self.room and len(batcher):
             now = perf_counter_ns()
             if batcher.next_deadline and batcher.next_deadline <= now:
-                self._expire()  # what is due must not begin because the loop was late
+                self._alarm.expire(now)  # what is due must not begin because the loop was late
                 continue
             found = batcher.take(now)
             for ticket in batcher.left:
@@ -196,35 +196,15 @@ class ScriptQueue:
         caller.call.deliver = _nobody
         caller.over()
 
-    # -- deadlines
-
-    def _watch(self, now: int) -> None:
-        at = self.batcher.next_deadline
-        if at and (self._alarm is None or at < self._alarm_at):
-            if self._alarm is not None:
-                self._alarm.cancel()
-            self._alarm_at = at
-            self._alarm = self._loop.call_later(max(at - now, 0) / 1e9, self._ring)
-
-    def _ring(self) -> None:
-        self._alarm = None
-        self._expire()
-        self._watch(perf_counter_ns())
-        self._go()
-
-    def _expire(self) -> None:
-        """Answer those whose time has run out, whatever the script is doing."""
-        now = perf_counter_ns()
-        for ticket in self.batcher.expire(now):
-            waited = (now - ticket.request.arrived) / 1e6
-            error = DeadlineExceeded(f"model '{ticket.request.model}': the deadline passed after {waited:.1f} ms")
-            if ticket not in self._with_host:
-                self._refuse(ticket, error)
-                continue
-            ticket.context.refused(error)  # and its place is taken until the host has put it away
-            if not self._host.cancel(ticket.context.call):
-                self._with_host.discard(ticket)
-                self._end(ticket)
+    def _late(self, ticket: Ticket, error: DeadlineExceeded) -> None:
+        """A ticket's time has run out, whatever the script is doing."""
+        if ticket not in self._with_host:
+            self._refuse(ticket, error)
+            return
+        ticket.context.refused(error)  # and its place is taken until the host has put it away
+        if not self._host.cancel(ticket.context.call):
+            self._with_host.discard(ticket)
+            self._end(ticket)
 
 
 def _nobody(message: Message) -> None:

@@ -16,8 +16,9 @@ from ..errors import BadArtefact, BadRequest, TooLarge
 from ..request import Parameter, Reply, Request, RequestedOutput
 from ..signature import Signature
 from ..tensors import DATATYPES, Array, datatype_of
-from .v2_shared import Memory, nowhere, place_of, read_place, write_place
+from .v2_shared import Memory, place_of, read_place, write_place
 from .v2_tensors import MAX_DIMENSIONS, MAX_ELEMENTS, from_bytes, from_values, to_bytes, to_values
+from .v2_wishes import understand
 
 
 def decode_request(body: bytes, header_length: int | None = None, memory: Memory | None = None) -> Request:
@@ -274,16 +275,7 @@ def _output(item: Any, memory: Memory | None) -> RequestedOutput:
         if binary is not None and type(binary) is not bool:
             raise BadRequest(f"output '{wish.name}': \"binary_data\" must be true or false")
         wish.binary = binary
-        what = f"output '{wish.name}'"
-        if (place := place_of(wish.parameters, what)) is not None:
-            if memory is None:
-                raise nowhere(place, what)
-            memory.check(place)  # now, before the model works for nothing
-            wish.place = place
-        classes = wish.parameters.get("classification", 0)
-        if type(classes) is not int or classes < 0:
-            raise BadRequest(f"output '{wish.name}': \"classification\" must be a whole number from 1 up")
-        wish.classes = classes
+        understand(wish, memory)
     return wish
 
 

@@ -17,8 +17,9 @@ from ..errors import BadArtefact, BadRequest
 from ..pb import message
 from ..request import Parameter, Place, Reply, Request, RequestedOutput
 from ..tensors import DATATYPES, Array, datatype_of, numpy_dtype
-from .v2_shared import Memory, nowhere, place_of, read_place, write_place
+from .v2_shared import Memory, place_of, read_place, write_place
 from .v2_tensors import MAX_DIMENSIONS, MAX_ELEMENTS, from_bytes, to_bytes
+from .v2_wishes import understand
 
 Blob: TypeAlias = bytes | memoryview
 
@@ -238,17 +239,8 @@ def _place(parameters: Any, what: str) -> Place | None:
 def _output(item: Any, memory: Memory | None) -> RequestedOutput:
     wish = RequestedOutput(item.name)
     if item.parameters:
-        what = f"output '{wish.name}'"
-        wish.parameters = _parameters(item.parameters, what)
-        if (place := place_of(wish.parameters, what)) is not None:
-            if memory is None:
-                raise nowhere(place, what)
-            memory.check(place)  # now, before the model works for nothing
-            wish.place = place
-        classes = wish.parameters.get("classification", 0)
-        if type(classes) is not int or classes < 0:
-            raise BadRequest(f'{what}: "classification" must be a whole number from 1 up')
-        wish.classes = classes
+        wish.parameters = _parameters(item.parameters, f"output '{wish.name}'")
+        understand(wish, memory)
     return wish
 
 

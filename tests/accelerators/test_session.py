@@ -1,20 +1,18 @@
-"""An opened package: outputs in the order asked for, zeros that fit, rows that are independent or not."""
+"""An opened package: outputs in the order asked for, zeros that fit."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from gantline.accelerators.null import Null
-from gantline.accelerators.session import Session, rows_are_independent, zeros
+from gantline.accelerators.session import Session, zeros
 
-from gantline.errors import EngineFailed
 from gantline.manifest import Manifest
 from gantline.packages import Package
 from gantline.signature import Signature, TensorSpec
-from gantline.tensors import DATATYPES, Array
+from gantline.tensors import DATATYPES
 
 SIGNATURE = Signature(
     (TensorSpec("x", "FP32", (-1, 2)),), (TensorSpec("a", "FP32", (-1, 2)), TensorSpec("b", "INT64", (-1,)))
@@ -53,39 +51,3 @@ def test_zeros_fit(datatype: str) -> None:
     made = zeros(spec, 4)
     assert made.shape == (4, 3, 1)
     Signature((spec,), ()).check("m", {"x": made})
-
-
-class Mean(Null):
-    def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
-        x = inputs["x"]
-        return [x - x.mean(axis=0), np.zeros(len(x), np.int64)]
-
-
-class Lone(Null):
-    def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
-        if len(inputs["x"]) > 1:
-            raise EngineFailed("one at a time")
-        return super().run(inputs, outputs)
-
-
-class Summed(Null):
-    def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
-        return [inputs["x"].sum(axis=0, keepdims=True), np.zeros(1, np.int64)]
-
-
-class Rare(Null):
-    def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
-        x = inputs["x"]
-        return [x * 2 if np.abs(x).max() > 3 else x, np.zeros(len(x), np.int64)]
-
-
-@pytest.mark.parametrize(
-    ("engine", "expected"), [(Null, True), (Mean, False), (Lone, False), (Summed, False), (Rare, False)]
-)
-def test_whether_rows_are_independent(tmp_path: Path, engine: type[Null], expected: bool) -> None:
-    assert rows_are_independent(session(tmp_path, engine(SIGNATURE))) is expected
-
-
-def test_a_fixed_batch_is_never_stacked(tmp_path: Path) -> None:
-    fixed = Signature((TensorSpec("x", "FP32", (1, 2)),), (TensorSpec("a", "FP32", (1, 2)),))
-    assert rows_are_independent(session(tmp_path, Null(fixed), fixed)) is False

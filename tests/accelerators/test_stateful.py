@@ -19,6 +19,7 @@ from gantline.manifest import SequenceInfo
 from gantline.packages import Package
 from gantline.request import Request
 from gantline.signature import Signature, TensorSpec
+from tests.sequence_model import write_sequence_model
 
 SAYS: dict[str, Any] = {
     "states": {"sum_in": "sum_out"},
@@ -31,28 +32,7 @@ SAYS: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """y = x + sum so far; who = id; begun = start."""
-    onnx = pytest.importorskip("onnx")
-    h, tp = onnx.helper, onnx.TensorProto
-    shape = ["N", 1]
-    floats = [h.make_tensor_value_info(n, tp.FLOAT, shape) for n in ("x", "start", "sum_in")]
-    graph = h.make_graph(
-        [
-            h.make_node("Add", ["x", "sum_in"], ["y"]),
-            h.make_node("Identity", ["y"], ["sum_out"]),
-            h.make_node("Identity", ["id"], ["who"]),
-            h.make_node("Identity", ["start"], ["begun"]),
-        ],
-        "g",
-        [*floats, h.make_tensor_value_info("id", tp.INT64, shape)],
-        [
-            *(h.make_tensor_value_info(n, tp.FLOAT, shape) for n in ("y", "sum_out", "begun")),
-            h.make_tensor_value_info("who", tp.INT64, shape),
-        ],
-    )
-    path = tmp_path_factory.mktemp("stateful") / "sum.onnx"
-    onnx.save(h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8), path)
-    return path
+    return write_sequence_model(tmp_path_factory.mktemp("stateful") / "sum.onnx")
 
 
 @pytest.fixture(scope="module")

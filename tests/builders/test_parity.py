@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import pytest
-from gantline.accelerators.null import Null
-from gantline.accelerators.session import Session
 from gantline.builders.parity import (
     BLOCK_ROWS,
     PROBES,
     Evidence,
     block_of,
     in_blocks,
-    independent,
     judge,
     loosened,
     measure,
@@ -23,10 +19,8 @@ from gantline.builders.parity import (
 )
 from gantline.builders.source import Limits
 
-from gantline.errors import EngineFailed, VerificationFailed
+from gantline.errors import VerificationFailed
 from gantline.manifest import Manifest
-from gantline.packages import Package
-from gantline.signature import Signature, TensorSpec
 from gantline.tensors import Array
 
 NAMES = ("label", "score")
@@ -111,54 +105,3 @@ def test_blocks_are_bounded_by_memory() -> None:
     images = {"X": np.zeros((4, 3, 512, 512), np.float32)}
     assert block_of(images) == 5
     assert block_of({"X": np.zeros((2, 1 << 26), np.uint8)}) == 1
-
-
-class Normalising(Null):
-    """Depends on the other rows of its batch, as a model that normalises over the first axis does."""
-
-    def run(self, inputs: Mapping[str, Array], outputs: object) -> list[Array]:
-        x = inputs["x"]
-        return [x - x.mean(axis=0, keepdims=True)]
-
-
-def test_rows_that_depend_on_each_other_are_found(tmp_path: Path) -> None:
-    signature = Signature((TensorSpec("x", "FP32", (-1, 2)),), (TensorSpec("y", "FP32", (-1, 2)),))
-    package = Package(tmp_path, Manifest(name="n", engine="null", signature=signature), None)
-    inputs = {"x": np.random.default_rng(0).standard_normal((4, 2)).astype(np.float32)}
-    assert independent(Session(package, Null(signature)), inputs)
-    assert not independent(Session(package, Normalising(signature)), inputs)
-    assert not independent(Session(package, Normalising(signature)), {"x": inputs["x"][:1]})
-
-
-class Branching(Null):
-    """Goes one way or the other by what is in the whole batch."""
-
-    def run(self, inputs: Mapping[str, Array], outputs: object) -> list[Array]:
-        x = inputs["x"]
-        return [x if x.sum() > 0 else -x]
-
-
-class Rare(Null):
-    """Looks at the whole batch for something that no row of the sample has."""
-
-    def run(self, inputs: Mapping[str, Array], outputs: object) -> list[Array]:
-        x = inputs["x"]
-        return [x * 2 if x.max() > 3 else x]
-
-
-class Positive(Null):
-    """Takes numbers from zero up, and nothing else."""
-
-    def run(self, inputs: Mapping[str, Array], outputs: object) -> list[Array]:
-        if (inputs["x"] < 0).any():
-            raise EngineFailed("negative")
-        return [np.sqrt(inputs["x"])]
-
-
-def test_programs_that_look_at_their_batch_are_found_on_rows_that_are_alike(tmp_path: Path) -> None:
-    signature = Signature((TensorSpec("x", "FP32", (-1, 2)),), (TensorSpec("y", "FP32", (-1, 2)),))
-    package = Package(tmp_path, Manifest(name="n", engine="null", signature=signature), None)
-    alike = {"x": np.full((5, 2), 0.9, np.float32)}
-    assert not independent(Session(package, Branching(signature)), alike)
-    assert not independent(Session(package, Rare(signature)), alike)
-    assert independent(Session(package, Positive(signature)), alike)

@@ -26,24 +26,12 @@ from gantline.serve.keys import KeySet, parse
 from gantline.serve.wishes import TENANT, wishes_of
 
 from gantline.errors import Denied
+from tests.serve.key_table import BOSS, SCORER, SOME, key_table
 
 if TYPE_CHECKING:
     from tests.serve.conftest import Running
 
-SCORER, SOME, BOSS = "the-secret-of-a-scorer", "the-secret-for-some-models", "the-secret-of-the-boss"
-FILE = f"""
-[key.scorer]
-role = "score"
-primary = "{SCORER}"
-[key.some]
-role = "score"
-primary = "{SOME}"
-models = ["iris", "a b"]
-tenant = "team-a"
-[key.boss]
-role = "admin"
-primary = "{BOSS}"
-"""
+FILE = key_table("iris", "a b", tenant="team-a")
 
 
 def head(path: bytes = b"/v2/models/iris/infer", *headers: tuple[bytes, bytes]) -> Head:

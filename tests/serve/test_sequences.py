@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import gantline
+from tests.sequence_model import write_sequence_model
 
 from .conftest import Answer, Running
 from .held_engine import Held, hold
@@ -33,27 +34,8 @@ sequence_batching {{
 
 def repository(root: Path, rows: int = 8, idle: int = 60_000_000, initial: str = "", most: int = 64) -> Path:
     """y = x + sum so far (0 at a start), and the sequence's id beside it."""
-    onnx = pytest.importorskip("onnx")
-    h, tp = onnx.helper, onnx.TensorProto
-    shape = ["N", 1] if rows else [1]
-    floats = [h.make_tensor_value_info(n, tp.FLOAT, shape) for n in ("x", "start", "sum_in")]
-    graph = h.make_graph(
-        [
-            h.make_node("Add", ["x", "sum_in"], ["y"]),
-            h.make_node("Identity", ["y"], ["sum_out"]),
-            h.make_node("Identity", ["id"], ["who"]),
-            h.make_node("Identity", ["start"], ["begun"]),
-        ],
-        "g",
-        [*floats, h.make_tensor_value_info("id", tp.INT64, shape)],
-        [
-            *(h.make_tensor_value_info(n, tp.FLOAT, shape) for n in ("y", "sum_out", "begun")),
-            h.make_tensor_value_info("who", tp.INT64, shape),
-        ],
-    )
-    model = h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8)
     (root / "sum" / "1").mkdir(parents=True)
-    onnx.save(model, root / "sum" / "1" / "model.onnx")
+    write_sequence_model(root / "sum" / "1" / "model.onnx", bool(rows))
     text = CONFIG.format(rows=rows, idle=idle, initial=initial, most=most)
     (root / "sum" / "config.pbtxt").write_text(text)
     return root

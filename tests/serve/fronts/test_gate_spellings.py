@@ -16,23 +16,13 @@ from gantline.serve.keys import Role
 from gantline.serve.rpc.gate import RULES
 from starlette.routing import Route
 
+from tests.serve.key_table import BOSS, SCORER, SOME, key_table, write_keys
+
 if TYPE_CHECKING:
     from tests.serve.conftest import Answer, Running
     from tests.serve.fronts.conftest import Frames
 
-SCORER, SOME, BOSS = (f"the-secret-of-{name}-in-full" for name in ("scorer", "some", "boss"))
-FILE = f"""
-[key.scorer]
-role = "score"
-primary = "{SCORER}"
-[key.some]
-role = "score"
-primary = "{SOME}"
-models = ["lookup"]
-[key.boss]
-role = "admin"
-primary = "{BOSS}"
-"""
+FILE = key_table("lookup")
 WRONG = [None, "unknown-to-everybody-here", BOSS[:-1], BOSS + "x", BOSS.upper(), ""]
 TURNED_AWAY = (400, 401, 403)  # 400: it is not HTTP
 
@@ -40,9 +30,7 @@ TURNED_AWAY = (400, 401, 403)  # 400: it is not HTTP
 @pytest.fixture(scope="module")
 def guarded(servers: Callable[..., Running], zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server on whose port both versions of HTTP, and gRPC, are spoken."""
-    path = tmp_path_factory.mktemp("keys") / "keys.toml"
-    path.write_text(FILE)
-    path.chmod(0o600)
+    path = write_keys(tmp_path_factory.mktemp("keys"), FILE)
     yield servers(zoo / "double.onnx", zoo / "lookup.onnx", keys=path, front="h2", keyless="nothing")
 
 

@@ -74,17 +74,20 @@ def test_a_question_goes_to_all_who_serve() -> None:
     asyncio.run(run())
 
 
+class Keeper:
+    """Keeps what it hears, and says to whom it need not add."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[int, str]] = []
+
+    def saw(self, worker: int, answer: str) -> None:
+        self.heard.append((worker, answer))
+
+    def answer(self, answers: Mapping[int, str]) -> str:
+        return f"what others than {sorted(answers)} were"
+
+
 def test_who_keeps_answers_hears_each_and_adds_one() -> None:
-    class Keeper:
-        def __init__(self) -> None:
-            self.heard: list[tuple[int, str]] = []
-
-        def saw(self, worker: int, answer: str) -> None:
-            self.heard.append((worker, answer))
-
-        def answer(self, answers: Mapping[int, str]) -> str:
-            return f"what others than {sorted(answers)} were"
-
     async def run() -> None:
         company, keeper = Company(2), Keeper()
         kept = {"count": Kept(keeper, {})}
@@ -100,23 +103,14 @@ def test_who_keeps_answers_hears_each_and_adds_one() -> None:
 
 
 def test_keepers_of_other_verbs_hear_too() -> None:
-    class Keeper:
-        def __init__(self) -> None:
-            self.heard: list[tuple[int, str]] = []
-
-        def saw(self, worker: int, answer: str) -> None:
-            self.heard.append((worker, answer))
-
-        def answer(self, answers: Mapping[int, str]) -> str:
-            return "more"
-
     async def run() -> None:
         company, one, two = Company(2), Keeper(), Keeper()
         kept = {"count": Kept(one, {"name": ""}), "tell": Kept(two, {"name": ""})}
         relay = Relay(lambda: company.joined, lambda: company.serving, kept)
         first, second = company.workers
         second.fails["tell"] = WorkerGone()
-        assert await relay.ask(first, "count", {"name": "m"}, None) == ["count by 1", "count by 2", "more"]
+        answers = await relay.ask(first, "count", {"name": "m"}, None)
+        assert answers == ["count by 1", "count by 2", "what others than [1, 2] were"]
         assert two.heard == [(1, "tell by 1")]
         assert sorted(one.heard) == [(1, "count by 1"), (1, "count by 1"), (2, "count by 2"), (2, "count by 2")]
         assert "1 begins count " in company.events and "1 begins count m" in company.events  # all, and what was asked

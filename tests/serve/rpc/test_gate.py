@@ -15,32 +15,19 @@ from gantline.serve.rpc.statuses import Code
 from gantline.errors import Denied
 from gantline.pb import message, pool
 from gantline.tensors import Array
+from tests.serve.key_table import BOSS, SCORER, SOME, key_table, write_keys
 
 if TYPE_CHECKING:
     from tests.serve.rpc.conftest import Rpc
 
-ALL, SOME, BOSS = (f"the-secret-of-{name}-in-full" for name in ("all", "some", "boss"))
-FILE = f"""
-[key.all]
-role = "score"
-primary = "{ALL}"
-[key.some]
-role = "score"
-primary = "{SOME}"
-models = ["double"]
-[key.boss]
-role = "admin"
-primary = "{BOSS}"
-"""
+FILE = key_table("double")
 STREAM = f"/{SERVICE}/ModelStreamInfer"
 REFLECT = f"/{REFLECTION[0]}.ServerReflection/ServerReflectionInfo"
 
 
 @pytest.fixture(scope="module")
 def guarded(own_rpc: Callable[..., Rpc], zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Rpc:
-    path = tmp_path_factory.mktemp("keys") / "keys.toml"
-    path.write_text(FILE)
-    path.chmod(0o600)
+    path = write_keys(tmp_path_factory.mktemp("keys"), FILE)
     return own_rpc(zoo / "double.onnx", zoo / "centre.onnx", keys=path)
 
 
@@ -63,18 +50,18 @@ def test_every_method_has_a_rule() -> None:
 @pytest.mark.parametrize(
     ("method", "fields", "codes"),
     [
-        ("ServerReady", {}, {"": 0, ALL: 0, SOME: 0, BOSS: 0}),
-        ("ServerMetadata", {}, {"": 16, ALL: 0, SOME: 0, BOSS: 0}),
-        ("ModelReady", {"name": "double"}, {"": 16, ALL: 0, SOME: 0, BOSS: 0}),
-        ("ModelConfig", {"name": "centre"}, {"": 16, ALL: 0, SOME: 7, BOSS: 0}),
-        ("ModelStatistics", {"name": "double"}, {"": 16, ALL: 0, SOME: 0, BOSS: 0}),
-        ("ModelStatistics", {}, {"": 16, ALL: 0, SOME: 7, BOSS: 0}),
-        ("RepositoryIndex", {}, {"": 16, ALL: 0, SOME: 7, BOSS: 0}),
-        ("RepositoryModelUnload", {"model_name": "nope"}, {"": 16, ALL: 7, SOME: 7, BOSS: 5}),
-        ("TraceSetting", {"model_name": "double"}, {"": 16, ALL: 7, SOME: 7, BOSS: 0}),
-        ("LogSettings", {}, {"": 16, ALL: 7, SOME: 7, BOSS: 0}),
-        ("SystemSharedMemoryStatus", {}, {"": 16, ALL: 7, SOME: 7, BOSS: 0}),
-        ("CudaSharedMemoryUnregister", {}, {"": 16, ALL: 7, SOME: 7, BOSS: 0}),
+        ("ServerReady", {}, {"": 0, SCORER: 0, SOME: 0, BOSS: 0}),
+        ("ServerMetadata", {}, {"": 16, SCORER: 0, SOME: 0, BOSS: 0}),
+        ("ModelReady", {"name": "double"}, {"": 16, SCORER: 0, SOME: 0, BOSS: 0}),
+        ("ModelConfig", {"name": "centre"}, {"": 16, SCORER: 0, SOME: 7, BOSS: 0}),
+        ("ModelStatistics", {"name": "double"}, {"": 16, SCORER: 0, SOME: 0, BOSS: 0}),
+        ("ModelStatistics", {}, {"": 16, SCORER: 0, SOME: 7, BOSS: 0}),
+        ("RepositoryIndex", {}, {"": 16, SCORER: 0, SOME: 7, BOSS: 0}),
+        ("RepositoryModelUnload", {"model_name": "nope"}, {"": 16, SCORER: 7, SOME: 7, BOSS: 5}),
+        ("TraceSetting", {"model_name": "double"}, {"": 16, SCORER: 7, SOME: 7, BOSS: 0}),
+        ("LogSettings", {}, {"": 16, SCORER: 7, SOME: 7, BOSS: 0}),
+        ("SystemSharedMemoryStatus", {}, {"": 16, SCORER: 7, SOME: 7, BOSS: 0}),
+        ("CudaSharedMemoryUnregister", {}, {"": 16, SCORER: 7, SOME: 7, BOSS: 0}),
     ],
 )
 def test_who_may(guarded: Rpc, method: str, fields: dict[str, str], codes: dict[str, int]) -> None:
@@ -83,7 +70,7 @@ def test_who_may(guarded: Rpc, method: str, fields: dict[str, str], codes: dict[
 
 def test_inference(guarded: Rpc, asked: Callable[..., Any], row: Array) -> None:
     double, centre = asked("double", row), asked("centre", row[0])
-    for key, codes in {"": (16, 16, 16), "x" * 30: (16, 16, 16), ALL: (0, 0, 3), SOME: (0, 7, 3)}.items():
+    for key, codes in {"": (16, 16, 16), "x" * 30: (16, 16, 16), SCORER: (0, 0, 3), SOME: (0, 7, 3)}.items():
         found = [code(guarded, "ModelInfer", data, key) for data in (double, centre, b"\xff")]
         assert tuple(found) == codes, key
 
@@ -110,16 +97,14 @@ def test_streams(guarded: Rpc, asked: Callable[..., Any], row: Array) -> None:
 def test_a_key_that_is_taken_out_ends_with_the_next_message(
     own_rpc: Callable[..., Rpc], zoo: Path, tmp_path: Path, asked: Callable[..., Any], row: Array
 ) -> None:
-    path = tmp_path / "keys.toml"
-    path.write_text(FILE)
-    path.chmod(0o600)
+    path = write_keys(tmp_path, FILE)
     rpc = own_rpc(zoo / "double.onnx", keys=path)
-    talk = rpc.open(STREAM, **{"x-api-key": ALL})
+    talk = rpc.open(STREAM, **{"x-api-key": SCORER})
     talk.put(asked("double", row))
     assert not message("inference.ModelStreamInferResponse").FromString(talk.next() or b"").error_message
     access = rpc.server.stack.access
     assert access is not None
-    rpc.server.on_loop(lambda: setattr(access, "keys", parse(FILE.replace(ALL, "x" * 30), "keys.toml")))
+    rpc.server.on_loop(lambda: setattr(access, "keys", parse(FILE.replace(SCORER, "x" * 30), "keys.toml")))
     talk.put(asked("double", row))
     assert "the key is not known" in message("inference.ModelStreamInferResponse").FromString(talk.next()).error_message
     talk.leave()
