@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import textwrap
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,15 @@ def start(tmp_path: Path) -> Iterator[Start]:
     yield starting
     for engine in engines:
         engine.close()
+
+
+def open_files() -> set[tuple[str, str]]:
+    """Files of this process, by number and what they are; servers on threads of other tests may close theirs."""
+    found = set()
+    for file in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # the one that lists them
+            found.add((file, os.readlink(f"/proc/self/fd/{file}")))
+    return found
 
 
 def call(body: bytes = b"", status: int = 0, meta: bytes = b"") -> tuple[Call, list[Message]]:

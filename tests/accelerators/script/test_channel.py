@@ -11,6 +11,8 @@ import pytest
 from gantline.accelerators.script import channel as ch
 from gantline.accelerators.script.channel import Channel, Gone, join_mapping, open_mapping
 
+from .conftest import open_files
+
 
 @pytest.fixture
 def ends() -> Iterator[tuple[Channel, Channel]]:
@@ -59,12 +61,12 @@ def test_only_a_sleeper_is_woken_and_once(ends: tuple[Channel, Channel]) -> None
 def test_large_bodies_travel_as_files(ends: tuple[Channel, Channel], size: int) -> None:
     parent, child = ends
     body = os.urandom(1024) * (size // 1024) + b"x" * (size % 1024)
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     for sender, receiver in ((parent, child), (child, parent)):
         assert sender.send(ch.SCORE, 1, meta=b"m", body=body)
         message = receiver.take()
         assert message is not None and message.body == body and message.meta == b"m"
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert not open_files() - before
 
 
 def test_no_room_is_zero_and_room_is_announced(ends: tuple[Channel, Channel]) -> None:

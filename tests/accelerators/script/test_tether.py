@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 
 import pytest
 from gantline.accelerators.script.tether import Tether
+
+from .conftest import open_files
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals by O_ASYNC are Linux's")
 
@@ -43,7 +44,7 @@ def test_all_die_when_the_one_who_tied_them_is_killed() -> None:
 
 
 def test_letting_go_ends_them_and_gives_the_files_back() -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     with subprocess.Popen(GROUP, stdout=subprocess.PIPE, text=True, start_new_session=True) as group:
         assert group.stdout is not None and group.stdout.readline() == "ready\n"
         tether = Tether(group.pid)
@@ -51,11 +52,11 @@ def test_letting_go_ends_them_and_gives_the_files_back() -> None:
         wait_for_end(group)
         assert group.wait(20) == -signal.SIGKILL
         tether.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert not open_files() - before
 
 
 def test_a_group_that_is_none_is_an_error_without_a_leak() -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     with pytest.raises(OSError, match="No such process"):
         Tether(2**22 - 7)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert not open_files() - before

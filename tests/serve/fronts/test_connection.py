@@ -32,7 +32,7 @@ BODY = {"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1
 
 @pytest.fixture(scope="module")
 def strict(servers: Callable[..., Running]) -> Running:
-    return servers(keep_alive_s=0.3, header_timeout_s=0.3, body_timeout_s=0.3, request_timeout_s=0.3)
+    return servers(keep_alive_s=0.7, header_timeout_s=0.7, body_timeout_s=0.7, request_timeout_s=0.7)
 
 
 def each(server: Running, *raws: bytes) -> list[list[Answer]]:
@@ -91,7 +91,7 @@ def test_an_answer_that_does_not_come_is_504(strict: Running, hold: Callable[[Ru
         strict.on_loop(lambda: responder.on_close(gone.set))
         answer, behind = strict.answers(strict.read_all(s))
     assert behind.status == 408  # the one behind it never came whole
-    assert answer.status == 504 and "no answer within 0.3 s" in answer.json()["error"]
+    assert answer.status == 504 and "no answer within 0.7 s" in answer.json()["error"]
     assert gone.is_set() and responder.closed
     held.answer(1)  # too late, and nobody minds
     assert strict.ask(strict.get("/v2"))[0].status == 200

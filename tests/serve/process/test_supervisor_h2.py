@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes by /proc")
 WAIT_S = 30.0
+CLIENTS = 8
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 ROW = encode_request(Request({"x": np.ones((1, 3), np.float32)}, "double"))
 # the words of a client that has no connection, and could make none
@@ -92,7 +93,7 @@ def models(zoo: Path, tmp_path: Path) -> Path:
 def calls(program: Programs, models: Path, *flags: object) -> Iterator[tuple[Program, Calls]]:
     with program(models, "--front", "h2", *flags) as run:
         assert run.ready["grpc"] == run.ready["url"].removeprefix("http://")
-        made = Calls(run.ready["grpc"], 8)
+        made = Calls(run.ready["grpc"], CLIENTS)
         made.more(100)
         yield run, made
 
@@ -113,7 +114,9 @@ def test_swaps_rotations_and_the_end(models: Path, program: Programs, workers: i
 @pytest.mark.slow
 def test_a_killed_worker_loses_its_own_calls_only(models: Path, program: Programs) -> None:
     with calls(program, models, "--workers", 2, "--drain-s", 1) as (run, load):
-        theirs = list(run.owners().values())
+        while len(owners := run.owners()) < CLIENTS:  # some wait in the backlog still
+            assert run.process.poll() is None
+        theirs = list(owners.values())
         os.kill(run.workers()[1], signal.SIGKILL)
         run.wait_for_log("ended (signal SIGKILL)")
         load.more(200)
