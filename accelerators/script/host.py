@@ -21,7 +21,7 @@ from .answers import chunk_of, head_of_response, header_block, is_response, of_r
 from .channel import WINDOW, Channel, Gone
 from .contract import ContractError, Refused, Script
 from .ring import Message
-from .watch import Alarm, NobodyWaits, OutOfTime, die_with_parent, limit_memory
+from .watch import Alarm, NobodyWaits, OutOfTime, die_with_parent, heed_no_signal, limit_memory
 
 if TYPE_CHECKING:
     from .promise import Promise
@@ -233,6 +233,7 @@ def main(config_json: str, socket_file: int, mapping_file: int) -> None:
     for file in (socket_file, mapping_file):
         os.set_inheritable(file, False)
     die_with_parent(config["parent"])
+    heed_no_signal()
     limit_memory(config["memory_limit"])
     sys.dont_write_bytecode = True  # a package is immutable
     sock = socket.socket(fileno=socket_file)

@@ -26,6 +26,7 @@ from .link import FINAL, Call, Link
 from .process import ScriptHost
 from .ring import Damaged, Message
 from .supervise import Launch
+from .watch import heed_no_signal
 
 DEPTH = 1 << 20  # calls under way; each of those who ask has a limit of its own
 UNASKED_S = 10.0  # for whoever started us to connect
@@ -334,6 +335,7 @@ class _Said(logging.Handler):
 
     def __init__(self, keeper: Keeper, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
+        self.setFormatter(logging.Formatter("%(message)s"))  # the server adds the rest
         self._keeper = keeper
         self._loop = loop
 
@@ -346,6 +348,7 @@ class _Said(logging.Handler):
 def main(listener: int, path: str) -> None:
     """`listener`: the file of a socket bound to `path`. How to start the host comes by standard input."""
     os.set_inheritable(listener, False)
+    heed_no_signal()
     launch = Launch.from_json(json.loads(sys.stdin.buffer.read()))
 
     async def keep() -> None:

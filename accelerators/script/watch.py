@@ -1,4 +1,4 @@
-"""Watch: the host's own limits: time, memory, an answer that nobody wants, and not outliving the server."""
+"""Watch: the host's own limits: time, memory, an answer that nobody wants, and living as long as the server does."""
 
 from __future__ import annotations
 
@@ -87,6 +87,27 @@ def die_with_parent(parent: int) -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     if os.getppid() != parent:
         os._exit(0)  # it died before we asked
+
+
+def heed_no_signal() -> None:
+    """Leave it to the server when to end: whoever stops a service may send its signal to every process of it.
+
+    What this process starts is not deaf: a copy of it has the handlers from before, another program the system's.
+    """
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)]
+    before = {one: signal.signal(one, _heedless) for one in numbers if signal.getsignal(one) is not signal.SIG_IGN}
+
+    def restore() -> None:
+        for one, handler in before.items():
+            if signal.getsignal(one) is _heedless:  # else the script has its own
+                signal.signal(one, handler)
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=restore)
+
+
+def _heedless(number: int, frame: FrameType | None) -> None:
+    """A handler and not SIG_IGN, which what the script starts would inherit."""
 
 
 def limit_memory(size: int) -> None:

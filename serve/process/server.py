@@ -30,6 +30,7 @@ from ..repository import Slot
 from ..rpc.call import Methods
 from ..scratch import sweep
 from ..shelf import Shelf
+from .endings import endings
 from .listener import own_listeners, turn_away
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ _log = logging.getLogger("gantline.server")
 class Server(uvicorn.Server):
     """uvicorn's server with our front, our signals and our way to stop.
 
-    SIGTERM or SIGINT: readiness goes 503, answers say `Connection: close`, the listener stays open for `drain_s` and
-    then closes, accepted requests are finished (for `shutdown_s` at most), exit 0. A second signal stops at once.
+    SIGTERM, SIGINT, SIGHUP: readiness goes 503, answers say `Connection: close`, the listener stays open for `drain_s`
+    and then closes, accepted requests are finished (for `shutdown_s` at most), exit 0. A second signal stops at once.
     """
 
     def __init__(self, stack: Stack, early: bool = True, grpc_port: int = 0) -> None:
@@ -92,7 +93,7 @@ class Server(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield  # embedded in somebody's program: the signals are that program's
             return
-        for one in (signal.SIGTERM, signal.SIGINT):
+        for one in endings():
             try:
                 loop.add_signal_handler(one, self.stop)
             except NotImplementedError:  # Windows

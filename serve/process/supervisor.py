@@ -22,6 +22,7 @@ from ..scratch import make_scratch, remove_scratch
 from ..telemetry.legacy import Legacy
 from ..telemetry.legacy_statistics import LegacyStatistics
 from .announcement import Announcement, Report
+from .endings import endings
 from .handover import to_json
 from .link import Message, error_fields, error_of
 from .listener import bind, port_of, reserve
@@ -84,7 +85,7 @@ class Supervisor:
     async def run(self) -> int:
         """Until a signal, or an error that no worker can get over."""
         loop = asyncio.get_running_loop()
-        for one in (signal.SIGTERM, signal.SIGINT):
+        for one in endings():
             loop.add_signal_handler(one, self.stop)
         keepers = [asyncio.ensure_future(self._keep(seat)) for seat in self.seats]
         watch = asyncio.ensure_future(self._watch())

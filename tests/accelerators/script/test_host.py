@@ -182,3 +182,24 @@ def test_a_script_may_write_to_descriptor_one(start: Start, caplog: pytest.LogCa
     assert ask(engine, b"")[0].body == b"4"
     engine.close()
     assert "[scripted] raw" in caplog.text and "[scripted] two" in caplog.text
+
+
+def test_the_server_says_when_to_end_and_no_signal(start: Start) -> None:
+    engine = start("""
+        import os, signal, subprocess
+        def init():
+            pass
+        def run(data):
+            for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                os.kill(os.getpid(), one)
+            child = os.fork()
+            if not child:
+                os.kill(os.getpid(), signal.SIGTERM)
+                os._exit(3)
+            copy = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            return [copy, subprocess.call(["sh", "-c", "kill -TERM $$"])]
+    """)
+    for _ in range(2):
+        (answer,) = ask(engine, b"x")
+        assert json.loads(answer.body) == [-15, -15], "what a script starts can be stopped as ever"
+    assert engine.host.restarts == 0

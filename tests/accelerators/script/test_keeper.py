@@ -195,6 +195,16 @@ def test_what_is_printed_is_logged_once(join: Join, caplog: pytest.LogCaptureFix
         assert pid_of(first) == pid_of(second)
         until(lambda: "[scripted] loaded once" in caplog.text)
     assert caplog.text.count("loaded once") == 1
+    assert "[scripted] loaded once" in [record.getMessage() for record in caplog.records]
+
+
+def test_the_servers_say_when_to_end_and_no_signal(join: Join) -> None:
+    engine = join(WHO)
+    host = pid_of(engine)
+    for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for pid in (parent_of(host), host):
+            os.kill(pid, one)
+        assert pid_of(engine) == host
 
 
 def test_a_call_that_takes_too_long_is_ended_by_the_keeper_while_others_wait(join: Join) -> None:
