@@ -15,6 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# the same examples everywhere, and none is wrong for having taken long: as hypothesis itself has it where CI is set
+settings.register_profile("steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 # `with starting(ref, "--flag") as ready:` gives what --json printed; leaving it sends SIGTERM and expects exit code 0
 Starting = Callable[..., AbstractContextManager[dict[str, Any]]]
