@@ -67,7 +67,7 @@ def starting(tmp_path_factory: pytest.TempPathFactory) -> Starting:
                 assert line.startswith("{"), f"no server: {line}{log.read_text()}"
                 yield json.loads(line)
                 process.send_signal(signal.SIGTERM)
-                assert process.wait(20) == 0, log.read_text()
+                assert process.wait(60) == 0, log.read_text()
             finally:
                 process.kill()
 

@@ -18,7 +18,7 @@ import pytest
 import gantline
 
 onnx = pytest.importorskip("onnx")
-WAIT_S = 30.0
+WAIT_S = 60.0
 
 
 def save(path: Path, rows: str | int = "N", width: int = 3) -> Path:

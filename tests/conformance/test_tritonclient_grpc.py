@@ -21,7 +21,7 @@ InferInput, Wanted = triton.InferInput, triton.InferRequestedOutput
 Values = Callable[[str, tuple[int, ...]], Array]
 Equal = Callable[[Array, Array], bool]
 X = np.array([1.5, -2.0], np.float32)
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 @pytest.fixture(scope="module")

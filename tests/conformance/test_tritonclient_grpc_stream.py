@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 triton = pytest.importorskip("tritonclient.grpc")
 X = np.array([1.5, -2.0], np.float32)
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Stream:

@@ -26,7 +26,7 @@ from gantline.serve.shelf import Shelf
 from gantline.settings import ServeSettings, resolve
 
 T = TypeVar("T")
-WAIT_S = 20.0  # for what should come at once: a test that hangs fails
+WAIT_S = 60.0  # for what should come at once: a test that hangs fails
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,8 @@ def test_a_script_that_closes_every_file_is_started_again(start: Start) -> None:
 
 @pytest.mark.parametrize("deed", ["loop", "deaf loop"])
 def test_an_endless_loop_is_ended_in_time(start: Start, deed: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gantline.accelerators.script.supervise.GRACE_S", 0.2)
+    if deed == "deaf loop":  # the other one is to end by itself, however long it waits for a core
+        monkeypatch.setattr("gantline.accelerators.script.supervise.GRACE_S", 0.2)
     engine = start(DEEDS, options=EngineOptions(timeout_s=0.3))
     bad, good = ask(engine, deed.encode(), b"good")
     assert bad.flags & ch.TIMED_OUT and bad.status == 500

@@ -29,7 +29,7 @@ from hyperframe.frame import (
 if TYPE_CHECKING:
     from tests.serve.conftest import Running
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Held:

@@ -18,7 +18,7 @@ from gantline.errors import UsageError
 from gantline.settings import ServeSettings, resolve
 
 grpc = pytest.importorskip("grpc")
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Echo:

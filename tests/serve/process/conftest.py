@@ -23,7 +23,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.serve.conftest import Running
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 Programs = Callable[..., AbstractContextManager["Program"]]
 
 

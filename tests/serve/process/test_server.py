@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.serve.conftest import Running
     from tests.serve.process.conftest import Programs
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 
 
 def work(server: type[Running], times: int) -> bytes:

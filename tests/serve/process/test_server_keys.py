@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Programs = Callable[..., AbstractContextManager[Program]]
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 
 
 def keys(folder: Path, *words: str) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 client = pytest.importorskip("tritonclient.grpc")
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 SECRET = "a-secret-of-a-test-that-nobody-else-knows"
 FRONTS = ("http1", "h2")
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.serve.process.conftest import Program, Programs
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes by /proc")
-WAIT_S = 30.0
+WAIT_S = 60.0
 ROW = {"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]}
 
 

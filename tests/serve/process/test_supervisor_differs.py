@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.serve.process.conftest import Program, Programs
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes by /proc")
-WAIT_S = 30.0
+WAIT_S = 60.0
 # as if there was room for one of them
 SCRIPT = """
 import os

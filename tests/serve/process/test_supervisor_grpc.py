@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 grpc = pytest.importorskip("grpc")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes by /proc")
 CLIENTS = 8
-WAIT_S = 30.0
+WAIT_S = 60.0
 CALL = b"\n\x06double" + encode_request(Request({"x": np.ones((1, 3), np.float32)}))  # field 1: the model's name
 
 

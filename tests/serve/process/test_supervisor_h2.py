@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.serve.process.conftest import Program, Programs
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes by /proc")
-WAIT_S = 30.0
+WAIT_S = 60.0
 CLIENTS = 8
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 ROW = encode_request(Request({"x": np.ones((1, 3), np.float32)}, "double"))

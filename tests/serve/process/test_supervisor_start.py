@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.serve.process.conftest import Program as Made
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes by /proc")
-WAIT_S = 30.0
+WAIT_S = 60.0
 ROW = {"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]}
 CALL = encode_request(Request({"x": np.ones((1, 3), np.float32)}, "double"))
 # the first host of it is there at once, all others only while there is a file "go"

@@ -19,7 +19,7 @@ from gantline.wire.v2_tensors import to_bytes
 if TYPE_CHECKING:
     from tests.serve.conftest import Running
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Talk:
