@@ -41,7 +41,9 @@ class Alarm:
 
     def expire(self, now: int) -> None:
         """Answer what is due, without waiting for the timer."""
-        for ticket in self._batcher.expire(now):
+        with self._batcher.lock:
+            due = self._batcher.expire(now)
+        for ticket in due:
             waited = (now - ticket.request.arrived) / 1e6
             name = ticket.request.model
             self._answer(ticket, DeadlineExceeded(f"model '{name}': the deadline passed after {waited:.1f} ms"))

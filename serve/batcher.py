@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable
+from threading import Lock
 from typing import NamedTuple
 
 from gantline.errors import Overloaded
@@ -42,6 +43,7 @@ class Batcher:
 
     def __init__(self, policy: QueuePolicy, pace: Pace | None = None) -> None:
         self.policy = policy
+        self.lock = Lock()  # for an owner with several threads; nothing here takes it
         self.pace: Pace = pace or Greedy()
         self.admission = Admission(policy.max_queue_rows, policy.target_ns, policy.max_wait_ns)
         self.max_rows = policy.max_rows
@@ -67,7 +69,7 @@ class Batcher:
     @property
     def decisions(self) -> list[Decision]:
         """The last ones, oldest first."""
-        return [Decision(*one) for one in self._decisions]
+        return [Decision(*one) for one in tuple(self._decisions)]  # which a thread may add to
 
     # -- in
 

@@ -12,21 +12,20 @@ from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from functools import partial
 from time import perf_counter_ns
-from typing import TypeAlias
 
 import numpy as np
-from gantline.accelerators.isolation import halve, run_apart
 from gantline.accelerators.session import Session
 
-from gantline.errors import EngineFailed, GantlineError, Overloaded, Unavailable
+from gantline.errors import GantlineError, Overloaded, Unavailable
 from gantline.tensors import Array
 
 from .alarm import Alarm
-from .assembly import Assembly, follow
+from .assembly import Assembly
 from .batcher import Batcher
 from .exchange import Head
 from .linger import Linger
 from .overlap import Overlap
+from .runner import Result, Runner
 from .statistics import Statistics
 from .ticket import DONE, LEFT, WAITING, Batch, Ticket
 from .trace import Trace
@@ -35,7 +34,6 @@ INLINE_NS = 300_000  # a batch expected to take longer leaves the loop
 LONE = 8  # requests in a row from one connection, after which the next is taken to be alone, too
 SLICE_NS = 450_000  # after so long on the loop, others have their turn before more answers are written
 _LOOP, _THREAD, _NONE = range(3)  # where a batch keeps others from beginning
-Result: TypeAlias = "list[Array] | GantlineError"
 _STOPPING = Unavailable("the server is stopping; try again elsewhere", "stopping")
 _log = logging.getLogger("gantline.dispatch")
 
@@ -53,7 +51,7 @@ class Dispatch:
         self.session = session
         self.batcher = batcher
         self.statistics = statistics
-        self.assembly = assembly or Assembly()
+        self._runner = Runner(session, assembly or Assembly(), self._unstack)
         self._pool = pool
         self._loop = asyncio.get_running_loop()
         self.instances = instances
@@ -77,7 +75,9 @@ class Dispatch:
     def submit(self, ticket: Ticket) -> None:
         """Queue a ticket; its `deliver` is called later, on the loop. Overloaded when it may not wait."""
         now = ticket.request.queued
-        for other in self.batcher.add(ticket, now):
+        with self.batcher.lock:
+            out = self.batcher.add(ticket, now)
+        for other in out:
             name = ticket.request.model
             reason = "queue_full" if other.lane.tenant is ticket.lane.tenant else "share"
             retry = self.batcher.admission.retry_after_s(self.batcher.waiting_rows)
@@ -116,7 +116,8 @@ class Dispatch:
 
     def hold(self, ticket: Ticket) -> None:
         """Keep the deadline of a ticket that is to be submitted later."""
-        self.batcher.hold(ticket)
+        with self.batcher.lock:
+            self.batcher.hold(ticket)
         self._alarm.watch(ticket.request.queued)
 
     async def drain(self) -> None:
@@ -132,14 +133,12 @@ class Dispatch:
         if self._pause is not None:
             self._pause.cancel()
             self._pause = None
-        batch = self.batcher.take(now)
-        if self.batcher.left:
-            self._let_go()
+        batch = self._take(now)
         if batch is None:
             self._rest(now)
         elif self._quick:
             self.inline_batches += 1
-            results = self._run(batch)
+            results = self._runner.run(batch)
             self._account(batch, results)
             self._handing_out += 1
             self._hand_out(batch, results, 0, now, _LOOP)
@@ -148,41 +147,89 @@ class Dispatch:
             self._send_off(batch)
             self._go()
 
+    def _take(self, now: int) -> Batch | None:
+        if 0 < self.batcher.next_deadline <= now:
+            self._alarm.expire(now)
+        with self.batcher.lock:
+            batch = self.batcher.take(now)
+        if self.batcher.left:
+            self._let_go()
+        return batch
+
     def _send_off(self, batch: Batch) -> None:
         """Run a batch on a thread."""
-        self.thread_batches += 1
         self.running += len(batch.tickets)
         self._flying += 1
         try:
-            future = self._pool.submit(self._run, batch)
+            future = self._pool.submit(self._fly, batch)
         except RuntimeError:  # the pool has been shut down
             future = Future()
-            future.set_exception(_STOPPING)
-        future.add_done_callback(partial(self._ran, batch))
+            future.cancel()
+        future.add_done_callback(partial(self._fell, batch))
 
-    def _ran(self, batch: Batch, future: Future[list[Result]]) -> None:
-        """On the pool's thread. An asyncio future would take two turns of the loop; those of a busy one are long."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._back, batch, future)
+    def _fly(self, batch: Batch) -> None:
+        """On the pool's thread: a batch, and what waits when it ends, as long as nobody else needs the thread.
 
-    def _back(self, batch: Batch, future: Future[list[Result]]) -> None:
+        For the loop to say what is next it would have to be asked, which takes a busy one longer than a small run.
+        """
+        following: Batch | None = batch
+        while following is not None:
+            batch, following = following, None
+            try:
+                results = self._runner.run(batch)
+                following = self._following(batch)
+            except BaseException as e:  # of a kind that is no engine's, such as a thread's end
+                results = self._runner.failed(batch, e)
+            # an asyncio future would take two turns of the loop; those of a busy one are long
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._back, batch, results, following)
+
+    def _unstack(self) -> None:
+        self.batcher.max_rows = 0
+
+    def _fell(self, batch: Batch, future: Future[None]) -> None:
+        """The thread has ended, or never began, because the server stops."""
+        if future.cancelled():
+            results: list[Result] = [_STOPPING] * len(batch.tickets)
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._back, batch, results, None)
+
+    def _following(self, last: Batch) -> Batch | None:
+        """On the thread: the batch to run after the last one, without asking the loop."""
+        batcher = self.batcher
+        if batcher.admission.target_ns or self._quick or _others_wait(self._pool):
+            return None
+        waiting, most = batcher.waiting_rows, batcher.max_rows
+        if not self.overlap.early(waiting, last.rows, most, self.batch_ns, len(last.tickets)):
+            return None
         now = perf_counter_ns()
-        results = _results(future, batch)
+        with batcher.lock:
+            late = 0 < batcher.next_deadline <= now  # the loop has answers to give before anything begins
+            return None if late else batcher.take(now)
+
+    def _back(self, batch: Batch, results: list[Result], following: Batch | None) -> None:
+        now = perf_counter_ns()
+        self.thread_batches += 1
         self.running -= len(batch.tickets)
         self._account(batch, results)
-        place = _NONE if self._ahead(batch.rows, now) else _THREAD
+        self.overlap.ran(batch.rows, sum(batch.times))
+        if self.batcher.left:
+            self._let_go()
+        if following is not None:
+            self.running += len(following.tickets)
+        place = _NONE if following is not None or self._ahead(batch, 0, now) else _THREAD
         self._handing_out += 1
         self._hand_out(batch, results, 0, now, place)
 
-    def _ahead(self, last: int, now: int) -> bool:
-        """Begin the next batch, after one of `last` rows whose answers are not written yet, if that is worth while."""
-        batcher = self.batcher
-        waiting, most = batcher.waiting_rows, batcher.max_rows
-        if self._quick or self._scheduled or not self.overlap.early(waiting, last, most, self.batch_ns):
+    def _ahead(self, last: Batch, written: int, now: int) -> bool:
+        """Begin the next batch, while so many of the last one's answers are written, if that is worth while."""
+        batcher, answers = self.batcher, len(last.tickets) - written
+        rows = last.rows * answers // len(last.tickets)
+        if self._quick or self._scheduled or not self.overlap.early(
+            batcher.waiting_rows, rows, batcher.max_rows, self.batch_ns, answers
+        ):  # fmt: skip
             return False
-        batch = batcher.take(now)
-        if batcher.left:
-            self._let_go()
+        batch = self._take(now)
         if batch is None:
             return False
         self._flying -= 1
@@ -217,66 +264,13 @@ class Dispatch:
 
     def _let_go(self) -> None:
         # a client that has left costs nothing more; the others in the batch do not notice
-        left, self.batcher.left = self.batcher.left, []
+        with self.batcher.lock:
+            left, self.batcher.left = self.batcher.left, []
         self.statistics.cancelled += len(left)
         for ticket in left:
             self._deliver(ticket, LEFT)
 
-    # -- one batch
-
-    def _run(self, batch: Batch) -> list[Result]:
-        """Results, one for each ticket. Never raises; the batch's `times` say what it took."""
-        began = perf_counter_ns()
-        try:
-            return self._run_part(batch) if batch.partial else self._together(batch, batch.tickets)  # type: ignore[return-value]  # of results, one kind
-        except Exception as e:
-            found = halve(batch.tickets, e, partial(self._together, batch), self._failure)
-            batch.times = (0, perf_counter_ns() - began, 0)
-            return found
-
-    def _run_part(self, batch: Batch) -> list[Result]:
-        """A batch that begins with some rows of a large request; with all, if its outputs turn out not to follow."""
-        first, together = batch.tickets[0], partial(self._together, batch)
-        piece = first.piece(batch.start, batch.stop)
-        results = run_apart([piece, *batch.tickets[1:]], together, self._failure)
-        if not isinstance(results[0], GantlineError) and not follow(results[0], piece.rows):
-            self._stack_no_more()
-            batch.start, batch.stop, batch.partial = 0, first.rows, False
-            results[:1] = run_apart([first], together, self._failure)
-        return results
-
-    def _together(self, batch: Batch, tickets: Sequence[Ticket]) -> list[list[Array]]:
-        """Run some of a batch's tickets, or a piece of one; the batch is told what it took."""
-        first = tickets[0]
-        a = perf_counter_ns()
-        if len(tickets) == 1:
-            found = self.session.run(first.request.inputs, first.outputs)
-            batch.times = (0, perf_counter_ns() - a, 0)
-            return [found]
-        feed = self.assembly.stack(tickets)
-        b = perf_counter_ns()
-        found = self.session.run(feed, first.outputs)
-        c = perf_counter_ns()
-        if not follow(found, sum([t.rows for t in tickets])):
-            self._stack_no_more()
-            return [self._together(batch, [t])[0] for t in tickets]
-        results = self.assembly.split(tickets, found)
-        batch.times = (b - a, c - b, perf_counter_ns() - c)
-        return results
-
-    def _failure(self, error: Exception) -> GantlineError:
-        if isinstance(error, GantlineError):
-            return _bare(error)
-        name = self.session.package.name
-        _log.error("model '%s': the engine raised", name, exc_info=error)
-        return EngineFailed(f"model '{name}' failed: {type(error).__name__}; see the server's log")
-
-    def _stack_no_more(self) -> None:
-        # outputs that are not one row for each row in: this model cannot be stacked after all
-        _log.warning("model '%s': outputs do not follow rows; batching is off", self.session.package.name)
-        self.batcher.max_rows = 0
-
-    # -- and its answers
+    # -- what a batch gave
 
     def _account(self, batch: Batch, results: Sequence[Result]) -> None:
         """A batch has run: tell those who count and those who learn."""
@@ -284,7 +278,6 @@ class Dispatch:
         took = assemble + compute + split
         self.batch_ns += (took - self.batch_ns) >> 3
         started = perf_counter_ns() - took
-        self.running = 0
         requests = [ticket.request for ticket in batch.tickets]
         self.statistics.executed(requests, batch.rows, started, batch.times, batch.reason, batch.start > 0)
         batcher, ended = self.batcher, started + took
@@ -293,7 +286,9 @@ class Dispatch:
         batcher.admission.observe(
             ended, batch.rows, requests[0].arrived, batcher.waiting_rows, limited, batcher.pace.least
         )
-        for ticket in batcher.shed():
+        with batcher.lock:
+            shed = batcher.shed()
+        for ticket in shed:
             self._deliver(ticket, batcher.refusal(ticket.request.model, "admission"))
         if self.trace is not None:
             self.trace.batch(batch.tickets, started, batch.times)
@@ -315,7 +310,7 @@ class Dispatch:
                 return
         self._handing_out -= 1
         if len(results) > 1:
-            self.overlap.wrote(took + perf_counter_ns() - entered)
+            self.overlap.wrote(len(results), took + perf_counter_ns() - entered)
         if place == _LOOP:
             self._scheduled = False
         elif place == _THREAD:
@@ -323,7 +318,10 @@ class Dispatch:
         self._go()
 
     def _go_on(self, batch: Batch, results: Sequence[Result], at: int, place: int, took: int) -> None:
-        self._hand_out(batch, results, at, perf_counter_ns(), place, took)
+        now = perf_counter_ns()
+        if place == _THREAD and self._ahead(batch, at, now):
+            place = _NONE
+        self._hand_out(batch, results, at, now, place, took)
 
     def _join(self, ticket: Ticket, batch: Batch, found: list[Array]) -> None:
         """Keep a part of an answer, by its first row: several instances end in any order. The last completes it."""
@@ -341,7 +339,8 @@ class Dispatch:
         if deliver is None:
             return
         if ticket.state == WAITING:
-            self.batcher.drop(ticket)
+            with self.batcher.lock:
+                self.batcher.drop(ticket)
         ticket.state = DONE
         try:
             if isinstance(result, GantlineError):
@@ -352,17 +351,7 @@ class Dispatch:
             _log.exception("model '%s': an answer could not be delivered", self.session.package.name)
 
 
-def _bare(error: GantlineError) -> GantlineError:
-    """Without tracebacks: these keep frames, the frames results and requests, and so a cycle the collector's work."""
-    for one in (error, error.__cause__, error.__context__):
-        if one is not None:
-            one.__traceback__ = None
-    return error
-
-
-def _results(future: Future[list[Result]], batch: Batch) -> list[Result]:
-    """What a thread found; Unavailable for all when it never ran, because the server stops."""
-    try:
-        return future.result()
-    except Exception:
-        return [_STOPPING] * len(batch.tickets)
+def _others_wait(pool: Executor) -> bool:
+    """Whether the pool's threads have more to do, or should come to an end."""
+    queue = getattr(pool, "_work_queue", None)
+    return queue is None or queue.qsize() > 0 or bool(getattr(pool, "_shutdown", True))

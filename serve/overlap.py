@@ -9,38 +9,48 @@ thread and back, would only take time from them.
 
 from __future__ import annotations
 
+from .run_times import RunTimes
+
+_KNOWN = 4  # batches before their times are believed
 _STEP = 8  # one part in so many of what is new goes into the average
 _SHORT = 2  # runs of less than one part in so many of that time are short
 _READING = 2  # reading the next requests takes about as long as writing the answers to the last
 
 
 class Overlap:
-    """`fixed_ns`: what a run takes at least, as far as that is known."""
+    """`run_ns`: what a run of one row takes."""
 
-    __slots__ = ("_written", "fixed_ns")
+    __slots__ = ("_each", "between_ns", "fixed_ns", "times")
 
-    def __init__(self, fixed_ns: int) -> None:
-        self.fixed_ns = fixed_ns
-        self._written = 0  # how long it takes to write a batch's answers
+    def __init__(self, run_ns: int) -> None:
+        self.times = RunTimes()
+        self.fixed_ns = run_ns  # what two runs instead of one cost more, as asked last
+        self.between_ns = 0  # for how long the engine would stand still before one batch, as asked last
+        self._each = 0  # how long it takes to write an answer
 
     def __repr__(self) -> str:
-        return f"<Overlap {self.between_ns / 1e6:.2f} ms between batches, {self.fixed_ns / 1e6:.2f} ms a run>"
+        return f"<Overlap {self._each / 1e3:.1f} us an answer, {self.fixed_ns / 1e6:.2f} ms a run>"
 
-    @property
-    def between_ns(self) -> int:
-        """For how long the engine would stand still between two batches."""
-        return _READING * self._written
-
-    def early(self, waiting: int, last: int, most: int, run_ns: int) -> bool:
-        """Whether to begin now with so many rows there, after a batch of `last`.
+    def early(self, waiting: int, last: int, most: int, run_ns: int, answers: int) -> bool:
+        """Whether to begin now with so many rows there, while `answers` for `last` rows are still to be written.
 
         `most`: rows a batch can have; `run_ns`: what a batch takes lately.
         """
         if not waiting:
             return False
-        between = self.between_ns
-        return waiting >= min(last, most or 1) or (between > self.fixed_ns and _SHORT * run_ns > between)
+        if waiting >= min(last, most or 1):
+            return True
+        if len(self.times) >= _KNOWN:
+            expect = self.times.expect
+            self.fixed_ns = max(int(expect(waiting) + expect(last) - expect(min(last + waiting, most))), 0)
+        self.between_ns = between = _READING * self._each * answers
+        return between > self.fixed_ns and _SHORT * run_ns > between
 
-    def wrote(self, took: int) -> None:
+    def ran(self, rows: int, took: int) -> None:
+        """A batch of so many rows has run."""
+        if self.times.add(rows, took):
+            self.times.fit()
+
+    def wrote(self, answers: int, took: int) -> None:
         """A batch's answers have been written."""
-        self._written += (took - self._written) // _STEP
+        self._each += (took // answers - self._each) // _STEP

@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter_ns
 
 import numpy as np
 import pytest
 from gantline.accelerators.session import Session
-from gantline.serve.dispatch import INLINE_NS, LONE
+from gantline.serve.batcher import Batcher
+from gantline.serve.dispatch import INLINE_NS, LONE, Dispatch
 from gantline.serve.exchange import Head
-from gantline.serve.ticket import Ticket
+from gantline.serve.policy import QueuePolicy
+from gantline.serve.statistics import Statistics
+from gantline.serve.ticket import LEFT, Batch, Ticket
 
-from gantline.errors import GantlineError
+from gantline.errors import DeadlineExceeded, GantlineError
 from gantline.packages import Package
 from gantline.request import Request
 from gantline.tensors import Array
@@ -78,6 +82,88 @@ def test_the_next_batch_begins_before_answers_are_written_or_after(
         assert [c.saw for c in first if isinstance(c, Looking)] == [early, early]
         assert [c.answer[0][0] for c in rest] == [2 * i for i in range(behind)]
         assert bench.statistics.execution_count == 2
+
+    on(Session(session.package, engine), 64, test)
+
+
+def test_a_thread_goes_on_by_itself(open_: Callable[[str], Session]) -> None:
+    """The loop stands still between the batches, and so answers nothing and says nothing."""
+    session = open_("double")
+    engine = Watched(session)
+
+    async def test(bench: Bench) -> None:
+        bench.dispatch.batch_ns = INLINE_NS * 10_000
+        clients = [bench.ask([[1, 1, 1]])]
+        await asyncio.get_running_loop().run_in_executor(None, engine.begun[0].wait)
+        gone = Client(closed=True)
+        clients += [bench.ask([[i, i, i]]) for i in (2, 3)]
+        bench.ask([[0, 0, 0]], client=gone)
+        engine.go_on.set()
+        assert engine.begun[1].wait(20)
+        assert not any(c.found for c in clients)
+        await bench.dispatch.drain()
+        assert [c.answer for c in clients] == [[[2 * i] * 3] for i in (1, 2, 3)]
+        assert gone.found == [LEFT] and bench.statistics.cancelled == 1
+        assert bench.dispatch.running == 0 and bench.statistics.execution_count == 2
+
+    on(Session(session.package, engine), 64, test)
+
+
+def test_a_thread_begins_nothing_whose_deadline_has_passed(
+    open_: Callable[[str], Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = open_("double")
+    engine = Watched(session)
+    chosen, choose = threading.Event(), Dispatch._following
+
+    def following(dispatch: Dispatch, last: Batch) -> Batch | None:
+        found = choose(dispatch, last)
+        chosen.set()
+        return found
+
+    monkeypatch.setattr(Dispatch, "_following", following)
+
+    async def test(bench: Bench) -> None:
+        bench.dispatch.batch_ns = INLINE_NS * 10_000
+        bench.ask([[1, 1, 1]])
+        await asyncio.get_running_loop().run_in_executor(None, engine.begun[0].wait)
+        now, late = perf_counter_ns(), Client()
+        request = Request({"x": np.ones((1, 3), np.float32)}, arrived=now, queued=now, deadline=now + 1)
+        bench.dispatch.submit(Ticket(request, 1, "k", ("y",), None, late, late.deliver, None))  # type: ignore[arg-type]
+        engine.go_on.set()
+        assert chosen.wait(20), "while the loop stands still, so that its own timer cannot be first"
+        await bench.dispatch.drain()
+        assert isinstance(late.answer, DeadlineExceeded) and engine.runs == 1
+
+    on(Session(session.package, engine), 64, test)
+
+
+def test_models_that_share_a_thread_take_turns(open_: Callable[[str], Session]) -> None:
+    session = open_("double")
+    engine, other = Watched(session), Watched(session)
+    ran: list[int] = []
+
+    async def test(bench: Bench) -> None:
+        bench.dispatch._pool = pool = ThreadPoolExecutor(1)
+        second = Dispatch(Session(session.package, other), Batcher(QueuePolicy(64, 100)), Statistics(), pool)
+        for dispatch in (bench.dispatch, second):
+            dispatch.batch_ns = INLINE_NS * 10_000
+        clients = [bench.ask([[1, 1, 1]])]
+        await asyncio.get_running_loop().run_in_executor(None, engine.begun[0].wait)
+        clients.append(bench.ask([[2, 2, 2]]))
+        client = Client()
+        request = Request({"x": np.ones((1, 3), np.float32)})
+        second.submit(Ticket(request, 1, "k", ("y",), None, client, client.deliver, None))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        other.go_on.set()
+        engine.go_on.set()
+        assert other.begun[0].wait(20)
+        ran.append(engine.runs)
+        await bench.dispatch.drain()
+        await second.drain()
+        pool.shutdown()
+        assert ran == [1] and engine.runs == 2 and all(c.found for c in [*clients, client])
 
     on(Session(session.package, engine), 64, test)
 
