@@ -35,7 +35,10 @@ S = TypeVar("S")
 class ServeSettings:
     """The server's settings. Sizes are in bytes, times in seconds; 0 means what the help text says."""
 
-    host: str = setting("127.0.0.1", "address to listen on; one that others can reach needs --keys or --no-auth")
+    host: str = setting(
+        "127.0.0.1", "address to listen on; one that others can reach needs --keys or --no-auth",
+        pattern=r"\S+", form="an address or a name, such as 127.0.0.1 (0.0.0.0: all of this machine)",
+    )  # fmt: skip
     http_port: int = setting(8000, "HTTP port; 0: any free one", low=0, high=65535)
     front: str = setting("http1", "h2: HTTP/2 and gRPC on the HTTP port, too (extra [h2])", choices=("http1", "h2"))
     grpc_port: int = setting(8001, "gRPC port, of each worker; 0, or --http-port 0 alone: any free", low=0, high=65535)
@@ -230,6 +233,7 @@ class Resolved(Generic[S]):
     origins: dict[str, str]
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
     layers: tuple[Layer, ...] = ()
+    file: str = TOML  # where `models` are from, as messages name it
 
     def model(
         self, name: str, package: Mapping[str, Any] | None = None, pbtxt: Mapping[str, Any] | None = None
@@ -238,9 +242,9 @@ class Resolved(Generic[S]):
 
         A server-wide flag or variable beats the model's table; the model's table beats `[serve]`.
         """
-        own = Layer(f"{TOML} [model.{name}] {{0.name}}", self.models.get(name, {}))
-        shared = [layer for layer in self.layers if not layer.where.startswith(TOML)]
-        file = [layer for layer in self.layers if layer.where.startswith(TOML)]
+        own = Layer(_literal(f"{self.file} [model.{name}] ") + "{0.name}", self.models.get(name, {}))
+        shared = [layer for layer in self.layers if layer.folder is None]
+        file = [layer for layer in self.layers if layer.folder is not None]
         rest = [Layer("package {0.name}", package or {}), Layer("config.pbtxt {0.name}", pbtxt or {})]
         return _settle(ModelSettings, (*shared, own, *file, *rest))
 
@@ -263,12 +267,17 @@ def resolve(
     layers = (
         Layer("flag {0.flag}", {k: v for k, v in flags.items() if v is not None}),
         Layer("environment {0.variable}", _from_environment(known, environ)),
-        Layer(f"{TOML} [serve] {{0.name}}", section, path.parent if path else None),
+        Layer(_literal(f"{path or TOML} [serve] ") + "{0.name}", section, path.parent if path else None),
     )
     settled = _settle(kind, layers)
     if isinstance(settled.settings, ServeSettings):
         check_together(settled.settings, settled.origins)
-    return Resolved(settled.settings, settled.origins, models, layers)
+    return Resolved(settled.settings, settled.origins, models, layers, str(path or TOML))
+
+
+def _literal(text: str) -> str:
+    """For a format that says it as it is."""
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def find_toml(environ: Mapping[str, str]) -> Path | None:

@@ -99,6 +99,10 @@ class Certificate:
     def _load(self, pair: tuple[bytes, bytes]) -> ssl.SSLContext:
         """A context with this pair, which OpenSSL reads from the files. UsageError when it cannot, or they change."""
         what = f"tls_certificate {self.chain} with tls_key {self.key} cannot be used"
+        if b"CERTIFICATE-----" not in pair[0]:  # OpenSSL's own words would name neither file
+            raise UsageError(f"tls_certificate {self.chain} cannot be used: it holds no certificate in PEM")
+        if b"PRIVATE KEY-----" not in pair[1]:
+            raise UsageError(f"tls_key {self.key} cannot be used: it holds no private key in PEM")
 
         def password() -> str:  # OpenSSL would ask for it on the terminal
             raise UsageError(f"{what}: the key is encrypted; `openssl pkey -in {self.key}` takes its pass phrase off")
@@ -107,7 +111,10 @@ class Certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             try:
                 context.load_cert_chain(self.chain, self.key, password)
-            except (OSError, ValueError) as e:  # ssl.SSLError is an OSError
+            except ssl.SSLError as e:
+                mismatch = e.reason == "KEY_VALUES_MISMATCH"
+                raise UsageError(f"{what}: {'the key is not that of the certificate' if mismatch else e}") from e
+            except (OSError, ValueError) as e:
                 raise UsageError(f"{what}: {e}") from e
             if self._read() == pair:
                 if self._protocols:

@@ -206,6 +206,14 @@ def _refuse(found: Any, path: Path) -> None:
         raise Unsupported(f"{path}: {what} is not supported; a model repository may hold ONNX models (onnxruntime)")
     if found.max_batch_size < 0:
         raise BadArtefact(f"{path}: max_batch_size is {found.max_batch_size}, expected 0 or more")
+    for group in found.instance_group:
+        if group.count < 0:
+            raise BadArtefact(f"{path}: instance_group has count {group.count}, expected 1 or more")
+    for kind, tensors in (("input", found.input), ("output", found.output)):
+        names = [tensor.name for tensor in tensors]
+        for name in names:
+            if names.count(name) > 1:
+                raise BadArtefact(f"{path}: {kind} '{name}' is there {names.count(name)} times; leave one")
 
 
 def _ignored(found: Any) -> Iterator[str]:

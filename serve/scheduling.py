@@ -91,8 +91,18 @@ class SequenceConfig:
 
 
 def read_batching(message: Any, where: Path) -> BatchingConfig:
-    """The `dynamic_batching` of a ModelConfig. BadArtefact for a policy of a level that there is not."""
+    """The `dynamic_batching` of a ModelConfig. BadArtefact for a level that there is not, or a size that cannot be."""
     said = message.dynamic_batching
+    if said.default_priority_level > said.priority_levels > 0:
+        raise BadArtefact(
+            f"{where}: default_priority_level is {said.default_priority_level}, "
+            f"and priority_levels is {said.priority_levels}"
+        )
+    most = message.max_batch_size
+    for size in said.preferred_batch_size:
+        if size < 1 or size > most > 0:
+            most_said = f"1 to max_batch_size, {most}" if most else "1 or more"
+            raise BadArtefact(f"{where}: preferred_batch_size is {size}, expected {most_said}")
     for level in said.priority_queue_policy:
         if not 1 <= level <= said.priority_levels:
             raise BadArtefact(

@@ -20,6 +20,7 @@ def to_json(resolved: Resolved[ServeSettings]) -> dict[str, Any]:
         "origins": resolved.origins,
         "models": resolved.models,
         "layers": layers,
+        "file": resolved.file,
     }
 
 
@@ -28,4 +29,4 @@ def from_json(tree: dict[str, Any]) -> Resolved[ServeSettings]:
     layers = (
         Layer(one["where"], one["values"], Path(one["folder"]) if one["folder"] else None) for one in tree["layers"]
     )
-    return Resolved(ServeSettings(**tree["settings"]), tree["origins"], tree["models"], tuple(layers))
+    return Resolved(ServeSettings(**tree["settings"]), tree["origins"], tree["models"], tuple(layers), tree["file"])

@@ -53,7 +53,7 @@ def test_json_holds_models_too(here: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["config", "--json", "--config", "other.toml"]) == 0
     tree = json.loads(capsys.readouterr().out)
     assert tree["serve"]["http_port"] == {"value": 8000, "from": "default"}
-    assert tree["model"]["iris"]["threads"] == {"value": 3, "from": "gantline.toml [model.iris] threads"}
+    assert tree["model"]["iris"]["threads"] == {"value": 3, "from": "other.toml [model.iris] threads"}
     assert tree["model"]["a.b"]["memory_limit"]["value"] == 1 << 30
 
 

@@ -61,7 +61,7 @@ def test_flag_beats_environment_beats_file_beats_default(toml: Path) -> None:
     assert [resolved.origins[n] for n in ("http_port", "grpc_port", "threads", "workers")] == [
         "flag --http-port",
         "environment GANTLINE_GRPC_PORT",
-        "gantline.toml [serve] threads",
+        f"{toml} [serve] threads",
         "default",
     ]
 
@@ -147,7 +147,7 @@ def test_a_bad_value_names_its_place_and_what_is_right(name: str, text: str) -> 
         ("http_port = true", "True is not a whole number from 0 to 65535"),
         ("http_port = 80.5", "80.5 is not a whole number"),
         ("access_log = 2", "2 is not true or false"),
-        ("host = 8000", "8000 is not text"),
+        ("host = 8000", "8000 is not an address or a name"),
         ("keep_alive_s = [1]", "[1] is not a number"),
         ("max_body_bytes = -5", "-5 is not a size"),
         ("log_level = false", "False is not one of debug"),
@@ -157,7 +157,7 @@ def test_a_file_keeps_to_the_types(line: str, told: str, toml: Path) -> None:
     toml.write_text(f"[serve]\n{line}\n")
     with pytest.raises(UsageError) as caught:
         serve(toml=toml)
-    assert f"gantline.toml [serve] {line.split()[0]}: {told}" in caught.value.message
+    assert f"{toml} [serve] {line.split()[0]}: {told}" in caught.value.message
 
 
 def test_a_file_may_give_whole_numbers_for_seconds(toml: Path) -> None:
@@ -242,6 +242,17 @@ def test_the_file_is_found_here_or_named(tmp_path: Path) -> None:
     assert serve({}, {"GANTLINE_CONFIG": str(other)}, "gantline.toml").settings.threads == 3
 
 
+def test_what_is_wrong_in_a_file_of_another_name_names_that_file(tmp_path: Path) -> None:
+    other = tmp_path / "{0}.toml"
+    other.write_text("[serve]\nthreads = 2\n[model.m]\nthreads = 4\n")
+    resolved = serve({}, {}, other)
+    assert resolved.origins["threads"] == f"{other} [serve] threads"
+    assert resolved.model("m").origins["threads"] == f"{other} [model.m] threads"
+    assert (resolved.model("m").settings.threads, resolved.model("n").settings.threads) == (4, 2)
+    with pytest.raises(UsageError, match=r"^flag --host: '' is not an address or a name"):
+        serve({"host": "", "no_auth": "true"})
+
+
 def test_a_path_in_a_file_starts_where_the_file_is(tmp_path: Path) -> None:
     folder = tmp_path / "etc"
     folder.mkdir()
@@ -256,7 +267,7 @@ def test_loopback_needs_no_leave(host: str) -> None:
     assert ServeSettings(host=host).host == host
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "example.org", ""])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "example.org"])
 def test_an_address_that_others_reach_needs_keys_or_leave(host: str) -> None:
     for file in ("", "tls.pem"):  # a certificate says who the server is, not who may ask it
         with pytest.raises(UsageError, match=r"^host .*give --keys .*or --no-auth$"):
@@ -293,10 +304,10 @@ def test_a_models_layers(toml: Path) -> None:
         threads=5, max_batch_size=9, max_queue_rows=50, timeout_s=7.0, memory_limit=1 << 30
     )
     assert {name: origin for name, origin in iris.origins.items() if origin != "default"} == {
-        "threads": "gantline.toml [model.iris] threads",
-        "max_batch_size": "gantline.toml [model.iris] max_batch_size",
+        "threads": f"{toml} [model.iris] threads",
+        "max_batch_size": f"{toml} [model.iris] max_batch_size",
         "max_queue_rows": "package max_queue_rows",
-        "timeout_s": "gantline.toml [serve] timeout_s",
+        "timeout_s": f"{toml} [serve] timeout_s",
         "memory_limit": "environment GANTLINE_MEMORY_LIMIT",
     }
     other = resolved.model("other", pbtxt={"max_batch_size": 4})

@@ -90,7 +90,7 @@ def test_what_is_wrong_is_said_once_and_changes_nothing(
     (tmp_path / "key").unlink()
     assert not any(one.look() for _ in range(5))
     assert len(caplog.messages) == 2 and all("before stays in force" in text for text in caplog.messages)
-    assert "KEY_VALUES_MISMATCH" in caplog.messages[0] and "No such file" in caplog.messages[1]
+    assert "the key is not that of the certificate" in caplog.messages[0] and "No such file" in caplog.messages[1]
     assert shown(context, None) == der(pairs[0])
     put(pairs[0], tmp_path)  # taken back: nothing has changed, and the same fault is told again
     assert not any(one.look() for _ in range(3))
@@ -106,11 +106,15 @@ def test_what_no_server_can_start_with(
     words = ["openssl", "pkey", "-aes256", "-passout", "pass:secret", "-in", str(key), "-out", str(locked)]
     subprocess.run(words, check=True, capture_output=True)
     (tmp_path / "text").write_text("not a certificate")
+    (tmp_path / "damaged").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
     for chain, own, why in (
         (tmp_path / "none", key, r"tls_certificate .*none cannot be used: No such file"),
         (first, tmp_path, r"tls_key .* cannot be used: Is a directory"),
-        (tmp_path / "text", key, r"tls_certificate .*text with tls_key .*key cannot be used: "),
-        (second, key, "KEY_VALUES_MISMATCH"),
+        (tmp_path / "text", key, r"tls_certificate .*text cannot be used: it holds no certificate in PEM$"),
+        (key, key, r"tls_certificate .*key cannot be used: it holds no certificate in PEM$"),
+        (first, first, r"tls_key .* cannot be used: it holds no private key in PEM$"),
+        (tmp_path / "damaged", key, r"tls_certificate .*damaged with tls_key .*key cannot be used: "),
+        (second, key, r"tls_certificate .* with tls_key .* cannot be used: the key is not that of the certificate$"),
         (first, locked, "the key is encrypted; `openssl pkey -in .*locked` takes its pass phrase off"),
     ):
         with pytest.raises(UsageError, match=why):

@@ -66,6 +66,19 @@ def test_levels_of_their_own(tmp_path: Path) -> None:
             config(tmp_path, text)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("dynamic_batching { priority_levels: 2 default_priority_level: 3 }", "default_priority_level is 3, .* is 2"),
+        ("max_batch_size: 4 dynamic_batching { preferred_batch_size: [ 4, 8 ] }", "is 8, expected 1 to .*, 4"),
+        ("dynamic_batching { preferred_batch_size: 0 }", "preferred_batch_size is 0, expected 1 or more"),
+    ],
+)
+def test_what_cannot_be_meant(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(BadArtefact, match=said):
+        config(tmp_path, text)
+
+
 def test_sequences(tmp_path: Path) -> None:
     found = config(tmp_path, SEQUENCES)
     assert found.sequences is not None and found.ignored == ()
