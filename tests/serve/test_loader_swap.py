@@ -107,7 +107,7 @@ def test_packages_swapped_under_load(servers: Callable[..., Running], scaler: Sc
         assert running.last() == {5}
     for seen in running.factors:
         assert seen == sorted(seen), "once the new version has answered, the old one does not"
-    assert sum(map(len, running.factors)) > 300
+    assert all(len(seen) >= 60 for seen in running.factors)
 
 
 def test_a_set_of_versions_swapped_under_load(servers: Callable[..., Running], scaler: Scaler, tmp_path: Path) -> None:
@@ -154,6 +154,7 @@ def test_a_script_swapped_under_load(servers: Callable[..., Running], tmp_path: 
         slow.sendall(request[:-1])
         for client in clients:
             client.start()
+        server.until(lambda: bool(seen))
         target.rename(tmp_path / "old")
         (tmp_path / "2.pkg").rename(target)
         assert post(server, "/v2/repository/models/s/load") == 200
