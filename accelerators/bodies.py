@@ -26,7 +26,7 @@ _PLAIN_KEY = re.compile(r"[A-Za-z_]\w*")
 
 def score(session: Session, body: bytes, content_type: str) -> Scored:
     """The script's answer to a body. VerificationFailed unless its status is 200 (whole, or streamed)."""
-    engine = session.engine
+    engine = session.program
     name = session.package.name
     if not isinstance(engine, ScriptEngine) or engine.contract != "azure":
         raise VerificationFailed(f"model '{name}': a sample for /score, and no script with init() and run()")

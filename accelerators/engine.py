@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from gantline.errors import BadArtefact, Unsupported, UsageError
 from gantline.packages import Package
@@ -57,6 +57,23 @@ class Streams(Engine, Protocol):
     def stream(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> AsyncGenerator[list[Array], None]:
         """The named outputs of each answer, on the running event loop; the program goes on as they are taken."""
         ...
+
+
+@runtime_checkable
+class Wraps(Protocol):
+    """An engine that shows another one to clients otherwise than it is."""
+
+    @property
+    def engine(self) -> Engine:
+        """The one beneath."""
+        ...
+
+
+def innermost(engine: Engine) -> Engine:
+    """The program itself, beneath whatever wraps it."""
+    while isinstance(engine, Wraps):
+        engine = engine.engine
+    return engine
 
 
 # name -> "module:function(package, options) -> Engine"; loaded on request, never at import

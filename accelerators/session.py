@@ -11,7 +11,7 @@ from gantline.packages import Package
 from gantline.signature import Signature, TensorSpec
 from gantline.tensors import Array, numpy_dtype
 
-from .engine import Engine, EngineOptions, Streams, load_engine
+from .engine import Engine, EngineOptions, Streams, innermost, load_engine
 
 
 class Session:
@@ -20,6 +20,7 @@ class Session:
     def __init__(self, package: Package, engine: Engine) -> None:
         self.package = package
         self.engine = engine
+        self.program = innermost(engine)  # what asks whether it is a script must ask this
         self.signature: Signature = package.manifest.signature or engine.signature
         self.output_names: tuple[str, ...] = tuple(t.name for t in self.signature.outputs)
         self.run_ns = 0  # of one row, learned by warming.warm_up()

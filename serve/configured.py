@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from typing import cast
 
-from gantline.accelerators.engine import Engine, EngineOptions, load_engine
+from gantline.accelerators.engine import Engine, EngineOptions, Streams, load_engine
 from gantline.accelerators.session import Session
 from gantline.accelerators.stateful import SequencePolicy, Stateful
 
@@ -22,7 +24,7 @@ class Configured:
     """The engine with the signature that config.pbtxt declares; BadArtefact (file and tensor) if the two differ."""
 
     def __init__(self, engine: Engine, config: ModelConfig) -> None:
-        self._engine = engine
+        self.engine = engine
         self._before: dict[str, tuple[Shape, Shape]] = {}  # input -> shape as declared, shape as the program has it
         self._after: dict[str, tuple[Shape, Shape]] = {}
         actual = engine.signature
@@ -38,18 +40,29 @@ class Configured:
     def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
         if self.sequences is not None:
             inputs = self.sequences.completed(inputs)
-        if self._before:
-            inputs = {n: reshaped(a, *self._before[n]) if n in self._before else a for n, a in inputs.items()}
-        found = self._engine.run(inputs, outputs)
-        if self._after:
-            found = [
-                reshaped(a, *reversed(self._after[n])) if n in self._after else a
-                for n, a in zip(outputs, found, strict=True)
-            ]
-        return found
+        return self._shown(self.engine.run(self._taken(inputs), outputs), outputs)
+
+    async def stream(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> AsyncGenerator[list[Array], None]:
+        """The same for each answer of a program that yields."""
+        async with aclosing(cast(Streams, self.engine).stream(self._taken(inputs), outputs)) as answers:
+            async for found in answers:
+                yield self._shown(found, outputs)
+
+    def _taken(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        if not self._before:
+            return inputs
+        return {n: reshaped(a, *self._before[n]) if n in self._before else a for n, a in inputs.items()}
+
+    def _shown(self, found: list[Array], outputs: Sequence[str]) -> list[Array]:
+        if not self._after:
+            return found
+        return [
+            reshaped(a, *reversed(self._after[n])) if n in self._after else a
+            for n, a in zip(outputs, found, strict=True)
+        ]
 
     def close(self) -> None:
-        self._engine.close()
+        self.engine.close()
 
 
 def _sequences(engine: Engine, config: ModelConfig) -> SequencePolicy | None:

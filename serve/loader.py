@@ -229,8 +229,8 @@ class Loader:
         await model.dispatch.drain()
         if model.scores is not None:
             await model.scores.drain()
-        if isinstance(model.session.engine, ScriptEngine):
-            await model.session.engine.host.drain()
+        if isinstance(model.session.program, ScriptEngine):
+            await model.session.program.host.drain()
         await self._apart(model.session.close)
 
     async def _apart(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

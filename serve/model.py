@@ -49,8 +49,9 @@ class Model:
         if tuning.sequences is not None:
             self.sequences = Sequences(tuning.sequences, self.dispatch.submit, self.dispatch.hold, affinity)
         self.scores: ScriptQueue | None = None
-        if isinstance(session.engine, ScriptEngine) and session.engine.contract == "azure":
-            self.scores = ScriptQueue(session.engine.host, policy, self.statistics)
+        script = session.program
+        if isinstance(script, ScriptEngine) and script.contract == "azure":
+            self.scores = ScriptQueue(script.host, policy, self.statistics)
         self.forms = Forms(name, version)
         self._all = session.output_names
         inputs = self.signature.inputs

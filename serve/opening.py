@@ -17,7 +17,7 @@ from gantline.errors import BadArtefact, UsageError
 from gantline.settings import Resolved, ServeSettings
 
 from .attendance import Attendance
-from .configured import open_session
+from .configured import Configured, open_session
 from .entry import Entry
 from .process.cores import cores_each
 from .tuning import Tuning, said_of, tune
@@ -61,14 +61,18 @@ def open_version(entry: Entry, resolved: Resolved[ServeSettings], common: Path |
     # the digest that the model's metadata tells must be that of what answers; a pickle is read only after this
     package.verify_listed()
     session = open_session(package, options, entry.config)
+    proved = session
+    if manifest.golden and isinstance(session.engine, Configured):
+        proved = Session(package, session.engine.engine)  # golden samples have the package's shapes
     try:
         replayed = bool(manifest.golden) and not settings.no_replay
         if replayed:
-            _replay(entry, session)
+            _replay(entry, proved)
         if entry.config is not None:
             rehearse(session, entry.config)
         if not (replayed and manifest.script is not None and manifest.script.contract == "azure"):
-            warm_up(session)  # an Azure script's is its golden sample, sent once
+            warm_up(proved)  # an Azure script's is its golden sample, sent once
+            session.run_ns = proved.run_ns
         rows = settings.max_batch_size
         known = package.digest is not None or entry.config is not None
         if not rows and not known and presumably_independent(session):

@@ -4,7 +4,8 @@ A REF is one of
 1. a package: a directory with manifest.json;
 2. several versions of a package: a directory of numbered packages that all have one name;
 3. a bare model: a file that ends in .onnx, served under its stem;
-4. a model of a Triton repository: a directory with config.pbtxt or numbered version directories;
+4. a model of a Triton repository: a directory with config.pbtxt or numbered version directories; below a config.pbtxt
+   these may be packages, too;
 5. a directory of any of these, one level deep.
 A broken REF of kinds 1 to 4 is an error; inside a directory it becomes an Entry with its reason, and the others serve.
 """
@@ -204,6 +205,11 @@ def _versions(path: Path, names: dict[str, bool], search: Search) -> list[Entry]
 
 
 def _version(path: Path, name: str, version: str, config: ModelConfig | None) -> Entry:
+    if config is not None and (path / MANIFEST).is_file():
+        package = replace(Package.open(path), version=version)
+        if package.name != name:
+            raise BadArtefact(f"{path}: its package is '{package.name}', the directory '{name}'; make them the same")
+        return Entry(name, version, package, config)
     file = path / ONNX_FILE
     if config is not None:
         file = named_file(path, config.model_file, f"{config.path}: default_model_filename")

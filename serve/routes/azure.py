@@ -121,13 +121,13 @@ class AzureRoutes:
                 model = self.repository.find(name)
             except GantlineError:
                 continue
-            engine = model.session.engine
+            engine = model.session.program
             if isinstance(engine, ScriptEngine) and model.scores is not None:
                 face = known[engine] = self._by_engine.get(engine) or Face(model, engine, model.scores, self._budget)
                 faces[f"/models/{quote(name)}/score".encode()] = face
                 faces[f"/models/{quote(name)}/swagger.json".encode()] = face
         default = self.repository.default_model()
-        if default is not None and (own := known.get(default.session.engine)) is not None:  # type: ignore[call-overload]
+        if default is not None and (own := known.get(default.session.program)) is not None:  # type: ignore[call-overload]
             faces[b"/score"] = faces[b"/swagger.json"] = own
         self._faces, self._by_engine = faces, known
         self.handlers.clear()

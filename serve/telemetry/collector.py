@@ -77,8 +77,8 @@ def _measure_model(out: Snapshot, model: Model, name: str, version: str) -> None
     add(out, "gantline_inflight_requests", waiting + running, name, version)
     add(out, "nv_inference_pending_request_count", waiting, name, version)
     add(out, "gantline_model_memory_bytes", memory_of(model.session), name, version)
-    if isinstance(model.session.engine, ScriptEngine):
-        add(out, "gantline_host_restarts", model.session.engine.host.restarts, name, version)
+    if isinstance(model.session.program, ScriptEngine):
+        add(out, "gantline_host_restarts", model.session.program.host.restarts, name, version)
 
 
 @cache

@@ -18,8 +18,8 @@ def memory_of(session: Session) -> int:
     A script's host: what it shares with no other process. An engine in this process: the weights as its model file
     has them, which is the least that it holds; onnxruntime tells nobody what it adds to them.
     """
-    if isinstance(session.engine, ScriptEngine):
-        pid = session.engine.host.pid
+    if isinstance(session.program, ScriptEngine):
+        pid = session.program.host.pid
         return 0 if pid is None else own_memory(pid)
     with contextlib.suppress(OSError):
         path = session.package.model_path

@@ -168,6 +168,19 @@ def test_another_configuration(tmp_path: Path) -> None:
             find_entries(refs, Search(name, "{}"))
 
 
+def test_packages_below_a_config(tmp_path: Path) -> None:
+    _package(tmp_path / "iris/1", "iris")
+    _package(tmp_path / "iris/2", "iris")
+    _file(tmp_path / "iris/config.pbtxt", "version_policy { all {} } instance_group { count: 3 }")
+    found = find_entries([str(tmp_path)])
+    assert [(e.version, e.config.instances) for e in found if e.config] == [("1", 3), ("2", 3)]
+    assert [(e.package.version, e.package.digest is None) for e in found if e.package] == [("1", False), ("2", False)]
+    _package(tmp_path / "other/1", "iris")
+    _file(tmp_path / "other/config.pbtxt", "")
+    (wrong,) = [e for e in find_entries([str(tmp_path)]) if e.name == "other"]
+    assert "its package is 'iris', the directory 'other'; make them the same" in wrong.problem
+
+
 def test_a_thousand_models_are_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for i in range(1000):
         _file(tmp_path / f"m{i}/1/model.onnx")
