@@ -111,6 +111,8 @@ class Loader:
             folder = self._folders.pop(name, None)
             if forget:
                 self.repository.forget(name)
+            elif old and not self._closing:
+                _log.info("model '%s' is unloaded: what it has accepted is answered", name)
         await self._let_go(old, folder)
         for slot in self.repository.slots(name):
             if slot.state == UNLOADING:  # and not loaded again meanwhile
@@ -151,9 +153,11 @@ class Loader:
             left = self._folders.pop(name, None)
             if folder is not None:
                 self._folders[name] = folder
+        versions = ", ".join(e.version for e, _ in loaded)
         if old:
-            versions = ", ".join(e.version for e, _ in loaded)
             _log.info("model '%s': version %s has taken over from %s", name, versions, _versions(old))
+        else:
+            _log.info("model '%s': version %s serves", name, versions)
         await self._let_go(old, left)
 
     async def _look(self, name: str, config: str, files: dict[str, str]) -> tuple[list[Entry], Path | None]:

@@ -79,6 +79,7 @@ class Supervisor:
         self._stopping = asyncio.Event()
         self._failure: GantlineError | None = None
         self._unclean = False
+        self._missed: set[int] = set()  # workers whose end has been told, and not that another serves
         self._report: Report | None = None  # of the worker that loaded least
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -153,8 +154,9 @@ class Supervisor:
                 return
             for legacy in self.legacies:
                 legacy.ended(seat.number)
-            why = f": {seat.failure}" if seat.failure is not None else ""
-            _log.error("worker %d ended (%s)%s; starting another in %.2f s", seat.number, how, why, verdict)
+            what = f"ended ({how})" if seat.failure is None else f"could not start: {seat.failure}"
+            _log.error("worker %d %s; starting another in %.2f s", seat.number, what, verdict)
+            self._missed.add(seat.number)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), verdict)
                 return
@@ -206,6 +208,9 @@ class Supervisor:
         """A worker listens. When all do, the server is ready."""
         if self.roster.phase(seat.number) != JOINED:
             return  # it has been told to leave meanwhile
+        if seat.number in self._missed:
+            self._missed.discard(seat.number)
+            _log.info("worker %d serves again", seat.number)
         if self.roster.serves(seat.number, asyncio.get_running_loop().time()) and self._report is not None:
             self._tell("serve", ready=True)
             self.announcement.ready(self._report)

@@ -122,6 +122,7 @@ def test_a_dead_worker_is_replaced_by_one_in_the_same_state(
             run.wait_for_log("worker 1 ended (signal SIGKILL); starting another in 0.05 s")
             while 1 not in run.workers():
                 assert run.process.poll() is None
+            run.wait_for_log("worker 1 serves again")
             with connect_to(run, 1, client) as again:  # it accepts when it is as far as the others
                 status, found = ask(again, client, infer["double"])
                 assert status == 503 and "not ready" in found["error"]
