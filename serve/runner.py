@@ -74,9 +74,11 @@ class Runner:
         return results
 
     def _failure(self, error: BaseException) -> GantlineError:
+        name = self.session.package.name
+        if isinstance(error, EngineFailed):  # what an engine says, and in the log it stands among other models' words
+            return EngineFailed(f"model '{name}' failed: {error.message}")
         if isinstance(error, GantlineError):
             return _bare(error)
-        name = self.session.package.name
         _log.error("model '%s': the engine raised", name, exc_info=error)
         return EngineFailed(f"model '{name}' failed: {type(error).__name__}; see the server's log")
 

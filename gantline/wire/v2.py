@@ -234,6 +234,8 @@ def _input(item: Any, blobs: memoryview | None, at: int, memory: Memory | None) 
         return name, from_values(name, datatype, shape, item["data"]), at
     if blobs is None:
         raise BadRequest(f"input '{name}' says binary data, but there is no Inference-Header-Content-Length header")
+    if item.get("data"):
+        raise BadRequest(f'input \'{name}\' has "data" and "binary_data_size"; send one of them')
     if type(size) is not int or size < 0:
         raise BadRequest(f"input '{name}': binary_data_size must be a whole number from 0 up")
     if at + size > len(blobs):

@@ -58,9 +58,12 @@ class RequestForm:
             text = body.decode("ascii")  # so that characters are bytes
             _, end = json.JSONDecoder().raw_decode(text, bracket)
             prefix, suffix = body[:bracket], body[end:]
-            orjson.loads(prefix + b"[]" + suffix)  # no NaN around the list: it would be read by another parser
+            # no NaN around the list: it would be read by another parser
+            rest = orjson.loads(prefix + b"[]" + suffix)
         except (ValueError, RecursionError):
             return None
+        if "data" not in rest["inputs"][0]:
+            return None  # it is another object's; the input's own lies elsewhere, in shared memory say
         if b"\\" in prefix or b"\\" in suffix:
             return None  # a key could be spelled with escapes: then "data" may be another object's
         return cls(prefix, suffix, name, datatype_of(array), list(array.shape))

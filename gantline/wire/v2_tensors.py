@@ -75,7 +75,7 @@ def to_values(name: str, array: Array, datatype: str) -> Any:
 
 
 def from_bytes(name: str, datatype: str, shape: list[int], data: memoryview) -> Array:
-    """An array over little-endian bytes (no copy but for BYTES). BadRequest if the byte count does not fit."""
+    """An array over little-endian bytes (no copy but for BYTES and BOOL). BadRequest if the byte count does not fit."""
     if datatype == "BYTES":
         return _strings(name, shape, data)
     dtype = numpy_dtype(datatype)
@@ -84,6 +84,8 @@ def from_bytes(name: str, datatype: str, shape: list[int], data: memoryview) -> 
         raise BadRequest(
             f"input '{name}': shape {shape} of {datatype} needs {wanted} bytes, binary data has {len(data)}"
         )
+    if datatype == "BOOL":  # any byte but 0 is true; engines take 2 for neither, or for both
+        return np.frombuffer(data, np.uint8).astype(np.bool_).reshape(shape)
     return np.frombuffer(data, dtype).reshape(shape)
 
 

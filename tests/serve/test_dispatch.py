@@ -69,6 +69,8 @@ def test_the_guilty_one_in_a_batch_pays_alone(open_: Callable[[str], Session], w
         await bench.dispatch.drain()
         assert clients[0].answer == [10] and clients[2].answer == [30, 0]
         assert isinstance(clients[1].answer, EngineFailed)
+        said = str(clients[1].answer)
+        assert said.startswith("model 'lookup' failed: ") and "out of data bounds" in said and "\n" not in said
         again = bench.ask([2], np.int64)
         await bench.dispatch.drain()
         assert again.answer == [20]

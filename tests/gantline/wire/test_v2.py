@@ -268,6 +268,12 @@ def test_byte_counts_that_are_off(blobs: bytes, size: Any, said: str) -> None:
         decode_request(body, length)
 
 
+def test_data_given_twice_is_refused() -> None:
+    with pytest.raises(BadRequest, match='input \'x\' has "data" and "binary_data_size"; send one of them'):
+        decode_request(*binary([{**SIZED, "data": [3, 4]}], bytes(8)))
+    assert decode_request(*binary([{**SIZED, "data": []}], bytes(8))).inputs["x"].tolist() == [0, 0]  # nothing is given
+
+
 def test_header_lengths_that_are_off() -> None:
     body, length = binary([SIZED], bytes(8))
     with pytest.raises(BadRequest, match=f"Content-Length is {len(body) + 1}, the body has {len(body)} bytes"):

@@ -18,6 +18,8 @@ from gantline.tensors import DATATYPES, Array, numpy_dtype
 from gantline.wire.v2 import decode_request, encode_reply
 from gantline.wire.v2_forms import MAX_BYTES, ReplyForm, RequestForm
 
+from .test_v2_shared import Bytes
+
 BODY = b'{"inputs":[{"name":"x","shape":[1,3],"datatype":"FP32","data":[1,2.5,3]}]}'
 
 
@@ -182,6 +184,18 @@ def test_forms_are_only_of_the_plainest_bodies() -> None:
         assert text.isascii() and 'id":"' not in text and "\\u" not in text.split("[")[0]
     for text in FOOLING[:7]:
         assert text not in kept
+
+
+def test_data_that_is_not_the_inputs_makes_no_form() -> None:
+    """The tensor lies in shared memory: a form would take the other list for it the next time."""
+    place = '{"shared_memory_region":"r","shared_memory_byte_size":8}'
+    tensor = '{"name":"x","shape":[1,2],"datatype":"FP32","parameters":%s}'
+    for body in (
+        '{"data":[7,8],"inputs":[' + tensor % place + "]}",
+        '{"inputs":[' + tensor % place + '],"data":[7,8]}',
+    ):
+        request = decode_request(body.encode(), memory=Bytes(r=np.array([1, 2], "<f4").tobytes()))
+        assert request.inputs["x"].tolist() == [[1, 2]] and RequestForm.of(body.encode(), request) is None
 
 
 numbers = st.integers(-(1 << 65), 1 << 65) | st.floats() | st.none() | st.booleans() | st.text(max_size=3)

@@ -237,6 +237,12 @@ def test_binary_numbers_are_not_copied() -> None:
     assert not got.flags.owndata and not got.flags.writeable
 
 
+def test_any_byte_but_zero_is_true() -> None:
+    """C's own truth. Left as they came, 2 would be true in an answer, and its "not", which is 3, as well."""
+    got = from_bytes("t", "BOOL", [2, 2], memoryview(b"\0\1\2\xff"))
+    assert got.tolist() == [[False, True], [True, True]] and to_bytes(got, "BOOL") == b"\0\1\1\1"
+
+
 def test_bytes_that_are_no_text_cannot_be_json() -> None:
     with pytest.raises(BadRequest, match='not UTF-8; ask for it with "binary_data": true'):
         to_values("t", np.array([b"\xff"], object), "BYTES")
