@@ -168,15 +168,19 @@ class Batcher:
 
     def refusal(self, model: str, reason: str = "") -> Overloaded:
         """What to say to a request that may not wait."""
-        waiting, admission = self.waiting_rows, self.admission
+        waiting, admission, policy = self.waiting_rows, self.admission, self.policy
+        many = f"{waiting} rows are"
         if not reason:
-            reason = "queue_full" if admission.limit >= self.policy.max_queue_rows else "admission"
+            full = admission.limit >= policy.max_queue_rows
+            if policy.max_queue_requests and self._live >= policy.max_queue_requests:
+                full, many = True, f"{self._live} requests are"  # that bound counts no rows
+            reason = "queue_full" if full else "admission"
         what = {
             "share": "and most of them are this tenant's",
             "admission": "more would be answered too late",
             "deadline": "and the deadline would pass before its turn",
         }.get(reason, "as many as may")
-        message = f"model '{model}': {waiting} rows are waiting already, {what}; try again later"
+        message = f"model '{model}': {many} waiting already, {what}; try again later"
         return Overloaded(message, reason, admission.retry_after_s(waiting))
 
     def _overloaded(self, ticket: Ticket) -> Overloaded:

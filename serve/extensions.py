@@ -11,6 +11,8 @@ _ALWAYS = (
     "model_configuration",
     "binary_tensor_data",
     "parameters",
+    "sequence",
+    "schedule_policy",
     "statistics",
     "logging",
 )

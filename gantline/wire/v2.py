@@ -7,7 +7,8 @@ Protocol: https://github.com/kserve/open-inference-protocol and Triton's binary 
 from __future__ import annotations
 
 import json
-from math import prod
+import re
+from math import inf, prod
 from typing import Any
 
 import orjson
@@ -19,6 +20,8 @@ from ..tensors import DATATYPES, Array, datatype_of
 from .v2_shared import Memory, place_of, read_place, write_place
 from .v2_tensors import MAX_DIMENSIONS, MAX_ELEMENTS, from_bytes, from_values, to_bytes, to_values
 from .v2_wishes import understand
+
+_LARGE_NUMBER = re.compile(rb"[eE]\+?\d{3}|\d{200}")  # what every number that no double holds has in it
 
 
 def decode_request(body: bytes, header_length: int | None = None, memory: Memory | None = None) -> Request:
@@ -174,7 +177,9 @@ def parse_json(data: bytes | memoryview) -> Any:
     text = bytes(data)
     if b"NaN" in text or b"Infinity" in text:
         try:
-            tree = json.loads(text.decode())  # given bytes it would guess at UTF-16, and take half characters
+            real = _finite if _LARGE_NUMBER.search(text) else None
+            # given bytes it would guess at UTF-16, and take half characters
+            tree = json.loads(text.decode(), parse_float=real)
             if b"\\u" in text:
                 json.dumps(tree, ensure_ascii=False).encode()  # fails for an escaped half of a character
             return tree
@@ -185,6 +190,14 @@ def parse_json(data: bytes | memoryview) -> Any:
     if "depth limit" in problem or "ecursion" in problem:
         raise TooLarge("the JSON is nested too deeply")
     raise BadRequest(f"the body is not JSON: {problem}" if text else "the body is empty; expected JSON")
+
+
+def _finite(digits: str) -> float:
+    """A number as orjson takes it, which refuses 1e400. ValueError for one that would become infinite."""
+    value = float(digits)
+    if value in (inf, -inf):
+        raise ValueError(f"number is infinity when parsed as double: {digits:.40}")
+    return value
 
 
 def dump_json(tree: Any) -> bytes:

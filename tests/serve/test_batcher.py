@@ -12,7 +12,7 @@ from gantline.serve.pace import Delayed
 from gantline.serve.policy import QueuePolicy
 from gantline.serve.ticket import RUNNING, Batch, Ticket
 
-from gantline.errors import Unavailable
+from gantline.errors import Overloaded, Unavailable
 from gantline.request import Request
 
 NOW = 0  # where the time does not matter
@@ -121,9 +121,11 @@ def test_requests_are_bounded_too() -> None:
         batcher.add(ticket(0), NOW)
     assert len(rows_of(batcher.take(NOW))) == 3
     batcher = Batcher(QueuePolicy(4, 100, max_queue_requests=2))
-    fill(batcher, ticket(), ticket())
-    with pytest.raises(Unavailable):
+    batcher.admission.limit = 90  # as learned: not what the third is refused for
+    fill(batcher, ticket(5), ticket(5))
+    with pytest.raises(Overloaded, match="2 requests are waiting already, as many as may") as refused:
         batcher.add(ticket(), NOW)
+    assert refused.value.reason == "queue_full"
 
 
 def test_the_search_for_others_is_bounded() -> None:

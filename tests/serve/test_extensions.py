@@ -9,5 +9,5 @@ from gantline.settings import ServeSettings
 
 def test_only_what_is_on_is_named() -> None:
     plain, most = extensions(ServeSettings()), extensions(ServeSettings(allow_shared_memory=True, trace_dir="."))
-    assert "statistics" in plain and "system_shared_memory" not in plain
+    assert {"statistics", "sequence", "schedule_policy"} <= set(plain) and "system_shared_memory" not in plain
     assert set(most) - set(plain) == {"system_shared_memory", "trace"} and len(set(most)) == len(most)

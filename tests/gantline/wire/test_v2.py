@@ -120,6 +120,7 @@ def test_nan_and_infinity_are_written_as_such(values: list[float], name: str) ->
 
 def test_documents() -> None:
     assert parse_json(b'{"a": [1, NaN, Infinity, -Infinity]}')["a"][2:] == [math.inf, -math.inf]
+    assert parse_json(b"[NaN, 1e308, -1e-400, 1e0003]")[1:] == [1e308, 0.0, 1000.0]
     assert parse_json(b'["NaN", null]') == ["NaN", None]
     assert parse_json(b'[NaN, "\\u00e9"]')[1] == "\xe9"
     assert parse_json(memoryview(b"[1]")) == [1]
@@ -131,6 +132,7 @@ def test_documents() -> None:
         b"", b" ", b"{", b"[1,]", b"[1 2]", b"{'a': 1}", b"[01]", b"[1] x", b"\xff", b'["\xff"]', b"[nan]",
         b"[+1]", b'["\xed\xa0\x80", NaN]', b'["\\ud800", NaN]', b'["\\ud800"]', b"[NaN", b"\xef\xbb\xbf[NaN]",
         b"[1e999]", b"[NaN, 1" + b"0" * 5000 + b"]", '["NaN"]'.encode("utf-16"), b"[1]\0",
+        b"[NaN, 1e400]", b"[NaN, -1E+0400]", b"[NaN, -" + b"9" * 250 + b"e99]", b"[NaN, " + b"9" * 309 + b".0]",
     ],
 )  # fmt: skip
 def test_what_is_not_json(text: bytes) -> None:
