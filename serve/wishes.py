@@ -83,7 +83,8 @@ def _read(head: Head) -> Wishes:
         elif name == b"content-encoding":
             coding = value
         elif name == TIMEOUT:
-            timeout = _milliseconds(value)
+            said = _milliseconds(value)
+            timeout = min(timeout, said) if timeout else said  # a proxy may add one of its own
         elif name == PRIORITY:
             if not value.isdigit() or len(value) > 9:
                 raise BadRequest(f"{PRIORITY.decode()} is {_text(value)}, expected a whole number, 1 the most urgent")

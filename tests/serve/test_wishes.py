@@ -46,6 +46,9 @@ def test_parameters() -> None:
 def test_the_shortest_time_out_counts() -> None:
     assert settled({"timeout": 9000}, x_gantline_timeout_ms="4").deadline == 1000 + 4 * MS
     assert settled({"timeout": 3000}, x_gantline_timeout_ms="4").deadline == 1000 + 3 * MS
+    for both in ([b"4", b"60000"], [b"60000", b"4"]):  # a proxy may add a header of its own
+        twice = Head(b"POST", b"/", b"", [(b"x-gantline-timeout-ms", value) for value in both])
+        assert wishes_of(twice).timeout_ns == 4 * MS
     by_grpc = Request({}, deadline=1000 + MS, arrived=1000, queued=1000)
     settle(by_grpc, Wishes(timeout_ns=2 * MS), QueuePolicy(timeout_ns=MS // 2))
     assert by_grpc.deadline == 1000 + MS
