@@ -21,6 +21,7 @@ class EngineOptions:
     """What the one who opens a session chooses. `threads` 0: by the model's size; `timeout_s` 0: the package's own."""
 
     threads: int = 0
+    instances: int = 1  # runs at once, for an engine that has to prepare for them: a script has so many hosts
     cores: int = 0  # at most so many threads by size; 0: one for each core that there is
     device: str = "cpu"
     timeout_s: float = 0.0

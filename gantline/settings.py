@@ -100,7 +100,7 @@ class ServeSettings:
         1.0, "after so long in the queue a request counts one level more urgent; 0: never", low=0, high=3600
     )
     threads: int = setting(0, "threads of one model's engine; 0: by the model's size", low=0, high=4096)
-    instances: int = setting(1, "batches of one model that may run at once, on threads", low=1, high=64)
+    instances: int = setting(1, "batches of one model that may run at once; for a script, its hosts", low=1, high=64)
     timeout_s: float = setting(0.0, "time for one call of a script; 0: as the package says", low=0, high=86400)
     memory_limit: int = setting(0, "memory of one script host; 0: no limit", unit="bytes", low=0)
     script_grace_s: float = setting(
@@ -197,7 +197,7 @@ class ModelSettings:
     default_version: int = setting(0, "version for requests that name none; 0: the highest", low=0)
     no_replay: bool = setting(False, "let versions serve that have not answered their golden samples")
     threads: int = setting(0, "threads of the engine; 0: by the model's size", low=0, high=4096)
-    instances: int = setting(1, "batches that may run at once, on threads", low=1, high=64)
+    instances: int = setting(1, "batches that may run at once; for a script, its hosts", low=1, high=64)
     timeout_s: float = setting(0.0, "time for one call of a script; 0: as the package says", low=0, high=86400)
     memory_limit: int = setting(0, "memory of the script host; 0: no limit", unit="bytes", low=0)
     script_grace_s: float = setting(

@@ -234,7 +234,7 @@ class Loader:
         if model.scores is not None:
             await model.scores.drain()
         if isinstance(model.session.program, ScriptEngine):
-            await model.session.program.host.drain()
+            await model.session.program.crew.drain()
         await self._apart(model.session.close)
 
     async def _apart(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

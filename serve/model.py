@@ -51,7 +51,7 @@ class Model:
         self.scores: ScriptQueue | None = None
         script = session.program
         if isinstance(script, ScriptEngine) and script.contract == "azure":
-            self.scores = ScriptQueue(script.host, policy, self.statistics)
+            self.scores = ScriptQueue(script.crew, policy, self.statistics)
         self.forms = Forms(name, version)
         self._all = session.output_names
         inputs = self.signature.inputs

@@ -55,7 +55,7 @@ def open_version(entry: Entry, resolved: Resolved[ServeSettings], common: Path |
     options = EngineOptions(
         threads=settings.threads, timeout_s=settings.timeout_s, memory_limit=settings.memory_limit,
         allow_pickle=not server.no_pickle, cores=max(1, cores_each(server.workers) // settings.instances),
-        grace_s=settings.script_grace_s, wanted=attendance.wanted,
+        instances=settings.instances, grace_s=settings.script_grace_s, wanted=attendance.wanted,
         shared=common if settings.script_hosts == "shared" else None,
     )  # fmt: skip
     # the digest that the model's metadata tells must be that of what answers; a pickle is read only after this

@@ -14,8 +14,8 @@ from typing import Protocol
 
 from gantline.accelerators.script import batch
 from gantline.accelerators.script import channel as ch
+from gantline.accelerators.script.crew import Crew
 from gantline.accelerators.script.link import FINAL, Call
-from gantline.accelerators.script.process import ScriptHost
 from gantline.accelerators.script.ring import Message
 
 from gantline.errors import DeadlineExceeded, GantlineError, Unavailable
@@ -27,7 +27,8 @@ from .statistics import Statistics
 from .ticket import DONE, WAITING, Ticket
 
 AHEAD_NS = 2_000_000  # of run() that lies with a host which is at one call at a time: more would outlast a wake-up
-_LEAST, _MOST = 2, 256  # calls that are there in any case, and at most
+_LEAST, _MOST = 2, 256  # calls that a host has in any case, and at most
+_LONG_NS = 10_000_000  # of run(), beside which a wake-up is nothing
 _SPAN_NS = 20_000_000  # answers come in bunches: the rate is measured over so long
 _AT_ONCE = 64  # refusals in one turn of the loop
 _log = logging.getLogger("gantline.score")
@@ -54,17 +55,18 @@ class Caller(Protocol):
 class ScriptQueue:
     """The requests of /score for one script. Made and called on the event loop."""
 
-    def __init__(self, host: ScriptHost, policy: QueuePolicy, statistics: Statistics) -> None:
+    def __init__(self, crew: Crew, policy: QueuePolicy, statistics: Statistics) -> None:
         self.batcher = Batcher(policy.unstacked())
         self.statistics = statistics
-        self._host = host
+        self._crew = crew
         self._loop = asyncio.get_running_loop()
         self._with_host: set[Ticket] = set()
         self._run_ns = AHEAD_NS // 8  # moving average, of scripts that are at one call at a time
         # scripts that are at many at once wait for something else than a processor, and get all they can take
-        many = host.depth // 2 if host.info.get("concurrent") else 2 * batch.LARGEST if host.info.get("batch") else 0
+        info = crew.info
+        many = crew.depth // 2 if info.get("concurrent") else 2 * batch.LARGEST if info.get("batch") else 0
         self._many = many
-        self.room = many or AHEAD_NS // self._run_ns  # calls that the host may have
+        self.room = len(crew) * (many or AHEAD_NS // self._run_ns)  # calls that the hosts may have
         self._alarm = Alarm(self._loop, self.batcher, self._late, self._go)
         self._idle = asyncio.Event()
         # since the rate was last told: how many were answered, when the oldest of them came, whether some always waited
@@ -84,7 +86,7 @@ class ScriptQueue:
     def submit(self, ticket: Ticket) -> None:
         """Queue a ticket whose context is a Caller. Overloaded when it may not wait; then the caller hears nothing."""
         now = ticket.request.queued
-        self._host.attach(self._loop)
+        self._crew.attach(self._loop)
         for other in self.batcher.add(ticket, now):
             reason = "queue_full" if other.lane.tenant is ticket.lane.tenant else "share"
             self._refuse(other, self.batcher.refusal(ticket.request.model, reason))
@@ -98,7 +100,7 @@ class ScriptQueue:
         if ticket.state == WAITING:
             self.batcher.drop(ticket)
             self._left(ticket)
-        elif ticket in self._with_host and not self._host.cancel(ticket.context.call):
+        elif ticket in self._with_host and not self._crew.cancel(ticket.context.call):
             self._with_host.discard(ticket)
             ticket.state = DONE
             self._left(ticket)
@@ -129,7 +131,7 @@ class ScriptQueue:
             (ticket,) = found.tickets
             self._with_host.add(ticket)
             try:
-                self._host.submit(ticket.context.call)
+                self._crew.submit(ticket.context.call)
             except GantlineError as e:
                 self._with_host.discard(ticket)
                 self._refuse(ticket, e)
@@ -161,9 +163,15 @@ class ScriptQueue:
             self._end(ticket)
             if message.flags & ch.RAN and not self._many:
                 self._run_ns += (message.aux - self._run_ns) >> 3
-                self.room = min(max(AHEAD_NS // max(self._run_ns, 1), _LEAST), _MOST)
+                self.room = self._room()
             self._measure(ticket.request.arrived)
             self._go()
+
+    def _room(self) -> int:
+        """How many calls keep the hosts busy. Of several no one gets a long call ahead: another may be free sooner."""
+        hosts = len(self._crew)
+        least = 1 if hosts > 1 and self._run_ns > _LONG_NS else _LEAST
+        return hosts * min(max(AHEAD_NS // max(self._run_ns, 1), least), _MOST)
 
     def _measure(self, arrived: int) -> None:
         """Tell admission how fast the queue empties, and refuse what it finds hopeless."""
@@ -173,7 +181,7 @@ class ScriptQueue:
         waiting = len(batcher)
         if waiting and now - self._since < self._span:
             return
-        batcher.admission.observe(now, self._answered, self._oldest, waiting, self._stood, _LEAST)
+        batcher.admission.observe(now, self._answered, self._oldest, waiting, self._stood, _LEAST * len(self._crew))
         self._since = self._oldest = now
         self._answered = 0
         self._stood = waiting > 0
@@ -202,7 +210,7 @@ class ScriptQueue:
             self._refuse(ticket, error)
             return
         ticket.context.refused(error)  # and its place is taken until the host has put it away
-        if not self._host.cancel(ticket.context.call):
+        if not self._crew.cancel(ticket.context.call):
             self._with_host.discard(ticket)
             self._end(ticket)
 

@@ -28,6 +28,7 @@ from gantline.tensors import DATATYPES, Array
 from ..engine import EngineOptions
 from . import arrays
 from . import channel as ch
+from .crew import Crew
 from .environment import prepare
 from .link import FINAL, Call, supported
 from .process import ScriptHost
@@ -52,17 +53,22 @@ class ScriptEngine:
     element of `result`; a `tensors` script takes and gives the package's own inputs and outputs.
     """
 
-    def __init__(self, package: Package, script: ScriptInfo, host: ScriptHost, settings: Settings) -> None:
+    def __init__(self, package: Package, script: ScriptInfo, crew: Crew, settings: Settings) -> None:
         self.name = package.name
-        self.host = host
+        self.crew = crew
         self.settings = settings
         self.contract = script.contract
         self.decoupled = script.decoupled
         self.wanted: Callable[[], bool] | None = None  # asked while run() waits: whether anybody does
         self.signature = package.manifest.signature or SCORE
 
+    @property
+    def host(self) -> ScriptHost:
+        """The first host, which is the only one unless there are instances."""
+        return self.crew.hosts[0]
+
     def __repr__(self) -> str:
-        return f"<ScriptEngine {self.host!r}>"
+        return f"<ScriptEngine {self.crew!r}>"
 
     def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
         """Blocks until the host has answered. ScriptFailed, BadRequest, DeadlineExceeded or Unavailable if it fails."""
@@ -81,8 +87,8 @@ class ScriptEngine:
         meta, body = arrays.pack(inputs.items())
         messages: asyncio.Queue[Message] = asyncio.Queue()  # bounded by the host's window
         call = Call(ch.TENSORS, body, messages.put_nowait, meta=meta)
-        self.host.attach(asyncio.get_running_loop())
-        self.host.submit(call)
+        self.crew.attach(asyncio.get_running_loop())
+        self.crew.submit(call)
         over, taken = False, 0
         try:
             while True:
@@ -98,11 +104,11 @@ class ScriptEngine:
                 call.waiting = False
                 taken += ch.cost(len(message.body))
                 if taken >= ch.WINDOW // 4:  # not for each: the host is woken by it
-                    self.host.allow(call, taken)
+                    self.crew.allow(call, taken)
                     taken = 0
         finally:
             if not over:
-                self.host.cancel(call)
+                self.crew.cancel(call)
 
     def _outputs(self, message: Message, outputs: Sequence[str]) -> list[Array]:
         try:
@@ -120,11 +126,11 @@ class ScriptEngine:
         def take(message: Message) -> None:
             found.append(message)
             if message.kind == ch.START:
-                self.host.cancel(call)  # what streams may never end
+                self.crew.cancel(call)  # what streams may never end
 
         meta = f"/score\n\ncontent-type:{content_type}\ncontent-length:{len(body)}".encode()
         call = Call(ch.SCORE, body, take, meta=meta, direct=True)
-        self.host.run([call])
+        self.crew.run([call])
         first, last = found[0], found[-1]
         if first.kind == ch.START:
             return Scored(first.status, streamed=True)
@@ -140,7 +146,7 @@ class ScriptEngine:
         return " ".join(message.body[:300].decode("utf-8", "replace").split())
 
     def close(self) -> None:
-        self.host.close()
+        self.crew.close()
 
     def _score(self, data: Array) -> Array:
         bodies = [e if isinstance(e, bytes) else str(e).encode() for e in data.ravel().tolist()]
@@ -156,7 +162,7 @@ class ScriptEngine:
             call.deliver = answer.add
         if self.wanted is not None and not self.wanted():
             raise Unavailable(f"model '{self.name}': the request was cancelled")  # a part of what was stopped
-        self.host.run(calls, self.wanted)
+        self.crew.run(calls, self.wanted)
         return [answer.whole(self.name, self.settings.timeout_ms) for answer in answers]
 
 
@@ -226,12 +232,13 @@ def load(package: Package, options: EngineOptions) -> ScriptEngine:
     app_root = (package.path / script.app_root).resolve() if script.app_root else code
     settings = read_settings(app_root, entry.parent, options.timeout_s, script.timeout_s)
     launch = _launch(package, script, options, settings, code, entry, app_root)
-    host = ScriptHost(package.name, launch, settings.timeout_ms / 1000)
-    engine = ScriptEngine(package, script, host, settings)
+    launches = [launch.seated(i) for i in range(options.instances)]
+    crew = Crew([ScriptHost(package.name, one, settings.timeout_ms / 1000) for one in launches])
+    engine = ScriptEngine(package, script, crew, settings)
     engine.wanted = options.wanted if options.grace_s else None
-    host.start()
-    if host.info.get("decoupled", False) != script.decoupled:
-        host.close()
+    crew.start()
+    if crew.info.get("decoupled", False) != script.decoupled:
+        crew.close()
         said, found = ("yields", "does not") if script.decoupled else ("does not yield", "does")
         raise BadArtefact(
             f"{package.path}: the manifest says that infer() {said}, but it {found}; define it as a function in "
@@ -253,9 +260,10 @@ def _launch(
         variables["AZUREML_MODEL_DIR"] = str((package.path / script.models).resolve())
     else:
         variables.setdefault("AZUREML_MODEL_DIR", str(root))
-    if options.threads:
+    threads = options.threads or (options.cores if options.instances > 1 else 0)  # several hosts share the cores
+    if threads:
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-            variables.setdefault(name, str(options.threads))
+            variables.setdefault(name, str(threads))
     outputs = package.manifest.signature.outputs if package.manifest.signature is not None else ()
     config: dict[str, Any] = {
         "entry": str(entry),

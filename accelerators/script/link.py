@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock
 from time import monotonic
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from . import channel as ch
 from .channel import Channel, Gone, open_mapping
@@ -24,6 +24,9 @@ from .output import Output
 from .ring import Damaged, Message
 from .tether import Tether
 from .watch import UNWANTED
+
+if TYPE_CHECKING:
+    from .process import ScriptHost
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 # the host's interpreter may have no Gantline: its modules are loaded from our folder under a name of their own
@@ -44,7 +47,7 @@ Deliver: TypeAlias = Callable[[Message], None]
 class Call:
     """One request to the script. `deliver` is called with every message about it, the last one being FINAL."""
 
-    __slots__ = ("body", "deliver", "direct", "dropped", "id", "kind", "meta", "position", "status", "waiting")
+    __slots__ = ("body", "deliver", "direct", "dropped", "host", "id", "kind", "meta", "position", "status", "waiting")
 
     def __init__(
         self, kind: int, body: bytes, deliver: Deliver, status: int = 0, meta: bytes = b"", direct: bool = False
@@ -55,6 +58,7 @@ class Call:
         self.body = body
         self.deliver = deliver
         self.direct = direct  # deliver on whatever thread: the caller waits for it
+        self.host: ScriptHost | None = None  # which of several has it
         self.id = 0
         self.position = 0
         self.dropped = 0.0  # when its caller said that nobody waits for it

@@ -35,6 +35,7 @@ class ScriptHost:
         self.timeout_s = timeout_s
         self.info: dict[str, Any] = {}
         self.link: Link | None = None  # set while the host is ready
+        self.relief: Callable[[ScriptHost], None] | None = None  # who may take what waits when the process has died
         self._lock = threading.Lock()
         self._pending: deque[Call] = deque()
         self._retired: list[Link] = []
@@ -257,6 +258,8 @@ class ScriptHost:
             link.calls.clear()
             self.link = None
             self._retired.append(link)
+        if self.relief is not None:
+            self.relief(self)
         for call in begun:
             self._hand(call, Message(ch.BROKEN, call.id, flags | ch.DIED, 500, 0, b"", b""))
         if self._loop is not None and not self._loop.is_closed():
@@ -265,13 +268,24 @@ class ScriptHost:
             self._sweep()
         return len(begun)
 
+    def release(self) -> list[Call]:
+        """What waits here, for another host to take; but not what a thread in run() waits for on this one."""
+        with self._lock:
+            released = [call for call in self._pending if not call.direct]
+            self._pending = deque(call for call in self._pending if call.direct)
+        return released
+
     def refuse(self, why: str) -> None:
         """There will be no process soon: who waits is told so, and who comes, until ready() is called."""
         with self._lock:
             self._refuse = why
             refused = list(self._pending)
             self._pending.clear()
-        for call in refused:
+        self.turn_away(refused, why)
+
+    def turn_away(self, calls: Sequence[Call], why: str) -> None:
+        """Tell those who wait for calls that were not begun that they will not be."""
+        for call in calls:
             self._hand(call, Message(ch.BROKEN, call.id, 0, 503, 0, b"", why.encode()))
 
     def _sweep(self) -> None:

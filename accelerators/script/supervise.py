@@ -9,7 +9,7 @@ import select
 import socket
 import threading
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -44,6 +44,10 @@ class Launch:
     name: str = ""  # of the model
     content: str = ""  # a digest of what is run: another one is another host
     shared: Path | None = None  # where those who share a host find it; None: each has its own
+
+    def seated(self, seat: int) -> Launch:
+        """The same for one of several hosts, told apart so that workers share each with its like."""
+        return replace(self, config=self.config | {"seat": seat}) if seat else self
 
     def link(self) -> Link:
         """Start the host, or join those who have. ScriptFailed when that cannot be done."""

@@ -141,10 +141,10 @@ class Face:
     def __init__(self, model: Model, engine: ScriptEngine, queue: ScriptQueue, budget: ByteBudget) -> None:
         self.model = model
         self.engine = engine
-        self.host = engine.host
+        self.crew = engine.crew
         self.queue = queue
         self._budget = budget
-        info, settings = engine.host.info, engine.settings
+        info, settings = engine.crew.info, engine.settings
         self.raw: bool = info["mode"] == "raw"
         # what the script needs of the head beside the body: all of it, the content type, or nothing
         self._all_headers: bool = self.raw or info["headers"]

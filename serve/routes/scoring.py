@@ -163,7 +163,7 @@ class Stream:
             self._call.waiting = True
             await self._responder.drain()
             self._call.waiting = False
-            self._face.host.allow(self._call, len(data))
+            self._face.crew.allow(self._call, len(data))
         if self._over is not None:
             if self._over:
                 self._responder.end()

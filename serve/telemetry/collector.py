@@ -78,7 +78,7 @@ def _measure_model(out: Snapshot, model: Model, name: str, version: str) -> None
     add(out, "nv_inference_pending_request_count", waiting, name, version)
     add(out, "gantline_model_memory_bytes", memory_of(model.session), name, version)
     if isinstance(model.session.program, ScriptEngine):
-        add(out, "gantline_host_restarts", model.session.program.host.restarts, name, version)
+        add(out, "gantline_host_restarts", model.session.program.crew.restarts, name, version)
 
 
 @cache

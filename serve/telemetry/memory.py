@@ -15,12 +15,11 @@ PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 def memory_of(session: Session) -> int:
     """Bytes of CPU memory that go with a session; 0 where they are not known.
 
-    A script's host: what it shares with no other process. An engine in this process: the weights as its model file
+    A script's hosts: what each shares with no other process. An engine in this process: the weights as its model file
     has them, which is the least that it holds; onnxruntime tells nobody what it adds to them.
     """
     if isinstance(session.program, ScriptEngine):
-        pid = session.program.host.pid
-        return 0 if pid is None else own_memory(pid)
+        return sum(own_memory(pid) for pid in session.program.crew.pids)
     with contextlib.suppress(OSError):
         path = session.package.model_path
         if path.is_file():

@@ -145,7 +145,7 @@ def scripts(servers: Callable[..., Running], tmp_path_factory: pytest.TempPathFa
     """Two packages with scripts, each below a config.pbtxt."""
     folder = tmp_path_factory.mktemp("scripts")
     configs = {
-        "azure": "version_policy { all {} }",
+        "azure": "version_policy { all {} } instance_group { count: 2 }",
         "yields": 'input { name: "n" dims: 1 } output { name: "i" dims: [1, 1] reshape { shape: 1 } }',
     }
     (folder / "sample.json").write_text("1")
@@ -183,9 +183,9 @@ def test_a_script_below_a_config_yields_in_the_shapes_that_it_says(scripts: Runn
 
 def test_unloading_it_ends_its_process(scripts: Running) -> None:
     engine = scripts.stack.repository.find("azure").session.program
-    assert isinstance(engine, ScriptEngine) and engine.host.pid is not None
+    assert isinstance(engine, ScriptEngine) and len(set(engine.crew.pids)) == 2, "instance_group says so"
     (answer,) = scripts.ask(scripts.post("/v2/repository/models/azure/unload", {}))
-    assert answer.status == 200 and engine.host.pid is None
+    assert answer.status == 200 and engine.crew.pids == []
     (answer,) = scripts.ask(scripts.post("/models/azure/score", b"1"))
     assert answer.status == 404
     (answer,) = scripts.ask(scripts.post("/v2/repository/models/azure/load", {}))

@@ -119,7 +119,7 @@ class Bench:
     def __init__(self, script: Script, room: int = 1, **policy: Any) -> None:
         self.script = script
         self.statistics = Statistics()
-        self.queue = ScriptQueue(script.engine.host, QueuePolicy(**policy), self.statistics)
+        self.queue = ScriptQueue(script.engine.crew, QueuePolicy(**policy), self.statistics)
         if room:
             self.queue.room = self.queue._many = room
 
@@ -145,7 +145,7 @@ def on(script: Script, test: Callable[[Bench], Awaitable[None]], room: int = 1, 
             await asyncio.wait_for(bench.queue.drain(), 20)
             assert bench.queue.running == len(bench.queue.batcher) == 0
         finally:
-            script.engine.host.detach()
+            script.engine.crew.detach()
 
     asyncio.run(run())
 

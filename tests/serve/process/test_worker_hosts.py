@@ -87,6 +87,16 @@ def test_one_host_for_all_workers(package: Path, program: Programs, client: type
     assert run.log.read_text().count("its script's process ended") == 1
 
 
+def test_workers_share_each_of_several_hosts(package: Path, program: Programs, client: type[Running]) -> None:
+    with program(package, "--workers", 2, "--script-hosts", "shared", "--instances", 2, "--no-grpc") as run:
+        found = {worker: {host_by(run, worker, client) for _ in range(4)} for worker in (1, 2)}
+        assert found[1] == found[2] and len(found[1]) == 2, "lone calls take turns"
+        run.signal()
+        assert run.code() == 0, run.log.read_text()
+        for pid in found[1]:
+            until_gone(pid)
+
+
 def test_by_default_each_worker_has_its_own(package: Path, program: Programs, client: type[Running]) -> None:
     with program(package, "--workers", 2, "--no-grpc") as run:
         assert host_by(run, 1, client) != host_by(run, 2, client)
