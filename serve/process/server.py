@@ -32,6 +32,7 @@ from ..scratch import sweep
 from ..shelf import Shelf
 from .endings import endings
 from .listener import own_listeners, turn_away
+from .promptness import be_prompt
 
 if TYPE_CHECKING:
     from ..fronts.grpcio import Grpcio
@@ -280,6 +281,7 @@ async def _load(server: Server, progress: Callable[[int, int, Slot], None] | Non
 def run_to_end(main: Coroutine[Any, Any, bool]) -> int:
     """Run a program's main coroutine on a loop of its own; the exit code, by what `run` says."""
     sys.setswitchinterval(SWITCH_S)
+    be_prompt()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         clean = runner.run(main)
     if not clean:
