@@ -150,7 +150,7 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: 
     gate = Middleware(Gate, access, azure.preflight) if access else Middleware(PageGate, pages)
     app = Starlette(routes=routes, middleware=[gate], exception_handlers={HTTPException: partial(_unmatched, azure)})
     app.router.redirect_slashes = False  # `/score/` is another path, and not found
-    front = Front(settings, core.infer, repository.routes, azure.handlers, access)
+    front = Front(settings, core.infer, repository.routes, azure.handlers, access, repository.ledger.refused)
     return Stack(
         settings, repository, loader, control, readiness, core, v2, front, app, access, key_file, certificate,
         (pool, waiting), logs, traces, collector, poller,

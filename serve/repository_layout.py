@@ -123,7 +123,15 @@ def _model(path: Path, search: Search) -> list[Entry] | None:
         if search.config and path.stem == search.only:
             problem = f"model '{path.stem}' is a file without a configuration, and takes none"
             return [Entry(path.stem, "1", None, problem=problem)]
-        return [Entry(path.stem, "1", Package.bare(path, path.stem))]
+        if not search.wants(path.stem):
+            return []
+        policy = search.choose(path.stem, "")
+        try:
+            policy.choose([1], path)
+        except BadArtefact as e:
+            return [Entry(path.stem, "1", None, problem=e.message)]
+        pinned = policy.pin == 1
+        return [Entry(path.stem, "1", Package.bare(path, path.stem), pinned=pinned, versions=policy.words)]
     try:
         with os.scandir(path) as listed:
             names = {e.name: e.is_dir() for e in listed}

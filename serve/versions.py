@@ -8,6 +8,7 @@ from typing import Any
 
 from gantline.errors import BadArtefact
 
+NONE = "0"  # a policy of specific versions that names none; there is no version 0
 LATEST = "latest:1"  # Triton's default, and ours
 
 
@@ -27,6 +28,8 @@ class Policy:
         if self.pin and self.pin not in there:
             raise BadArtefact(f"{where}: default_version is {self.pin}, which is not there; it has {known}")
         chosen = self._among(there)
+        if not chosen and self.words == NONE:
+            raise BadArtefact(f"{where}: its version_policy names no version; it has {known}")
         if not chosen:
             raise BadArtefact(f"{where}: versions '{self.words}' serves none of the versions {known}")
         return [v for v in there if v in chosen or v == self.pin]
@@ -58,5 +61,5 @@ def words_of(version_policy: Any) -> str:
     if choice == "all":
         return "all"
     if choice == "specific":
-        return ",".join(map(str, sorted(version_policy.specific.versions))) or "0"
+        return ",".join(map(str, sorted(version_policy.specific.versions))) or NONE
     return f"latest:{version_policy.latest.num_versions or 1}" if choice == "latest" else ""

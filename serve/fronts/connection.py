@@ -51,8 +51,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        limit = self.front.max_connections
-        if limit and len(self.connections) > limit:
+        if self.front.full(len(self.connections)):
             self.refuse(503, "too many connections; try again later")
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -80,7 +80,7 @@ class Http2(asyncio.Protocol):
         self.server = get_local_addr(transport)
         self.secure = is_ssl(transport)
         self.conn.initiate_connection()
-        if self.front.max_connections and len(self.connections) > self.front.max_connections:
+        if self.front.full(len(self.connections)):
             self.conn.close(zttp.H2ErrorCode.ENHANCE_YOUR_CALM, 0)
             self._write()
             self._end()

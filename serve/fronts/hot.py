@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from gantline.errors import Denied
+from gantline.errors import Denied, GantlineError, Unavailable
 from gantline.settings import ServeSettings
 from gantline.wire.v2 import dump_json
 
@@ -36,8 +36,9 @@ class Front:
 
     def __init__(
         self, settings: ServeSettings, infer: Handler, infer_paths: Mapping[bytes, Any], handlers: dict[bytes, Handler],
-        access: Access | None = None,
+        access: Access | None = None, refused: Callable[[GantlineError], None] | None = None,
     ) -> None:  # fmt: skip
+        """`refused` is told of connections that are turned away."""
         self.infer = infer
         self.infer_paths = infer_paths
         self.handlers = handlers
@@ -45,6 +46,7 @@ class Front:
         self.max_body_bytes = settings.max_body_bytes
         self.max_header_bytes = settings.max_header_bytes
         self.max_connections = settings.max_connections
+        self._refused = refused
         self.keep_alive_s = settings.keep_alive_s
         self.header_timeout_s = settings.header_timeout_s
         self.body_timeout_s = settings.body_timeout_s
@@ -71,6 +73,14 @@ class Front:
         except Denied as e:
             return refusal(head.path, e)
         return None
+
+    def full(self, connections: int) -> bool:
+        """Whether the last of so many connections is one too many, and is turned away."""
+        if not self.max_connections or connections <= self.max_connections:
+            return False
+        if self._refused is not None:
+            self._refused(Unavailable("too many connections; try again later", "connections"))
+        return True
 
     def current(self, head: Head) -> bool:
         """Whether a head that was let in before still is: no, once the keys have changed."""

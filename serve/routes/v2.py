@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -94,14 +96,14 @@ class V2Routes:
     # -- repository
 
     async def index(self, request: Request) -> Response:
-        only_ready = bool((await document(request, self.settings.max_body_bytes)).get("ready", False))
+        only_ready = (await document(request, self.settings.max_body_bytes)).get("ready", False)
+        if not isinstance(only_ready, bool):
+            raise BadRequest('index: "ready" must be true or false')
         return json_response(await self.control.call("index", ready=only_ready))
 
     async def load(self, request: Request) -> Response:
         name = request.path_params["name"]
-        parameters = (await document(request, self.settings.max_body_bytes)).get("parameters") or {}
-        if not isinstance(parameters, dict):
-            raise BadRequest(f"load of '{name}': \"parameters\" must be an object")
+        parameters = await self._parameters(request, f"load of '{name}'")
         config = parameters.pop("config", "")
         if not isinstance(config, str):
             raise BadRequest(f"load of '{name}': parameter 'config' must be a string of JSON")
@@ -114,9 +116,18 @@ class V2Routes:
         return Response(status_code=200)
 
     async def unload(self, request: Request) -> Response:
-        await document(request, self.settings.max_body_bytes)
-        await self.control.call("unload", name=request.path_params["name"])
+        name = request.path_params["name"]
+        parameters = await self._parameters(request, f"unload of '{name}'")
+        if not isinstance(parameters.get("unload_dependents", False), bool):
+            raise BadRequest(f"unload of '{name}': \"unload_dependents\" must be true or false")
+        await self.control.call("unload", name=name)
         return Response(status_code=200)
+
+    async def _parameters(self, request: Request, what: str) -> dict[str, Any]:
+        found = (await document(request, self.settings.max_body_bytes)).get("parameters")
+        if not isinstance(found, dict | None):
+            raise BadRequest(f'{what}: "parameters" must be an object')
+        return found or {}
 
     # -- what a request speaks of
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from gantline.serve.entry import Entry
 from gantline.serve.repository_layout import Search, find_entries
+from gantline.serve.versions import Policy
 
 from gantline.blobs import publish_directory
 from gantline.errors import BadArtefact, Unsupported, UsageError
@@ -166,6 +167,14 @@ def test_another_configuration(tmp_path: Path) -> None:
     for name, message in (("iris", "is a package, which is immutable"), ("bare", "takes none")):
         with pytest.raises(BadArtefact, match=message):
             find_entries(refs, Search(name, "{}"))
+
+
+def test_a_file_is_version_1_and_no_other(tmp_path: Path) -> None:
+    bare = _file(tmp_path / "bare.onnx")
+    (one,) = find_entries([str(bare)], Search(choose=lambda name, words: Policy("1,7", 1)))
+    assert (one.version, one.pinned, one.versions) == ("1", True, "1,7")
+    with pytest.raises(BadArtefact, match=r"bare.onnx: versions '7' serves none of the versions 1"):
+        find_entries([str(bare)], Search(choose=lambda name, words: Policy("7")))
 
 
 def test_packages_below_a_config(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from gantline.serve.versions import Policy, put_words, words_of
 
@@ -34,8 +36,17 @@ def test_there_and_back_as_a_message(words: str) -> None:
     assert words_of(config.version_policy) == words
 
 
+def nothing() -> Any:
+    """`version_policy { specific {} }`."""
+    policy = message("inference.ModelVersionPolicy")()
+    policy.specific.SetInParent()
+    return policy
+
+
 def test_what_cannot_serve_is_told() -> None:
     with pytest.raises(BadArtefact, match=r"repo/m: versions '7,8' serves none of the versions 1, 2"):
         Policy("7,8").choose([1, 2], "repo/m")
+    with pytest.raises(BadArtefact, match=r"m: its version_policy names no version; it has 1, 2"):
+        Policy(words_of(nothing())).choose([1, 2], "m")
     with pytest.raises(BadArtefact, match=r"m: default_version is 3, which is not there; it has 1, 2"):
         Policy("all", 3).choose([1, 2], "m")

@@ -163,6 +163,8 @@ def test_too_many_connections(servers: Callable[..., Running]) -> None:
             assert server.read_answer(s).status == 200
         (answer,) = server.ask(server.get("/v2"))
         assert answer.status == 503 and "too many connections" in answer.json()["error"]
+        s.sendall(server.get("/metrics"))
+        assert b'gantline_rejections_total{model="",version="",reason="connections"} 1' in server.read_answer(s).body
     server.until(lambda: not server.connections)
     assert server.ask(server.get("/v2"))[0].status == 200
 

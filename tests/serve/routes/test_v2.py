@@ -57,7 +57,7 @@ def test_health_and_metadata(server: Running) -> None:
     found = get(server, "/v2").json()
     assert (found["name"], found["version"]) == ("gantline", gantline.__version__)
     assert {"binary_tensor_data", "classification", "statistics", "model_repository"} <= set(found["extensions"])
-    for absent in ("sequence", "trace", "system_shared_memory", "cuda_shared_memory"):
+    for absent in ("trace", "system_shared_memory", "cuda_shared_memory"):
         assert absent not in found["extensions"]
         assert get(server, f"/v2/{absent}").status == 404
 
@@ -204,6 +204,15 @@ def test_load_and_unload(own: Running, zoo: Path, tmp_path: Path) -> None:
             b'{"parameters": {"config": "{}", "file:1/model.onnx": "AAAA"}}',
             400,
             "'double', double/1/model.onnx: onnx",
+        ),
+        ("/v2/repository/index", b'{"ready": 1}', 400, '"ready" must be true or false'),
+        (LOAD, b'{"parameters": []}', 400, '"parameters" must be an object'),
+        ("/v2/repository/models/double/unload", b'{"parameters": []}', 400, '"parameters" must be an object'),
+        (
+            "/v2/repository/models/double/unload",
+            b'{"parameters": {"unload_dependents": "x"}}',
+            400,
+            '"unload_dependents" must be true or false',
         ),
         ("/v2/repository/models/double/unload", b"null", 400, "must be a JSON object"),
     ],
