@@ -193,10 +193,10 @@ def visit(run: Run, workload: Workload, one: Contestant, running: Running, secon
 def loops(run: Run, workload: Workload, seconds: float) -> None:
     """onnxruntime without a server: one row, and as many rows as our batches had at 64 connections."""
     loop(run, workload, seconds, 1, "one row", "row-loop" if workload.stacks else "loop")
-    for workers in ("1 worker", "2 workers"):
-        reached = run.batches.get(f"{workload.key}, gantline, {workers}, 64 connections")
+    for setting in ("1 worker", "2 workers", "2 instances"):
+        reached = run.batches.get(f"{workload.key}, gantline, {setting}, 64 connections")
         if reached and workload.stacks:
-            loop(run, workload, seconds, round(reached[-1]), f"the batch that {workers} reached", "loop")
+            loop(run, workload, seconds, round(reached[-1]), f"the batch that {setting} reached", "loop")
 
 
 def loop(run: Run, workload: Workload, seconds: float, rows: int, about: str, kind: str) -> None:

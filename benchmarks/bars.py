@@ -90,11 +90,11 @@ def verdicts(rows: Sequence[Row]) -> list[Verdict]:
     # the echo is one process
     grpcio, bare = (_best(rows, "a", 64, kind, name, "gRPC") for kind, name in (("gantline", "1 w"), ("grpc-echo", "")))
     found.append(_ratio("a, gRPC: grpcio over a raw grpcio echo, 1 worker", grpcio, bare, 0.5))
-    wide = _best(rows, "c", 64, "gantline", "1 worker")
+    wide = _best(rows, "c", 64, "gantline")
     found.append(_ratio("c: over max_batch_size 1", wide, _best(rows, "c", 64, "unbatched"), 5))
-    for workers in ("1 worker", "2 workers"):
-        wide, bare = _best(rows, "c", 64, "gantline", workers), _best(rows, "c", 0, "loop", workers)
-        found.append(_ratio(f"c: over raw onnxruntime at the same batch, {workers}", wide, bare, 0.95))
+    for setting in ("1 worker", "2 workers", "2 instances"):
+        wide, bare = _best(rows, "c", 64, "gantline", setting), _best(rows, "c", 0, "loop", setting)
+        found.append(_ratio(f"c: over raw onnxruntime at the same batch, {setting}", wide, bare, 0.95))
     for connections in (1, 32, 64):
         image = _best(rows, "d", connections, "gantline", "1 worker")
         about = f"d, {connections} connections: over raw onnxruntime"

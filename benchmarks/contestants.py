@@ -60,7 +60,9 @@ def _env(workload: Workload, **more: str) -> dict[str, str]:
     return {**base, "PYTHONPATH": str(PEERS), "OMP_NUM_THREADS": "1", **more}
 
 
-def gantline(workers: int, front: str = "http1", package: Callable[[Workload], Path] = lambda w: w.package) -> Start:
+def gantline(
+    workers: int, front: str = "http1", package: Callable[[Workload], Path] = lambda w: w.package, instances: int = 1
+) -> Start:
     def start(workload: Workload, work: Path) -> Running:
         http, grpc = free_port(), free_port()
         command: list[str | Path] = [
@@ -75,6 +77,8 @@ def gantline(workers: int, front: str = "http1", package: Callable[[Workload], P
         command += ["--grpc-port", str(grpc), "--workers", str(workers), "--threads", "1", "--log-level", "warning"]
         if front != "http1":
             command += ["--front", front]
+        if instances > 1:
+            command += ["--instances", str(instances)]
         url = f"http://127.0.0.1:{http}/v2/models/{workload.name}/infer"
         return Running(Process(command), url, workload.v2(), f"http://127.0.0.1:{grpc if front == 'http1' else http}")
 
@@ -304,6 +308,7 @@ TRITON_CPP = "Triton 2.51 (C++ front, our C++ onnxruntime backend)"
 CONTESTANTS: tuple[Contestant, ...] = (
     Contestant("gantline, 1 worker", "gantline", gantline(1), "--workers 1"),
     Contestant("gantline, 2 workers", "gantline", gantline(2), "--workers 2"),
+    Contestant("gantline, 2 instances", "gantline", gantline(1, instances=2), "--workers 1 --instances 2", "c"),
     Contestant("gantline, front h2, 1 worker", "h2", gantline(1, "h2"), "--front h2 --workers 1", "a"),
     Contestant("gantline, front h2, 2 workers", "h2", gantline(2, "h2"), "--front h2 --workers 2", "a"),
     Contestant("uvicorn raw-ASGI echo, 1 worker", "echo", echo(1), "uvloop, httptools", "a"),
