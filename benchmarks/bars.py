@@ -90,7 +90,7 @@ def verdicts(rows: Sequence[Row]) -> list[Verdict]:
     # the echo is one process
     grpcio, bare = (_best(rows, "a", 64, kind, name, "gRPC") for kind, name in (("gantline", "1 w"), ("grpc-echo", "")))
     found.append(_ratio("a, gRPC: grpcio over a raw grpcio echo, 1 worker", grpcio, bare, 0.5))
-    wide = _best(rows, "c", 64, "gantline")
+    wide = _best(rows, "c", 64, "gantline", "1 worker")
     found.append(_ratio("c: over max_batch_size 1", wide, _best(rows, "c", 64, "unbatched"), 5))
     for setting in ("1 worker", "2 workers", "2 instances"):
         wide, bare = _best(rows, "c", 64, "gantline", setting), _best(rows, "c", 0, "loop", setting)

@@ -79,11 +79,14 @@ def test_a_batch_is_set_against_a_loop_of_the_same_batch() -> None:
         row("gantline, 2 workers", "gantline", 1200, connections=64, of="c"),
         row("loop, the batch that 1 worker reached", "loop", 1000, connections=0, wire="none", of="c"),
         row("loop, the batch that 2 workers reached", "loop", 800, connections=0, wire="none", of="c"),
+        row("gantline, 2 instances", "gantline", 1300, connections=64, of="c"),
+        row("loop, the batch that 2 instances reached", "loop", 1000, connections=0, wire="none", of="c"),
     ]
     assert [(v.theirs, v.got) for v in verdicts(rows)] == [
         ("gantline, max_batch_size 1", 9.5),
         ("loop, the batch that 1 worker reached", 0.95),
         ("loop, the batch that 2 workers reached", 1.5),
+        ("loop, the batch that 2 instances reached", 1.3),
     ]
 
 
