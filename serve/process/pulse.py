@@ -8,7 +8,7 @@ from __future__ import annotations
 
 TICK_S = 0.5  # between two heartbeats
 SILENT_S = 2.0  # nobody waits any longer for an answer to something else
-START_S = 60.0  # a process that has never answered is importing its libraries, from a slow disk perhaps
+START_S = 60.0  # a process that has never said anything is importing its libraries, from a slow disk perhaps
 
 
 class Pulse:
@@ -16,7 +16,7 @@ class Pulse:
 
     def __init__(self) -> None:
         self.silent_s = 0.0
-        self._heard = False  # it has answered once
+        self._heard = False  # it has said something once
         self._waiting = False  # for an answer
 
     def __repr__(self) -> str:
@@ -38,9 +38,14 @@ class Pulse:
         self._waiting = True
         return True
 
+    def heard(self) -> None:
+        """The worker has said something: its loop runs, and from now on a short silence tells of a hang."""
+        self._heard, self.silent_s = True, 0.0
+
     def answered(self) -> None:
         """The worker has answered the heartbeat."""
-        self._waiting, self._heard, self.silent_s = False, True, 0.0
+        self._waiting = False
+        self.heard()
 
     def hangs(self, limit_s: float) -> bool:
         """Whether it has been silent for too long; limit 0: never."""

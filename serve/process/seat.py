@@ -72,6 +72,7 @@ class Seat:
         """What the worker says, but for answers to `call` and to `beat`; None when it is gone."""
         assert self._link is not None
         while (message := await self._link.receive()) is not None:
+            self.pulse.heard()
             if message["kind"] == "done":
                 self._answered(message)
             elif message["kind"] == "beat":

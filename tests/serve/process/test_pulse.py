@@ -54,3 +54,14 @@ def test_a_process_that_was_never_heard_has_longer() -> None:
     assert pulse.silent and not pulse.hangs(1.0)
     ticks(pulse, TICK_S)
     assert pulse.hangs(1.0) and not pulse.hangs(2 * START_S)
+
+
+def test_whatever_a_process_says_is_a_sign_of_life() -> None:
+    """It may stop before the first heartbeat reaches it, and has imported its libraries all the same."""
+    pulse = Pulse()
+    pulse.tick(TICK_S)
+    ticks(pulse, SILENT_S)
+    pulse.heard()
+    assert not pulse.silent and not pulse.tick(TICK_S), "the heartbeat is still unanswered"
+    ticks(pulse, SILENT_S)
+    assert pulse.silent and pulse.hangs(SILENT_S)
