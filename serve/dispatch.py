@@ -139,7 +139,9 @@ class Dispatch:
         elif self._quick:
             self.inline_batches += 1
             results = self._runner.run(batch)
-            self._account(batch, results)
+            with self.batcher.lock:
+                self._learn(batch)
+            self._account(batch)
             self._handing_out += 1
             self._hand_out(batch, results, 0, now, _LOOP)
         else:
@@ -177,9 +179,13 @@ class Dispatch:
             batch, following = following, None
             try:
                 results = self._runner.run(batch)
-                following = self._following(batch)
+                with self.batcher.lock:
+                    self._learn(batch)
+                    self.overlap.ran(batch.rows, sum(batch.times))
+                    following = self._following(batch)
             except BaseException as e:  # of a kind that is no engine's, such as a thread's end
                 results = self._runner.failed(batch, e)
+                batch.ended = perf_counter_ns()
             # an asyncio future would take two turns of the loop; those of a busy one are long
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._back, batch, results, following)
@@ -195,24 +201,22 @@ class Dispatch:
                 self._loop.call_soon_threadsafe(self._back, batch, results, None)
 
     def _following(self, last: Batch) -> Batch | None:
-        """On the thread: the batch to run after the last one, without asking the loop."""
+        """On the thread, which holds the lock: the batch to run after the last one, without asking the loop."""
         batcher = self.batcher
-        if batcher.admission.target_ns or self._quick or _others_wait(self._pool):
+        if self._quick or _others_wait(self._pool):
             return None
         waiting, most = batcher.waiting_rows, batcher.max_rows
         if not self.overlap.early(waiting, last.rows, most, self.batch_ns, len(last.tickets)):
             return None
-        now = perf_counter_ns()
-        with batcher.lock:
-            late = 0 < batcher.next_deadline <= now  # the loop has answers to give before anything begins
-            return None if late else batcher.take(now)
+        if 0 < batcher.next_deadline <= last.ended:
+            return None  # the loop has answers to give before anything begins
+        return batcher.take(last.ended)
 
     def _back(self, batch: Batch, results: list[Result], following: Batch | None) -> None:
         now = perf_counter_ns()
         self.thread_batches += 1
         self.running -= len(batch.tickets)
-        self._account(batch, results)
-        self.overlap.ran(batch.rows, sum(batch.times))
+        self._account(batch)
         if self.batcher.left:
             self._let_go()
         if following is not None:
@@ -272,20 +276,23 @@ class Dispatch:
 
     # -- what a batch gave
 
-    def _account(self, batch: Batch, results: Sequence[Result]) -> None:
-        """A batch has run: tell those who count and those who learn."""
-        assemble, compute, split = batch.times
-        took = assemble + compute + split
+    def _learn(self, batch: Batch) -> None:
+        """A batch has ended just now: what it took. Whoever ran it calls this, and holds the batcher's lock."""
+        batch.ended = ended = perf_counter_ns()
+        took = sum(batch.times)
         self.batch_ns += (took - self.batch_ns) >> 3
-        started = perf_counter_ns() - took
-        requests = [ticket.request for ticket in batch.tickets]
-        self.statistics.executed(requests, batch.rows, started, batch.times, batch.reason, batch.start > 0)
-        batcher, ended = self.batcher, started + took
-        batcher.pace.observe(ended, batch.rows, batch.tickets[0].key, took)
+        batcher, first = self.batcher, batch.tickets[0]
+        batcher.pace.observe(ended, batch.rows, first.key, took)
         limited = batch.behind > 0 and batch.reason != "learning"
         batcher.admission.observe(
-            ended, batch.rows, requests[0].arrived, batcher.waiting_rows, limited, batcher.pace.least
+            ended, batch.rows, first.request.arrived, batcher.waiting_rows, limited, batcher.pace.least
         )
+
+    def _account(self, batch: Batch) -> None:
+        """A batch has run: tell those who count, and refuse those who would wait too long now."""
+        requests, started = [ticket.request for ticket in batch.tickets], batch.ended - sum(batch.times)
+        self.statistics.executed(requests, batch.rows, started, batch.times, batch.reason, batch.start > 0)
+        batcher = self.batcher
         with batcher.lock:
             shed = batcher.shed()
         for ticket in shed:

@@ -72,14 +72,15 @@ class Ticket:
 class Batch:
     """Tickets that run together: of the first, rows `start` to `stop`; of the others, all.
 
-    `behind`: rows that it left waiting; `times`: what assembling, computing and splitting took, in ns.
+    `behind`: rows that it left waiting; `times`: what assembling, computing and splitting took, in ns; `ended`: when.
     """
 
-    __slots__ = ("behind", "partial", "reason", "rows", "start", "stop", "tickets", "times")
+    __slots__ = ("behind", "ended", "partial", "reason", "rows", "start", "stop", "tickets", "times")
 
     def __init__(self, tickets: list[Ticket], start: int, stop: int, rows: int, reason: str, behind: int = 0) -> None:
         self.behind = behind
         self.times = (0, 0, 0)
+        self.ended = 0
         self.tickets = tickets
         self.start = start
         self.stop = stop

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter_ns
@@ -15,7 +15,9 @@ from gantline.accelerators.session import Session
 from gantline.serve.batcher import Batcher
 from gantline.serve.dispatch import INLINE_NS, LONE, Dispatch
 from gantline.serve.exchange import Head
+from gantline.serve.pace import Choice, Greedy
 from gantline.serve.policy import QueuePolicy
+from gantline.serve.slo import Slo
 from gantline.serve.statistics import Statistics
 from gantline.serve.ticket import LEFT, Batch, Ticket
 
@@ -86,13 +88,16 @@ def test_the_next_batch_begins_before_answers_are_written_or_after(
     on(Session(session.package, engine), 64, test)
 
 
-def test_a_thread_goes_on_by_itself(open_: Callable[[str], Session]) -> None:
-    """The loop stands still between the batches, and so answers nothing and says nothing."""
+@pytest.mark.parametrize("target_ns", [0, 10**11])
+def test_a_thread_goes_on_by_itself(open_: Callable[[str], Session], target_ns: int) -> None:
+    """The loop stands still between the batches, and so answers nothing and says nothing; with a target, too."""
     session = open_("double")
     engine = Watched(session)
 
     async def test(bench: Bench) -> None:
         bench.dispatch.batch_ns = INLINE_NS * 10_000
+        if target_ns:
+            bench.batcher.pace, bench.batcher.admission.target_ns = Slo(target_ns), target_ns
         clients = [bench.ask([[1, 1, 1]])]
         await asyncio.get_running_loop().run_in_executor(None, engine.begun[0].wait)
         gone = Client(closed=True)
@@ -136,6 +141,35 @@ def test_a_thread_begins_nothing_whose_deadline_has_passed(
         assert isinstance(late.answer, DeadlineExceeded) and engine.runs == 1
 
     on(Session(session.package, engine), 64, test)
+
+
+def test_what_a_batch_took_is_known_when_the_thread_chooses_the_next(open_: Callable[[str], Session]) -> None:
+    session = open_("double")
+    engine = Watched(session)
+    engine.go_on.set()
+    told: list[tuple[str, int, bool]] = []
+
+    class Telling(Greedy):
+        def __init__(self, batcher: Batcher) -> None:
+            super().__init__()
+            self._lock = batcher.lock
+
+        def choose(self, now: int, waiting_rows: int, oldest: int, max_rows: int, shape: Hashable) -> Choice:
+            told.append(("choose", waiting_rows, self._lock.locked()))
+            return super().choose(now, waiting_rows, oldest, max_rows, shape)
+
+        def observe(self, now: int, rows: int, shape: Hashable, run_ns: int) -> None:
+            told.append(("observe", rows, self._lock.locked()))
+
+    async def test(bench: Bench) -> None:
+        bench.dispatch.batch_ns = INLINE_NS * 10_000
+        bench.batcher.pace = Telling(bench.batcher)
+        clients = [bench.ask([[i, i, i]]) for i in range(6)]
+        await bench.dispatch.drain()
+        assert all(c.found for c in clients)
+
+    on(Session(session.package, engine), 2, test)
+    assert told == [(what, rows, True) for waiting in (6, 4, 2) for what, rows in (("choose", waiting), ("observe", 2))]
 
 
 def test_models_that_share_a_thread_take_turns(open_: Callable[[str], Session]) -> None:
