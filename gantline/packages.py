@@ -62,6 +62,11 @@ class Package:
         """A model file without a manifest, as Triton repositories and `serve model.onnx` have."""
         return cls(model.parent, Manifest(name=name, engine="onnx", model=model.name, **manifest), None, version)
 
+    def _repr_html_(self) -> str:
+        from .notebook import package_html
+
+        return package_html(self)
+
     @property
     def name(self) -> str:
         return self.manifest.name

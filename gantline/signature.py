@@ -67,6 +67,11 @@ class Signature:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
+    def _repr_html_(self) -> str:
+        from .notebook import signature_html
+
+        return signature_html(self)
+
     def to_json(self) -> Json:
         return {"inputs": [t.to_json() for t in self.inputs], "outputs": [t.to_json() for t in self.outputs]}
 

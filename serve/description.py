@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from gantline.signature import TensorSpec
+
 from .model import Model
 from .repository import Repository
 
@@ -17,8 +19,8 @@ def metadata(repository: Repository, model: Model) -> dict[str, Any]:
         "name": model.name,
         "versions": repository.versions(model.name),
         "platform": _PLATFORMS.get(manifest.engine, manifest.engine),
-        "inputs": [_tensor(t.name, t.datatype, t.shape) for t in model.signature.inputs],
-        "outputs": [_tensor(t.name, t.datatype, t.shape) for t in model.signature.outputs],
+        "inputs": [_tensor(t) for t in model.signature.inputs],
+        "outputs": [_tensor(t) for t in model.signature.outputs],
     }
     parameters = {"package_digest": model.session.package.digest} if model.session.package.digest else {}
     if manifest.parity is not None and manifest.parity.loosened:
@@ -39,5 +41,11 @@ def configuration(repository: Repository, model: Model) -> dict[str, Any]:
     )
 
 
-def _tensor(name: str, datatype: str, shape: tuple[int, ...]) -> dict[str, Any]:
-    return {"name": name, "datatype": datatype, "shape": list(shape)}
+def _tensor(spec: TensorSpec) -> dict[str, Any]:
+    out: dict[str, Any] = {"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)}
+    beside: dict[str, Any] = {"optional": True} if spec.optional else {}
+    if spec.labels:
+        beside["labels"] = list(spec.labels)
+    if beside:
+        out["parameters"] = beside  # where MLServer, too, puts what V2 has no word for
+    return out

@@ -99,7 +99,8 @@ class PandasParameterType(AbstractParameterType):
             return input_data
         if not isinstance(input_data, list | dict):
             raise Exception(f"Error, unable to convert input of type {type(input_data)} into Pandas Dataframe")
-        frame = pd.read_json(StringIO(json.dumps(input_data)), orient=self.orient, dtype=False)
+        orient: Any = self.orient  # one of pandas' words
+        frame = pd.read_json(StringIO(json.dumps(input_data)), orient=orient, dtype=False)
         if self.apply_column_names:
             frame.columns = self.sample_input.columns.copy()
         if self.enforce_column_type:

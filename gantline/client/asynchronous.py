@@ -6,11 +6,12 @@ import json
 import ssl
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, overload
 
 from ..errors import Unreachable
 from ..request import Parameter
 from ..signature import Json, Signature
+from ..tensors import Array
 from .address import Address
 from .exchange import (
     Answer,
@@ -30,6 +31,7 @@ from .exchange import (
     signature_of,
 )
 from .feeding import Inputs, arrays_of, needs_signature
+from .frames import AnyTable, is_table, table_like
 from .result import Result
 from .streams import Streams
 
@@ -83,6 +85,22 @@ class AsyncClient:
         wire = self._binary if binary is None else binary
         call = infer_call(model, version, arrays, outputs, wire, id, parameters, classes)
         return infer_result(await self._send(call), self.url)
+
+    @overload
+    async def predict(self, model: str, data: AnyTable, version: str = "") -> AnyTable: ...
+
+    @overload
+    async def predict(self, model: str, data: Mapping[str, Any] | Array | list[Any], version: str = "") -> Result: ...
+
+    async def predict(self, model: str, data: Any, version: str = "") -> Any:
+        """A table in, a table out: a DataFrame (pandas, polars) is answered by one with its index. Else as `infer`.
+
+        An output with several values a row becomes as many columns, `NAME_LABEL` where the model has class labels.
+        """
+        found = await self.infer(model, data, version=version)
+        if not is_table(data):
+            return found
+        return table_like(data, found, await self.signature(model, version))
 
     async def score(self, body: Any, path: str = "/score", content_type: str = "application/json") -> Any:
         """Call a scoring script: bytes or str as they are, anything else as JSON. Its JSON answer, or bytes."""

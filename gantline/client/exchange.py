@@ -182,13 +182,20 @@ def score_result(answer: Answer, url: str) -> Any:
 def signature_of(metadata: Mapping[str, Any], url: str) -> Signature:
     """The signature in a model's V2 metadata."""
     try:
-        inputs, outputs = (
-            tuple(TensorSpec(t["name"], t["datatype"], tuple(map(int, t["shape"]))) for t in metadata[key])
-            for key in ("inputs", "outputs")
-        )
+        inputs, outputs = (tuple(_spec(t) for t in metadata[key]) for key in ("inputs", "outputs"))
     except (KeyError, TypeError, ValueError) as e:
         raise BadArtefact(f"{url}: not V2 model metadata: {e!r}") from e
     return Signature(inputs, outputs)
+
+
+def _spec(tensor: Mapping[str, Any]) -> TensorSpec:
+    beside = tensor.get("parameters")  # ours; other servers' hold other things, or are not there
+    beside = beside if isinstance(beside, Mapping) else {}
+    labels = beside.get("labels")
+    return TensorSpec(
+        tensor["name"], tensor["datatype"], tuple(map(int, tensor["shape"])), beside.get("optional") is True,
+        tuple(map(str, labels)) if isinstance(labels, list) else (),
+    )  # fmt: skip
 
 
 def raise_for(answer: Answer, url: str) -> None:

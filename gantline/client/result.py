@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..request import Parameter, Reply
 from ..tensors import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Result(Mapping[str, Array]):
@@ -33,6 +37,20 @@ class Result(Mapping[str, Array]):
     def __repr__(self) -> str:
         shown = ", ".join(f"{n}: {a.dtype}{list(a.shape)}" for n, a in self._outputs.items())
         return f"<Result of {self.model}:{self.version} {shown}>"
+
+    def _repr_html_(self) -> str:
+        from ..notebook import result_html
+
+        return result_html(f"{self.model}:{self.version}", self._outputs)
+
+    def frame(self) -> pd.DataFrame:
+        """All outputs as one pandas DataFrame; BYTES as `str`, several values of a row as columns `name_0`, `name_1`.
+
+        BadRequest for outputs that differ in rows or have more than two dimensions; UsageError without pandas.
+        """
+        from .frames import columns_of, pandas_frame
+
+        return pandas_frame(columns_of(self, None))
 
     def text(self, name: str) -> Array:
         """A BYTES output as an object array of `str`."""

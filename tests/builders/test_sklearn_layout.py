@@ -102,7 +102,7 @@ def test_categories_that_float32_cannot_hold_are_doubles() -> None:
 
 def test_the_sample_helps_where_the_estimator_knows_nothing() -> None:
     free = FunctionTransformer().fit(FRAME)
-    layout = layout_of(free, {n: FRAME[n].to_numpy(object if n == "city" else None) for n in FRAME})
+    layout = layout_of(free, {n: FRAME[n].to_numpy(object if n == "city" else None) for n in map(str, FRAME)})
     assert dict(enumerate(t.datatype for t in layout.inputs))[1] == "BYTES" and len(layout.inputs) == 4
     with pytest.raises(BadArtefact, match="does not know how many columns"):
         layout_of(object(), None)

@@ -67,7 +67,7 @@ def test_only_the_columns_that_lose_something(packaged: Packager) -> None:
     model = make_pipeline(numbers, Ridge()).fit(table, np.arange(300.0))
     package = packaged(model, sample=table)
     assert kinds(package) == {"time": "FP64", "half": "FP32", "plan": "BYTES"}
-    sample = {n: table[n].to_numpy(object if n == "plan" else float) for n in table}
+    sample = {n: table[n].to_numpy(object if n == "plan" else float) for n in map(str, table)}
     (got,) = answered(package, sample)
     np.testing.assert_allclose(got[:, 0], model.predict(table), rtol=1e-5, atol=1e-3)
 
