@@ -147,14 +147,24 @@ class Process:
         return sorted((int(k) / 1024 for k in listed.stdout.split()), reverse=True)
 
 
-def wrk(url: str, body: bytes, connections: int, seconds: float, work: Path, headers: Mapping[str, str] = JSON) -> Load:
-    """One run of `wrk -t1` that posts the same body over and over, for whole seconds."""
+def wrk(
+    url: str, body: bytes | Sequence[bytes], connections: int, seconds: float, work: Path,
+    headers: Mapping[str, str] = JSON,
+) -> Load:  # fmt: skip
+    """One run of `wrk -t1` that posts the same body over and over, or several in turn, for whole seconds."""
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is not installed; Debian has it: apt-get install wrk")
-    script, file = work / "post.lua", work / "post.body"
-    file.write_bytes(body)
-    lines = ["wrk.method='POST'", f"local f=io.open('{file}','rb')", "wrk.body=f:read('*a')", "f:close()"]
+    script, bodies = work / "post.lua", [body] if isinstance(body, bytes) else body
+    lines = ["wrk.method='POST'", "local bodies, whole, at = {}, {}, 0"]
+    for i, one in enumerate(bodies):
+        file = work / f"post{i}.body"
+        file.write_bytes(one)
+        lines += [f"local f=io.open('{file}','rb')", "bodies[#bodies+1]=f:read('*a')", "f:close()"]
+    lines += ["wrk.body=bodies[1]"]
     lines += [f"wrk.headers['{name}']='{value}'" for name, value in headers.items()]
+    if len(bodies) > 1:  # requests are put together once
+        lines += ["init=function() for i, b in ipairs(bodies) do whole[i]=wrk.format(nil,nil,nil,b) end end"]
+        lines += ["request=function() at=at%#whole+1 return whole[at] end"]
     script.write_text("\n".join(lines) + "\n")
     command = [
         "wrk",
