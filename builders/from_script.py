@@ -59,7 +59,7 @@ def convert(source: Source, work: Path) -> Conversion:
         if not found:
             raise UsageError(f"--model-dir {models} holds no files")
         files.update((f"{MODELS}/{inside}", path) for inside, path in found.items())
-    pickles = tuple(sorted(inside for inside, path in files.items() if _is_pickle(path)))
+    pickles = tuple(sorted(inside for inside, path in files.items() if is_pickle(path)))
     environment, notes = _environment(source, root)
     if pickles:
         notes += (f"may unpickle {', '.join(pickles[:4])}: `serve --no-pickle` refuses it",)
@@ -172,7 +172,8 @@ def _skipped(folder: Path) -> bool:
     return folder.name in _LEFT_OUT or (folder / "pyvenv.cfg").exists() or folder.name.endswith((".pkg", ".egg-info"))
 
 
-def _is_pickle(path: Path) -> bool:
+def is_pickle(path: Path) -> bool:
+    """Whether a file is named as pickles are, or begins as one."""
     if path.suffix.lower() in PICKLES:
         return True
     with path.open("rb") as f:

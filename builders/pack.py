@@ -48,9 +48,10 @@ def pack(source: Source, target: Path, choices: Choices | None = None) -> Packag
     check_name(source.name)
     with publish_directory(target, choices.overwrite) as root, tempfile.TemporaryDirectory(prefix="gantline-") as work:
         conversion = _converted(source, Path(work))
+        source = _exemplified(source, conversion)
         manifest = lay_out(conversion, source.name, root)
         manifest = examine(manifest, conversion, source, root, choices)
-        seal(root, manifest, lineage_of(source, choices.told))
+        seal(root, manifest, {**conversion.lineage, **lineage_of(source, choices.told)})
     return Package.open(target)
 
 
@@ -61,6 +62,12 @@ def _converted(source: Source, work: Path) -> Conversion:
         if (e.name or "gantline").startswith("gantline"):
             raise
         raise UsageError(f"packaging this needs {e.name}: pip install 'gantline[build]'") from e
+
+
+def _exemplified(source: Source, conversion: Conversion) -> Source:
+    """The source with the rows, or the body, that came with the model, where the user gave none."""
+    sample = conversion.example if source.sample is None else source.sample
+    return replace(source, sample=sample, body=source.body or conversion.body)
 
 
 def lay_out(conversion: Conversion, name: str, root: Path) -> Manifest:

@@ -68,6 +68,9 @@ class Conversion:
     labels: tuple[str, ...] = ()  # outputs that hold labels: compared exactly
     classes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # output -> names of its columns
     sample: dict[str, Array] | None = None  # the user's rows as this model's inputs, where names had to be sorted out
+    example: dict[str, Array] | None = None  # rows that came with the model, for users who give none
+    body: Path | None = None  # the same for a scoring script
+    lineage: dict[str, Any] = field(default_factory=dict)  # what the source itself says of where it came from
     reason: str = ""  # why not ONNX
     notes: tuple[str, ...] = ()
     elsewhere: bool = False  # made by another environment's versions: it is run in the environment that it asks for
@@ -89,6 +92,7 @@ class Converter(Protocol):
 # asked in this order; a module is imported only when its turn comes
 SOURCES: dict[str, str] = {
     "onnx": "gantline.builders.from_onnx",
+    "mlflow": "gantline.builders.from_mlflow",
     "sklearn": "gantline.builders.from_sklearn",
     "pickle": "gantline.builders.from_pickle",
     "torch": "gantline.builders.from_torch",

@@ -115,7 +115,9 @@ def _check(source: Source) -> None:
 
 def takes_body(model: Any, script: str | os.PathLike[str] | None) -> bool:
     """Whether a sample is a body for a scoring script, and not rows for a model."""
-    return script is not None or (isinstance(model, str | os.PathLike) and os.path.isdir(model))
+    if script is not None or not isinstance(model, str | os.PathLike):
+        return script is not None
+    return os.path.isdir(model) and not os.path.exists(os.path.join(model, "MLmodel"))
 
 
 def _sampled(sample: Any, body: bool) -> dict[str, Any]:

@@ -129,6 +129,18 @@ class Parity:
 
 
 @dataclass(frozen=True, slots=True)
+class TableInfo:
+    """How tables are read and answered, beyond what the signature says.
+
+    `columns`: the names of the columns of a single matrix, in order; `predictions`: the outputs that are the answer
+    where a protocol knows one answer only (MLflow's); none: all of them.
+    """
+
+    columns: tuple[str, ...] = ()
+    predictions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Transform:
     """A declared pre- or post-processing step: a name of the table and its parameters."""
 
@@ -148,6 +160,7 @@ class Manifest:
     source: SourceInfo | None = None
     batching: Batching = field(default_factory=Batching)
     sequences: SequenceInfo | None = None  # its states and controls are not in the signature
+    table: TableInfo = TableInfo()
     environment: EnvironmentRequest = EnvironmentRequest()
     script: ScriptInfo | None = None
     transforms_before: tuple[Transform, ...] = ()
@@ -200,6 +213,7 @@ _NESTED: dict[str, Any] = {
     "sequences": SequenceInfo,
     "environment": EnvironmentRequest,
     "script": ScriptInfo,
+    "table": TableInfo,
     "parity": Parity,
     "transforms_before": (Transform,),
     "transforms_after": (Transform,),
