@@ -131,6 +131,7 @@ class ServeSettings:
     trace_dir: str = setting("", "directory for trace files; without it requests cannot be traced", unit="path")
     access_log: bool = setting(False, "log one line for each request")
 
+    no_docs: bool = setting(False, "show neither the page /docs nor /openapi.json")
     no_metrics: bool = setting(False, "do not show /metrics, nor measure what only it shows")
     no_triton_metrics: bool = setting(False, "leave Triton's names (nv_inference_*) out of /metrics")
 

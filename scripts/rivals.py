@@ -31,6 +31,8 @@ RIVALS: dict[str, tuple[str, ...]] = {
     "mlflow": ("mlflow==3.17.2", "onnxruntime==1.31.1", "onnx==1.23.2"),
     # its worker processes fail with newer uvloops
     "mlserver": ("mlserver==1.7.1", "onnxruntime==1.23.2", "numpy==1.26.4", "uvloop==0.21.0"),
+    # what judges the OpenAPI document, and what asks a server by it
+    "openapi": ("schemathesis==4.32.5", "openapi-spec-validator==0.9.0", "jsonschema==4.26.0"),
     "ray": ("ray[serve]==2.60.0", "onnxruntime==1.31.1", "numpy==2.4.6"),
     # the only tritonserver on PyPI: the C++ server with its Python backend
     "triton": ("nvidia-pytriton==0.7.0", "onnxruntime==1.31.1"),

@@ -38,6 +38,7 @@ class Rule:
 
 
 HEALTH = Rule(Role.SCORE, keyless="health", pages=True)
+SHELL = Rule(Role.SCORE, keyless="health")  # a page without content: browsers cannot send a key for it
 SCORE = Rule(Role.SCORE)
 ASK = Rule(Role.SCORE, pages=True)  # what computes an answer, or says how to ask a script
 EVERY = Rule(Role.SCORE, every=True)
@@ -93,6 +94,14 @@ HTTP: dict[str, Rule] = {
     "/swagger.json": ASK,
     "/models/{name}/score": ASK,
     "/models/{name}/swagger.json": ASK,
+    "/openapi.json": SCORE,  # both show a key for some models those models only
+    "/docs/models": SCORE,
+    "/docs/models/{name}": SCORE,
+    "/docs/models/{name}/sample": SCORE,
+    "/docs": SHELL,
+    "/docs/page.css": SHELL,
+    "/docs/icon.svg": SHELL,
+    "/docs/{script}.js": SHELL,
 }
 
 

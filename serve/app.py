@@ -38,9 +38,11 @@ from .readiness import Readiness
 from .repository import Repository
 from .routes.azure import UNMATCHED_HEADERS, AzureRoutes
 from .routes.dispatch import DispatchRoutes
+from .routes.docs import DocsRoutes
 from .routes.generate import GenerateRoutes
 from .routes.log_settings import LogRoutes
 from .routes.metrics import MetricsRoutes
+from .routes.openapi import OpenApiRoutes
 from .routes.shared_memory import SharedMemoryRoutes
 from .routes.trace_settings import TraceRoutes
 from .routes.v2 import V2Routes
@@ -147,6 +149,8 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: 
         *DispatchRoutes(control).routes(),
         *azure.routes(),
     ]
+    if not settings.no_docs:
+        routes += [*OpenApiRoutes(repository, settings, routes).routes(), *DocsRoutes(repository, control).routes()]
     gate = Middleware(Gate, access, azure.preflight) if access else Middleware(PageGate, pages)
     app = Starlette(routes=routes, middleware=[gate], exception_handlers={HTTPException: partial(_unmatched, azure)})
     app.router.redirect_slashes = False  # `/score/` is another path, and not found

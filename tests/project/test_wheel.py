@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-DATA = ("py.typed", ".binpb", ".json", ".html", ".svg")
+DATA = ("py.typed", ".binpb", ".json", ".html", ".svg", ".css", ".js")
 
 
 def installed_name(path: Path) -> str:
