@@ -36,6 +36,7 @@ export function askSection(model, ways, leave) {
 
   function write_(text) {
     editor.value = text;
+    editor.rows = Math.min(24, Math.max(6, text.split("\n").length + 1));
     refresh();
   }
 

@@ -41,11 +41,12 @@ function signature(model) {
     return section;
   }
   for (const [title, tensors] of [["Inputs", model.inputs], ["Outputs", model.outputs]]) {
+    const noted = tensors.some((t) => t.optional || t.labels?.length);
     const rows = tensors.map((t) => el("tr", {},
       el("th", {scope: "row", class: "mono"}, t.name), el("td", {}, t.datatype), el("td", {class: "mono"}, shape(t.shape)),
-      el("td", {}, t.optional ? "may be left out" : labels(t.labels))));
+      noted && el("td", {}, t.optional ? "may be left out" : labels(t.labels))));
     section.append(el("div", {class: "scroll"}, el("table", {}, el("caption", {}, title),
-      el("thead", {}, el("tr", {}, ...["Name", "Datatype", "Shape", title === "Inputs" ? "" : "Labels"].map((h) => el("th", {scope: "col"}, h)))),
+      el("thead", {}, el("tr", {}, ...["Name", "Datatype", "Shape", ...(noted ? [title === "Inputs" ? "Note" : "Labels"] : [])].map((h) => el("th", {scope: "col"}, h)))),
       el("tbody", {}, ...rows))));
   }
   return section;
