@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 
@@ -131,7 +132,7 @@ def test_wrong_requests_are_not_what_the_schema_says(python: Path, url: str) -> 
     ]  # fmt: skip
     for body in wrong:
         request = urllib.request.Request(f"{url}{path}", json.dumps(body).encode())
-        with pytest.raises(urllib.error.HTTPError) as caught:
+        with pytest.raises(HTTPError) as caught:
             urllib.request.urlopen(request, timeout=30)
         assert caught.value.code == 400
         caught.value.close()
