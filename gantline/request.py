@@ -52,6 +52,7 @@ class Request:
     sequence_end: bool = False
     arrived: int = 0
     queued: int = 0
+    asked: object = None  # the codec's own: in which form the answer is to be written; None: the usual one
 
 
 @dataclass(slots=True)

@@ -106,7 +106,7 @@ class Stack:
 def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: Shelf | None = None) -> Stack:
     """Everything between a socket and a model.
 
-    Hot:  Http1 -> Access -> Front -> Core -> wire.v2 -> Model -> Batcher, Dispatch -> Session -> Engine, and back.
+    Hot:  Http1 -> Access -> Front -> Core -> Face, wire -> Model -> Batcher, Dispatch -> Session -> Engine, and back.
     Slow: Http1 -> Starlette -> Gate, Access (without keys PageGate, Pages) -> V2Routes, or Endpoint -> Core as above.
     gRPC: Grpcio or Http2 -> rpc.Service -> Infer -> wire.v2_grpc -> Core.submit -> Model as above; the rest -> Control.
     """

@@ -1,63 +1,68 @@
 """Core: an infer request's whole way from bytes to bytes, whatever front it came through.
 
-head, body -> codec -> Request -> Model (checks, batcher, dispatch, session, engine) -> Reply -> codec -> responder.
+head, body -> face, codec -> Request -> Model (checks, batcher, dispatch, session, engine) -> face, codec -> responder.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import re
-import zlib
 from concurrent.futures import Executor
 from functools import partial
 from time import perf_counter_ns
 
-from gantline.errors import BadRequest, EngineFailed, GantlineError, TooLarge, Unavailable, Unsupported
-from gantline.request import Reply, Request
-from gantline.signature import Signature
+from gantline.errors import EngineFailed, GantlineError, Unavailable
+from gantline.request import Request
 from gantline.tensors import Array
-from gantline.wire.classification import classify
-from gantline.wire.v2 import decode_raw, decode_request, encode_reply
 
 from .admission import COUNTED, ByteBudget, Hold
+from .compression import COMPRESS_FROM, UnknownCoding, accepted, compress, decompress
 from .exchange import Gone, Head, Headers, Responder
-from .forms import Checked
+from .faces.face import Face
+from .faces.v2 import V2Face
+from .forms import Checked, Forms
 from .model import Model
 from .repository import Repository
 from .shared_memory import SharedMemory
 from .statistics import Statistics
-from .statuses import JSON, retry_after, v2_error
+from .statuses import JSON, retry_after
 from .ticket import LEFT, Deliver, Ticket
 from .wishes import settle, wishes_of
 
-_OCTETS = (b"content-type", b"application/octet-stream")
 _PLAIN: Headers = [JSON]
-COMPRESS_FROM = 1024  # bytes; below it compression costs more than it saves
 _OFF_LOOP = 64 << 10  # bytes; larger answers are written, and compressed, on a thread
 _LARGE = 64 << 10  # bytes; larger bodies are decoded on a thread: an MB of JSON takes milliseconds
 _LARGE_PACKED = 4 << 10  # the same for compressed ones, which can grow a thousandfold
-_ZERO = re.compile(rb"q=0(\.0*)?")
+_FORGETFUL = Forms("", "", lambda body, request: None, lambda names, arrays: None)
 _log = logging.getLogger("gantline.core")
 
 
 class Core:
-    """Answers V2 infer requests. `max_body` bounds what a compressed body may grow to, in bytes."""
+    """Answers the infer requests of one face. `max_body` bounds what a compressed body may grow to, in bytes."""
 
     def __init__(
-        self, repository: Repository, max_body: int, pool: Executor, memory: SharedMemory, budget: ByteBudget
-    ) -> None:
+        self, repository: Repository, max_body: int, pool: Executor, memory: SharedMemory, budget: ByteBudget,
+        face: Face | None = None,
+    ) -> None:  # fmt: skip
+        """The face is V2's if none is given."""
         self.repository = repository
         self.memory = memory
         self.budget = budget
         self.max_body = max_body
+        self.face = face or V2Face(memory)
+        self.routes = repository.routes if face is None else repository.route(face.paths)
+        self._other = face is not None  # V2's forms are at hand
         self._pool = pool
+
+    def beside(self, face: Face) -> Core:
+        """The same for another face: what is bounded is bounded for both together."""
+        return Core(self.repository, self.max_body, self._pool, self.memory, self.budget, face)
 
     def infer(self, head: Head, body: bytes, responder: Responder) -> None:
         """Answer one request, now or later, through the responder; never raises."""
         arrived = perf_counter_ns()
         try:
-            model = self.repository.routes.get(head.path) or self.repository.resolve(head.path)
+            model = self.routes.get(head.path) or self.find(head.path)
         except GantlineError as e:
             self.repository.ledger.refused(e)
             self._refuse(e, responder)
@@ -73,23 +78,28 @@ class Core:
                 deliver = partial(self._deliver_held, hold)
             length, coding = wishes.length, wishes.coding
             plain = length is None and coding is None
-            like = model.forms.like
+            forms = self._forms(model, head) if self._other else model.forms
+            like = forms.like
             if plain and like is not None and (array := like.form.read(body)) is not None:
                 request = Request({like.form.name: array}, model.name, model.version)
                 self.submit_like(model, like, request, head, responder, deliver, arrived)
                 return
-            if len(body) > (_LARGE if coding is None else _LARGE_PACKED) or self._reads_much(body):
-                self._decode_apart(head, body, length, coding, model, responder, arrived, hold, deliver)
+            if len(body) > (_LARGE if coding is None else _LARGE_PACKED) or self.face.heavy(body):
+                self._decode_apart(head, body, coding, model, responder, arrived, hold, deliver)
                 return
-            request = self._decode(body, length, coding, model.signature, model.name)
+            request = self._decode(head, body, coding, model)
             ticket = self.submit(model, request, head, responder, deliver, arrived)
             if plain:
-                model.forms.remember(body, ticket)
+                forms.remember(body, ticket)
         except GantlineError as e:
             if hold is not None:
                 hold.free()
             model.statistics.failed(perf_counter_ns() - arrived, e)
             self._refuse(e, responder)
+
+    def find(self, path: bytes) -> Model:
+        """The model of an infer path that is not in `routes`: unusual quoting, or an error to explain."""
+        return self.repository.find(*self.face.locate(path))
 
     def submit(
         self, model: Model, request: Request, head: Head, responder: Gone, deliver: Deliver, arrived: int
@@ -121,22 +131,26 @@ class Core:
         request.arrived, request.queued = arrived, perf_counter_ns()
         settle(request, wishes_of(head), model.policy)
 
-    def _decode(
-        self, body: bytes, length: int | None, coding: bytes | None, signature: Signature, model: str
-    ) -> Request:
+    def _forms(self, model: Model, head: Head) -> Forms:
+        """What a model remembers of messages of this face, and of a head's kind."""
+        face = self.face
+        style = face.style(head)
+        if style is None:
+            return _FORGETFUL
+        forms = model.other_forms.get((face.name, style))
+        if forms is None:
+            reply_form = partial(face.reply_form, model)
+            forms = Forms(model.name, model.version, face.request_form, reply_form)
+            model.other_forms[face.name, style] = forms
+        return forms
+
+    def _decode(self, head: Head, body: bytes, coding: bytes | None, model: Model) -> Request:
         if coding is not None:
             body = decompress(body, coding, self.max_body)
-        if length == 0:
-            return decode_raw(body, signature, model)
-        return decode_request(body, length, self.memory.access())
-
-    def _reads_much(self, body: bytes) -> bool:
-        """Whether a small body may stand for a large tensor in shared memory."""
-        regions = self.memory.regions
-        return bool(regions) and b"shared_memory_region" in body and self.memory.largest() > _LARGE
+        return self.face.read(head, body, model)
 
     def _decode_apart(
-        self, head: Head, body: bytes, length: int | None, coding: bytes | None, model: Model, responder: Responder,
+        self, head: Head, body: bytes, coding: bytes | None, model: Model, responder: Responder,
         arrived: int, hold: Hold | None, deliver: Deliver,
     ) -> None:  # fmt: skip
         """Decode on a thread, so that a large body holds up nobody else, and go on from there on the loop."""
@@ -158,7 +172,7 @@ class Core:
 
         loop = asyncio.get_running_loop()
         try:
-            work = loop.run_in_executor(self._pool, self._decode, body, length, coding, model.signature, model.name)
+            work = loop.run_in_executor(self._pool, self._decode, head, body, coding, model)
         except RuntimeError as e:  # the pool has been shut down
             raise Unavailable("the server is stopping; try again elsewhere", "stopping") from e
         work.add_done_callback(decoded)
@@ -167,7 +181,7 @@ class Core:
         self, head: Head, request: Request, responder: Responder, arrived: int, hold: Hold | None, deliver: Deliver
     ) -> None:
         try:
-            model = self.repository.resolve(head.path)  # by now another version may be in its place
+            model = self.find(head.path)  # by now another version may be in its place
         except GantlineError as e:
             if hold is not None:
                 hold.free()
@@ -196,10 +210,11 @@ class Core:
             self._failed(ticket, error)
             return
         request = ticket.request
-        if request.outputs is None and request.id is None and not request.binary_output:
+        if request.outputs is None and request.id is None and not request.binary_output and request.asked is None:
             began = perf_counter_ns()
             try:
-                written = ticket.context.forms.reply(ticket.outputs, outputs)
+                forms = self._forms(ticket.context, ticket.head) if self._other else ticket.context.forms
+                written = forms.reply(ticket.outputs, outputs)
             except Exception as e:
                 self._failed(ticket, self._why(ticket, e))
                 return
@@ -245,7 +260,7 @@ class Core:
         ended = perf_counter_ns()
         if ticket.counted:
             statistics.succeeded(ended - ticket.request.arrived, ended - began)
-        if len(body) >= COMPRESS_FROM and (coding := _accepted(ticket.head)):
+        if len(body) >= COMPRESS_FROM and (coding := accepted(ticket.head)):
             self._send_compressed(ticket.responder, headers, body, coding)
         else:
             ticket.responder.send(200, headers, body)
@@ -261,21 +276,7 @@ class Core:
         return self._broken(f"model '{ticket.request.model}': its answer could not be written", error)
 
     def _encode(self, ticket: Ticket, outputs: list[Array]) -> tuple[Headers, bytes]:
-        request = ticket.request
-        model: Model = ticket.context
-        wishes = request.outputs
-        if wishes is not None:
-            outputs = [
-                classify(a, model.signature.output(w.name), w.classes, model.stacked) if w.classes else a
-                for w, a in zip(wishes, outputs, strict=True)
-            ]
-        named = list(zip(ticket.outputs, outputs, strict=True))
-        body, length = encode_reply(
-            Reply(request.model, request.version, named, request.id), request, self.memory.access()
-        )
-        if length is None:
-            return _PLAIN, body
-        return [_OCTETS, (b"inference-header-content-length", b"%d" % length)], body
+        return self.face.write(ticket.request, ticket.context, list(zip(ticket.outputs, outputs, strict=True)))
 
     def _broken(self, what: str, error: BaseException | None) -> EngineFailed:
         """What to say of a fault of ours: the traceback goes to the log."""
@@ -283,9 +284,9 @@ class Core:
         return EngineFailed(f"{what}; see the server's log")
 
     def _refuse(self, error: GantlineError, responder: Responder) -> None:
-        status, body = v2_error(error)
+        status, headers, body = self.face.refuse(error)
         extra: Headers = [(b"accept-encoding", b"gzip, deflate")] if isinstance(error, UnknownCoding) else []
-        responder.send(status, [JSON, *extra, *retry_after(error)], body)
+        responder.send(status, [*headers, *extra, *retry_after(error)], body)
 
     def _send_compressed(self, responder: Responder, headers: Headers, body: bytes, coding: bytes) -> None:
         headers = [*headers, (b"content-encoding", coding), (b"vary", b"accept-encoding")]
@@ -305,45 +306,3 @@ class Core:
             responder.send(200, headers[:-2], body)
             return
         work.add_done_callback(compressed)
-
-
-class UnknownCoding(Unsupported):
-    """A Content-Encoding that is not spoken here; the answer lists those that are."""
-
-
-def decompress(body: bytes, coding: bytes, limit: int) -> bytes:
-    """A body as it was before Content-Encoding; TooLarge beyond `limit` bytes, BadRequest for damaged data."""
-    name = coding.strip().lower()
-    if name in (b"identity", b""):
-        return body
-    if name not in (b"gzip", b"x-gzip", b"deflate"):
-        raise UnknownCoding(f"Content-Encoding {coding.decode('latin-1')!r} is not supported; use gzip or deflate")
-    machine = zlib.decompressobj(31 if name != b"deflate" else 15)
-    try:
-        out = machine.decompress(body, limit + 1)
-    except zlib.error as e:
-        raise BadRequest(f"the {name.decode()} body is damaged: {e}") from e
-    if len(out) > limit:
-        raise TooLarge(f"the decompressed body is larger than {limit} bytes")
-    if not machine.eof:
-        raise BadRequest(f"the {name.decode()} body is cut off")
-    if machine.unused_data:
-        raise BadRequest(f"the {name.decode()} body has {len(machine.unused_data)} bytes after its end")
-    return out
-
-
-def compress(body: bytes, coding: bytes) -> bytes:
-    """A body under gzip or deflate, at the fastest level."""
-    machine = zlib.compressobj(1, zlib.DEFLATED, 31 if coding == b"gzip" else 15)
-    return machine.compress(body) + machine.flush()
-
-
-def _accepted(head: Head) -> bytes | None:
-    accepted = head.get(b"accept-encoding")
-    if accepted is None:
-        return None
-    for part in accepted.lower().split(b","):
-        name, _, weight = part.partition(b";")
-        if name.strip() in (b"gzip", b"deflate") and not _ZERO.fullmatch(weight.replace(b" ", b"")):
-            return name.strip()
-    return None

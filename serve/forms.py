@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from typing import Protocol
 
+from gantline.request import Request
 from gantline.tensors import Array
-from gantline.wire import v2_grpc_forms
-from gantline.wire.v2_forms import ReplyForm, RequestForm
+from gantline.wire import v2_forms, v2_grpc_forms
 
 from .ticket import Ticket
 
 _MAX_REPLIES = 64
 _PATIENCE = 256  # requests of another form before the remembered one is given up: clients may alternate
+
+
+class RequestForm(Protocol):
+    """The bytes around the numbers of a request that has one input and nothing else."""
+
+    name: str
+
+    def read(self, body: bytes) -> Array | None:
+        """The input of a body of this form; None if it is not, or does not fit: it is then read the long way."""
+        ...
+
+
+class ReplyForm(Protocol):
+    """The bytes around the numbers of an answer, for arrays of certain shapes and datatypes."""
+
+    def write(self, arrays: Sequence[Array]) -> bytes | None:
+        """The answer's body; None when it must be written the long way."""
+        ...
 
 
 class Checked:
@@ -36,13 +55,22 @@ class Like(Checked):
 
 
 class Forms:
-    """One model's remembered forms. Bounded: one request form, a few dozen reply forms."""
+    """One model's remembered forms, in one face. Bounded: one request form, a few dozen reply forms."""
 
-    __slots__ = ("_messages", "_misses", "_replies", "like", "model", "version")
+    __slots__ = ("_messages", "_misses", "_replies", "_reply_form", "_request_form", "like", "model", "version")
 
-    def __init__(self, model: str, version: str) -> None:
+    def __init__(
+        self,
+        model: str,
+        version: str,
+        request_form: Callable[[bytes, Request], RequestForm | None] = v2_forms.RequestForm.of,
+        reply_form: Callable[[Sequence[str], Sequence[Array]], ReplyForm | None] | None = None,
+    ) -> None:
+        """How a form is found in a body, or made for arrays; left out: V2's."""
         self.model = model
         self.version = version
+        self._request_form = request_form
+        self._reply_form = reply_form or self._v2_reply_form
         self.like: Like | None = None
         self._misses = 0
         self._replies: dict[Hashable, ReplyForm | None] = {}
@@ -55,7 +83,7 @@ class Forms:
             if self._misses < _PATIENCE:
                 return
         self._misses = 0
-        form = RequestForm.of(body, ticket.request)
+        form = self._request_form(body, ticket.request)
         if form is not None:
             self.like = Like(form, ticket)
 
@@ -65,11 +93,15 @@ class Forms:
         try:
             form = self._replies[key]
         except KeyError:
-            form = ReplyForm(self.model, self.version, names, arrays) if ReplyForm.fits(arrays) else None
+            form = self._reply_form(names, arrays)
             if len(self._replies) >= _MAX_REPLIES:
                 self._replies.clear()
             self._replies[key] = form
         return None if form is None else form.write(arrays)
+
+    def _v2_reply_form(self, names: Sequence[str], arrays: Sequence[Array]) -> ReplyForm | None:
+        kind = v2_forms.ReplyForm
+        return kind(self.model, self.version, names, arrays) if kind.fits(arrays) else None
 
     def message(self, names: Sequence[str], arrays: Sequence[Array]) -> bytes:
         """The same as a gRPC message; empty when it must be written the long way."""

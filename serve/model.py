@@ -52,7 +52,8 @@ class Model:
         script = session.program
         if isinstance(script, ScriptEngine) and script.contract == "azure":
             self.scores = ScriptQueue(script.crew, policy, self.statistics)
-        self.forms = Forms(name, version)
+        self.forms = Forms(name, version)  # of V2, over HTTP and gRPC
+        self.other_forms: dict[tuple[str, str], Forms] = {}  # of other faces, by their name and a head's style
         self._all = session.output_names
         inputs = self.signature.inputs
         # with every trailing dimension fixed and no optional input, all valid requests can be stacked

@@ -6,12 +6,13 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from urllib.parse import quote, unquote
 
 from gantline.errors import GantlineError, NotFound, Unavailable
 
+from . import paths
 from .entry import Entry
 from .model import Model
+from .route_table import Paths, RouteTable
 from .telemetry.ledger import Ledger
 
 READY, UNAVAILABLE, LOADING, UNLOADING = "READY", "UNAVAILABLE", "LOADING", "UNLOADING"
@@ -34,8 +35,8 @@ class Repository:
     def __init__(self, entries: list[Entry], default: str = "") -> None:
         self._slots: dict[str, dict[str, Slot]] = {}
         self.default = default
-        self._paths: dict[str, list[bytes]] = {}
-        self.routes: dict[bytes, Model] = {}  # raw path of .../infer -> model, the hot front's whole lookup
+        self._tables = [RouteTable(paths.v2)]
+        self.routes = self._tables[0].models  # of V2's infer
         self.ready = False  # every model that was to be loaded has been tried
         self.listeners: list[Callable[[], None]] = []  # called after routes have changed
         self._gathering = False
@@ -57,7 +58,6 @@ class Repository:
         """A model that is unloaded and no longer there."""
         assert not self.versions(name), name
         self._slots.pop(name, None)
-        self._paths.pop(name, None)
 
     def slots(self, name: str | None = None) -> Iterator[Slot]:
         """Known versions, of one model or of all, in order of name and version."""
@@ -150,31 +150,26 @@ class Repository:
         except GantlineError:
             return None
 
-    def resolve(self, path: bytes) -> Model:
-        """The model of a .../infer path that is not in `routes`: unusual quoting, or an error to explain."""
-        found = self.routes.get(path)
-        if found is not None:
-            return found
-        parts = [unquote(p) for p in path.decode("ascii", "replace").strip("/").split("/")]
-        if len(parts) == 4 and parts[:2] == ["v2", "models"]:
-            return self.find(parts[2])
-        if len(parts) == 6 and parts[:2] == ["v2", "models"] and parts[3] == "versions":
-            return self.find(parts[2], parts[4])
-        raise NotFound("Not Found")
+    def route(self, of: Paths) -> dict[bytes, Model]:
+        """Another face's raw paths, each with the loaded model that it means, kept true from now on."""
+        table = RouteTable(of)
+        for name in self._slots:
+            table.put(name, self._served(name))
+        self._tables.append(table)
+        return table.models
 
-    def _reroute(self, name: str, went: bool) -> None:
-        base = f"/v2/models/{quote(name)}"
-        paths: dict[bytes, Model] = {}
-        for slot in self.slots(name):
-            if slot.model is not None:
-                paths[f"{base}/versions/{slot.entry.version}/infer".encode()] = slot.model
+    def _served(self, name: str) -> dict[str, Model]:
+        """The loaded versions of a model, and as "" the one that answers where none is asked for."""
+        served = {s.entry.version: s.model for s in self.slots(name) if s.model is not None}
         best = next((s.model for s in _candidates(self._slots.get(name, {})) if s.model is not None), None)
         if best is not None:
-            paths[f"{base}/infer".encode()] = best
-        for path in self._paths.get(name, ()):
-            del self.routes[path]
-        self._paths[name] = list(paths)
-        self.routes.update(paths)
+            served[""] = best
+        return served
+
+    def _reroute(self, name: str, went: bool) -> None:
+        served = self._served(name)
+        for table in self._tables:
+            table.put(name, served)
         if went or not self._gathering:
             self._tell()
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from gantline.errors import BadRequest, GantlineError, TooLarge, Unsupported
 from gantline.settings import ServeSettings
 
-from ..core import COMPRESS_FROM, compress, decompress
+from ..compression import COMPRESS_FROM, compress, decompress
 from ..exchange import Head, Headers
 from ..rpc.call import Methods, Receiver, Streaming, Unary
 from .h2_messages import Messages, percent_encoded, timeout_ns

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -37,11 +37,13 @@ class Front:
     def __init__(
         self, settings: ServeSettings, infer: Handler, infer_paths: Mapping[bytes, Any], handlers: dict[bytes, Handler],
         access: Access | None = None, refused: Callable[[GantlineError], None] | None = None,
+        faces: Sequence[tuple[Mapping[bytes, Any], Handler]] = (),
     ) -> None:  # fmt: skip
-        """`refused` is told of connections that are turned away."""
+        """`refused` is told of connections that are turned away. `faces`: paths beside V2's, and who answers them."""
         self.infer = infer
         self.infer_paths = infer_paths
         self.handlers = handlers
+        self.faces = faces
         self.access = access  # None: there are no keys, and nobody is asked
         self.max_body_bytes = settings.max_body_bytes
         self.max_header_bytes = settings.max_header_bytes
@@ -59,7 +61,12 @@ class Front:
 
     def handler(self, path: bytes) -> Handler | None:
         """Who answers a POST to this raw path, or None for the slow road."""
-        return self.infer if path in self.infer_paths else self.handlers.get(path)
+        if path in self.infer_paths:
+            return self.infer
+        for paths, handler in self.faces:
+            if path in paths:
+                return handler
+        return self.handlers.get(path)
 
     def refused(self, head: Head) -> tuple[int, Headers, bytes] | None:
         """None for a request to a hot path that may be answered; else what to answer, before its body comes.

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from gantline.errors import BadRequest, GantlineError
 from gantline.wire.v2 import dump_json, parse_json
 
-from ..core import decompress
+from ..compression import decompress
 from ..fronts.asgi import read_body
 from ..statuses import v2_error
 

@@ -88,27 +88,17 @@ def test_what_is_not_there() -> None:
         repository.find("n")
 
 
-def test_paths_with_quoting(at: At) -> None:
+def test_another_face_has_its_own_paths(at: At) -> None:
     def test(publish: Publish) -> None:
-        repository = Repository([entry("a b/\u00e9"), entry("m")])
-        odd, plain = (publish(repository, s) for s in repository.slots())
-        assert (
-            repository.routes[b"/v2/models/a%20b/%C3%A9/infer"] is odd
-        )  # as the paths of a name with a slash are quoted
-        assert repository.resolve(b"/v2/models/a%20b%2f%c3%a9/infer") is odd
-        assert repository.resolve(b"/v2/models/%6d/infer") is plain
-        assert repository.resolve(b"/v2/models/%6d/versions/1/infer") is plain
-        for wrong in (
-            b"/v2/models/%6d",
-            b"/v2/models/%6d/versions/1",
-            b"/v3/models/m/infer",
-            b"",
-            b"/\xff/\xff/\xff/\xff",
-        ):
-            with pytest.raises(NotFound):
-                repository.resolve(wrong)
-        with pytest.raises(NotFound, match="unknown model: '\ufffd'"):
-            repository.resolve(b"/v2/models/%ff/infer")
+        repository = Repository([entry("m", "1"), entry("m", "2"), entry("n")])
+        one, two, other = (publish(repository, s) for s in repository.slots())
+        found = repository.route(lambda name, version: [f"/{name}/{version}".encode()])
+        assert found == {b"/m/": two, b"/m/1": one, b"/m/2": two, b"/n/": other, b"/n/1": other}
+        repository.withdraw("m", "unloaded")
+        assert found == {b"/n/": other, b"/n/1": other}
+        again = publish(repository, next(repository.slots("m")))
+        assert found[b"/m/"] is found[b"/m/1"] is again and len(found) == 4
+        assert repository.routes[b"/v2/models/m/infer"] is again
 
     at(test)
 

@@ -25,7 +25,10 @@ def test_a_front_finds_handlers() -> None:
     def infer(*_: Any) -> None: ...
     def score(*_: Any) -> None: ...
 
-    front = Front(ServeSettings(), infer, {b"/a": 1}, {b"/b": score})
+    def other(*_: Any) -> None: ...
+
+    front = Front(ServeSettings(), infer, {b"/a": 1}, {b"/b": score}, faces=[({b"/d": 2}, other), ({}, score)])
+    assert front.handler(b"/d") is other
     assert front.handler(b"/a") is infer and front.handler(b"/b") is score and front.handler(b"/c") is None
 
 

@@ -1,0 +1,30 @@
+"""Raw paths: what a path means is what it was made for, however it is quoted."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+from gantline.serve import paths
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gantline.errors import NotFound
+
+
+@given(st.text(min_size=1, max_size=20), st.sampled_from(["", "1", "120"]))
+def test_every_path_means_what_it_was_made_for(name: str, version: str) -> None:
+    name = name.encode("utf-8", "replace").decode()
+    (path,) = paths.v2(name, version)
+    if not name.startswith("/"):
+        assert paths.v2_model(path.replace(quote(name).encode(), quote(name, safe="").encode())) == (name, version)
+    everything = "".join(f"%{b:02x}" for b in name.encode())
+    assert paths.v2_model(f"/v2/models/{everything}/infer".encode()) == (name, "")
+
+
+@pytest.mark.parametrize(
+    "path", [b"/v2/models/m", b"/v2/models/m/versions/1", b"/v3/models/m/infer", b"", b"/\xff/\xff/\xff/\xff", b"/v2"]
+)
+def test_a_path_of_another_kind(path: bytes) -> None:
+    with pytest.raises(NotFound):
+        paths.v2_model(path)
