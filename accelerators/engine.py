@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from gantline.errors import BadArtefact, Unsupported, UsageError
+from gantline.manifest import ConfigInfo
 from gantline.packages import Package
 from gantline.signature import Signature
 from gantline.tensors import Array
@@ -98,15 +99,28 @@ def load_engine(package: Package, options: EngineOptions) -> Engine:
         raise UsageError(
             f"package '{package.name}': engine {name!r} is not available; known: {', '.join(ENGINES)}"
         ) from e
-    engine: Engine = getattr(import_module(module), attribute)(package, options)
+    config = package.manifest.config
+    bare = package if config is None else _unconfigured(package, config)
+    engine: Engine = getattr(import_module(module), attribute)(bare, options)
     try:
         if package.manifest.sequences is not None:
             engine = Stateful(engine, package.manifest.sequences, str(package.path))
+        if config is not None:
+            from .triton.configured import Configured, own_config  # protobuf is needed only here
+
+            said = own_config(package)
+            assert said is not None
+            engine = Configured(engine, said)
         _agree(package, engine.signature)
     except BadArtefact:
         engine.close()
         raise
     return engine
+
+
+def _unconfigured(package: Package, config: ConfigInfo) -> Package:
+    """The package as its program has it, without what its config.pbtxt changes."""
+    return replace(package, manifest=replace(package.manifest, config=None, signature=config.signature))
 
 
 def _agree(package: Package, actual: Signature) -> None:

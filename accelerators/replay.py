@@ -13,7 +13,7 @@ from gantline.wire.v2 import decode_reply, decode_request
 from . import bodies
 from .agreement import Difference, compare
 from .session import Session
-from .stateful import Stateful, Steps
+from .stateful import Steps, kept_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,8 @@ def read_golden(root: Path, golden: Golden) -> tuple[Request, Reply]:
 
 def replay(session: Session) -> list[Replayed]:
     """Run every golden sample; VerificationFailed names the output, error and row, or the JSON path, that differs."""
-    steps = Steps(session.engine.sequences) if isinstance(session.engine, Stateful) else None
+    policy = kept_by(session.engine)
+    steps = Steps(policy) if policy is not None else None
     return [replay_one(session, g, steps) for g in session.package.manifest.golden]
 
 

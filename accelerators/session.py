@@ -17,11 +17,12 @@ from .engine import Engine, EngineOptions, Streams, innermost, load_engine
 class Session:
     """A package with its engine loaded: transforms, engine and golden samples behind one `run`."""
 
-    def __init__(self, package: Package, engine: Engine) -> None:
+    def __init__(self, package: Package, engine: Engine, signature: Signature | None = None) -> None:
+        """`signature`: where clients see another than the package says."""
         self.package = package
         self.engine = engine
         self.program = innermost(engine)  # what asks whether it is a script must ask this
-        self.signature: Signature = package.manifest.signature or engine.signature
+        self.signature: Signature = signature or package.manifest.signature or engine.signature
         self.output_names: tuple[str, ...] = tuple(t.name for t in self.signature.outputs)
         self.run_ns = 0  # of one row, learned by warming.warm_up()
         # a script answers from another process, whenever it likes: never to be waited for on an event loop

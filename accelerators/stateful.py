@@ -99,6 +99,12 @@ class Stateful:
         self.engine.close()
 
 
+def kept_by(engine: object) -> SequencePolicy | None:
+    """How an engine keeps sequences; None for one that keeps none."""
+    found = getattr(engine, "sequences", None)
+    return found if isinstance(found, SequencePolicy) else None
+
+
 class Runs(Protocol):
     """A session, or an engine."""
 

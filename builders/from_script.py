@@ -37,6 +37,11 @@ def recognises(source: Source) -> bool:
     return source.path is not None and source.path.is_dir() and _usual(source.path) is not None
 
 
+def takes_body(source: Source) -> bool:
+    """A sample is what a client sends to /score."""
+    return True
+
+
 def convert(source: Source, work: Path) -> Conversion:
     """Gather code and models. BadArtefact for a script that is not Python or lacks what its contract asks for.
 
@@ -53,9 +58,9 @@ def convert(source: Source, work: Path) -> Conversion:
     if source.path is None and source.code is None:
         files[f"{CODE}/{entry}"] = root / entry
     else:
-        files.update((f"{CODE}/{inside}", path) for inside, path in _walk(root, models))
+        files.update((f"{CODE}/{inside}", path) for inside, path in walk(root, models))
     if models is not None:
-        found = {models.name: models} if models.is_file() else dict(_walk(models, None))
+        found = {models.name: models} if models.is_file() else dict(walk(models, None))
         if not found:
             raise UsageError(f"--model-dir {models} holds no files")
         files.update((f"{MODELS}/{inside}", path) for inside, path in found.items())
@@ -151,7 +156,7 @@ def _defined(body: list[ast.stmt]) -> tuple[set[str], bool]:
     return names, more
 
 
-def _walk(root: Path, without: Path | None) -> Iterator[tuple[str, Path]]:
+def walk(root: Path, without: Path | None) -> Iterator[tuple[str, Path]]:
     """Files under a folder by their path in it, sorted; caches, environments and packages are left out."""
     away = without.resolve() if without is not None else None
     for folder, folders, names in os.walk(root, followlinks=False):

@@ -15,7 +15,7 @@ import numpy as np
 from gantline.accelerators import bodies
 from gantline.accelerators.agreement import compare, is_float
 from gantline.accelerators.session import Session
-from gantline.accelerators.stateful import Stateful, Steps
+from gantline.accelerators.stateful import Steps, kept_by
 
 from gantline.errors import BadArtefact, VerificationFailed
 from gantline.manifest import EnvironmentRequest, Golden, Manifest
@@ -57,8 +57,9 @@ def record(session: Session, inputs: Mapping[str, Array], root: Path, rtol: floa
 
 def record_sequence(session: Session, inputs: Mapping[str, Array], root: Path, rtol: float) -> tuple[Golden, ...]:
     """Write three requests of one sequence with their answers, as clients would send and get them, one row each."""
-    assert isinstance(session.engine, Stateful)
-    first, second = Steps(session.engine.sequences), Steps(session.engine.sequences)
+    policy = kept_by(session.engine)
+    assert policy is not None, "asked for only where sequences are kept"
+    first, second = Steps(policy), Steps(policy)
     folder = root / FOLDER
     folder.mkdir(exist_ok=True)
     samples = []

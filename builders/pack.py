@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gantline.accelerators.independence import independent
 from gantline.accelerators.session import Session
-from gantline.accelerators.stateful import Stateful
+from gantline.accelerators.stateful import Stateful, kept_by
 
 from gantline.blobs import publish_directory
 from gantline.errors import BadRequest, EngineFailed, UsageError
@@ -101,7 +101,11 @@ def examine(manifest: Manifest, conversion: Conversion, source: Source, root: Pa
     if manifest.script is not None and manifest.script.contract != "tensors":
         samples, note = golden.record_body(manifest, source.body, root, source.limits.rtol)
         return replace(manifest, golden=samples, notes=(*manifest.notes, *note))
-    if manifest.script is not None and conversion.predict is None:
+    if (
+        manifest.script is not None
+        and conversion.predict is None
+        and (source.sample is None or conversion.manifest["script"].decoupled)
+    ):
         return manifest  # a script with infer(): nothing to compare with, and it is not run here
     # what was made with this interpreter's versions can be run here, whatever it asks for later
     environment = manifest.environment if conversion.elsewhere else EnvironmentRequest()
@@ -115,11 +119,15 @@ def examine(manifest: Manifest, conversion: Conversion, source: Source, root: Pa
                 raise UsageError(f"package '{source.name}': sequences cannot be tried: {notes[0]}")
             return manifest
         stack, notes = _stacking(session, evidence[0].inputs)
+        if conversion.max_batch_size and not stack:
+            notes = (*notes, f"max_batch_size {conversion.max_batch_size} of the source is not applied: {notes[0]}")
         if choices.max_batch_size and not stack:
             raise UsageError(
                 f"package '{source.name}': max_batch_size {choices.max_batch_size}: {notes[0]}; leave it out"
             )
-        manifest = replace(manifest, batching=_batching(stack, choices), notes=(*manifest.notes, *notes))
+        manifest = replace(
+            manifest, batching=_batching(stack, choices, conversion.max_batch_size), notes=(*manifest.notes, *notes)
+        )
         if manifest.batching.pad:
             prove_padding(session, manifest.batching, evidence[0].inputs)
         if conversion.predict is not None:
@@ -128,6 +136,9 @@ def examine(manifest: Manifest, conversion: Conversion, source: Source, root: Pa
             manifest = replace(manifest, parity=judge(found, source.limits, f"package '{source.name}'"))
         if choices.sequences is not None:
             return _kept(session, replace(manifest, sequences=choices.sequences), evidence[0], root, source.limits.rtol)
+        if kept_by(session.engine) is not None:
+            samples = golden.record_sequence(session, evidence[0].inputs, root, source.limits.rtol)
+            return replace(manifest, golden=samples)
         one = golden.record(session, evidence[0].inputs, root, source.limits.rtol, not session.signature.batched)
         return replace(manifest, golden=(one,))
     finally:
@@ -197,6 +208,8 @@ def _stacking(session: Session, inputs: dict[str, Array]) -> tuple[bool, tuple[s
     return True, ()
 
 
-def _batching(stack: bool, choices: Choices) -> Batching:
+def _batching(stack: bool, choices: Choices, said: int | None) -> Batching:
     most = choices.max_batch_size
-    return replace(choices.batching, max_batch_size=(MAX_BATCH if stack else 0) if most is None else most)
+    if most is None:
+        most = (MAX_BATCH if said is None else said) if stack else 0
+    return replace(choices.batching, max_batch_size=most)

@@ -13,7 +13,10 @@ from gantline.signature import Signature
 from gantline.tensors import Array
 
 Predict: TypeAlias = Callable[[Mapping[str, Array]], list[Array]]  # inputs -> outputs in signature order
-KINDS = "an .onnx, .skops, .pkl, .joblib, .pt, .pt2 or .safetensors file or a directory with a scoring script"
+KINDS = (
+    "an .onnx, .skops, .pkl, .joblib, .pt, .pt2 or .safetensors file, a directory with a scoring script, an entry of a "
+    "Triton repository or an Azure ML deployment"
+)
 Sampler: TypeAlias = Callable[[int], dict[str, Array]]  # rows -> inputs
 
 
@@ -73,6 +76,7 @@ class Conversion:
     lineage: dict[str, Any] = field(default_factory=dict)  # what the source itself says of where it came from
     reason: str = ""  # why not ONNX
     notes: tuple[str, ...] = ()
+    max_batch_size: int | None = None  # rows that the source itself lets a server stack; None: it says nothing
     elsewhere: bool = False  # made by another environment's versions: it is run in the environment that it asks for
     manifest: dict[str, Any] = field(default_factory=dict)  # further Manifest fields: script, environment, batching
 
@@ -96,6 +100,8 @@ SOURCES: dict[str, str] = {
     "sklearn": "gantline.builders.from_sklearn",
     "pickle": "gantline.builders.from_pickle",
     "torch": "gantline.builders.from_torch",
+    "triton": "gantline.builders.from_triton",
+    "azure": "gantline.builders.from_azure",
     "script": "gantline.builders.from_script",
 }
 
@@ -107,6 +113,12 @@ def converter_for(source: Source) -> Converter:
         if converter.recognises(source):
             return converter
     raise BadArtefact(_unknown(source))
+
+
+def takes_body(source: Source) -> bool:
+    """Whether a sample of it is a body that a client sends, and not rows: its converter says so by a takes_body()."""
+    asks = getattr(converter_for(source), "takes_body", None)
+    return asks is not None and bool(asks(source))
 
 
 def _unknown(source: Source) -> str:

@@ -65,7 +65,7 @@ def package(
         trust=tuple(trust),
         module=module,
         init=dict(init or {}),
-        **_sampled(sample, takes_body(model, script)),
+        **_sampled(sample, model, script),
         script=_path(script),
         code=_path(code),
         model_dir=_path(model_dir),
@@ -115,13 +115,15 @@ def _check(source: Source) -> None:
 
 def takes_body(model: Any, script: str | os.PathLike[str] | None) -> bool:
     """Whether a sample is a body for a scoring script, and not rows for a model."""
-    if script is not None or not isinstance(model, str | os.PathLike):
+    if script is not None or not isinstance(model, str | os.PathLike) or not os.path.exists(model):
         return script is not None
-    return os.path.isdir(model) and not os.path.exists(os.path.join(model, "MLmodel"))
+    from gantline.builders.source import Source, takes_body
+
+    return takes_body(Source(name="", path=Path(model)))
 
 
-def _sampled(sample: Any, body: bool) -> dict[str, Any]:
-    if not body or sample is None:
+def _sampled(sample: Any, model: Any, script: str | os.PathLike[str] | None) -> dict[str, Any]:
+    if sample is None or not takes_body(model, script):
         return {"sample": _sample(sample)}
     if not isinstance(sample, str | os.PathLike):
         raise UsageError("the sample of a scoring script is the path of a body that a client sends, as a .json file")

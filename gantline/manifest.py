@@ -92,6 +92,18 @@ class ScriptInfo:
     timeout_s: float = 3600.0
     decoupled: bool = False  # infer() yields: any number of answers to one request, and requests are never stacked
     pickles: tuple[str, ...] = ()  # files that the script may unpickle; `serve --no-pickle` refuses the package
+    variables: dict[str, str] = field(default_factory=dict)  # environment variables that it finds, unless set otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigInfo:
+    """A config.pbtxt, as Triton has it, under which the package's program runs. What it names lies beside it.
+
+    `signature`: the program's own, where its file does not say it; the manifest's is what clients see.
+    """
+
+    path: str
+    signature: Signature | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +173,8 @@ class Manifest:
     batching: Batching = field(default_factory=Batching)
     sequences: SequenceInfo | None = None  # its states and controls are not in the signature
     table: TableInfo = TableInfo()
+    config: ConfigInfo | None = None
+    settings: dict[str, Any] = field(default_factory=dict)  # of gantline serve, for this model, where nobody says more
     environment: EnvironmentRequest = EnvironmentRequest()
     script: ScriptInfo | None = None
     transforms_before: tuple[Transform, ...] = ()
@@ -211,6 +225,7 @@ _NESTED: dict[str, Any] = {
     "source": SourceInfo,
     "batching": Batching,
     "sequences": SequenceInfo,
+    "config": ConfigInfo,
     "environment": EnvironmentRequest,
     "script": ScriptInfo,
     "table": TableInfo,

@@ -163,6 +163,8 @@ def _paths(manifest: Manifest) -> Iterator[str]:
     yield from (p for g in manifest.golden for p in (g.request, g.reply))
     if manifest.model:
         yield manifest.model
+    if manifest.config:
+        yield manifest.config.path
     if manifest.script:
         yield from (p for p in (manifest.script.entry, manifest.script.code, manifest.script.models) if p)
 

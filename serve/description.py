@@ -32,7 +32,7 @@ def metadata(repository: Repository, model: Model) -> dict[str, Any]:
 
 def configuration(repository: Repository, model: Model) -> dict[str, Any]:
     """The model's Triton configuration."""
-    from .model_config import config_json  # protobuf is needed only here
+    from gantline.accelerators.triton.model_config import config_json  # protobuf is needed only here
 
     slot = next(s for s in repository.slots(model.name) if s.model is model)
     entry = slot.entry

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gantline.packages import Package
+from gantline.accelerators.triton.versions import LATEST
 
-from .versions import LATEST
+from gantline.packages import Package
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,17 +11,18 @@ from gantline.accelerators.engine import EngineOptions
 from gantline.accelerators.independence import presumably_independent
 from gantline.accelerators.replay import replay
 from gantline.accelerators.session import Session
+from gantline.accelerators.triton.configured import Configured, is_own, open_session
+from gantline.accelerators.triton.warmup import rehearse
 from gantline.accelerators.warming import warm_up
 
 from gantline.errors import BadArtefact, UsageError
-from gantline.settings import Resolved, ServeSettings
+from gantline.setting import settings_of, unknown
+from gantline.settings import ModelSettings, Resolved, ServeSettings
 
 from .attendance import Attendance
-from .configured import Configured, open_session
 from .entry import Entry
 from .process.cores import cores_each
 from .tuning import Tuning, said_of, tune
-from .warmup import rehearse
 
 DEFAULT_MAX_ROWS = 64  # for a model file that says nothing and whose rows turn out independent
 _log = logging.getLogger("gantline.loader")
@@ -44,7 +45,10 @@ def open_version(entry: Entry, resolved: Resolved[ServeSettings], common: Path |
     if entry.package is None:
         raise BadArtefact(entry.problem or f"model '{entry.name}' has no package")
     package, manifest = entry.package, entry.package.manifest
-    said = {"max_batch_size": manifest.batching.max_batch_size} if manifest.batching.max_batch_size else {}
+    most = manifest.batching.max_batch_size
+    # a package with a config.pbtxt of its own knows better, since it was tried
+    said = {**manifest.settings, **({"max_batch_size": most} if most or manifest.config is not None else {})}
+    unknown(said, settings_of(ModelSettings), f"{package.path}: settings")
     settings = resolved.model(entry.name, said, said_of(entry.config)).settings
     server = resolved.settings
     if server.no_pickle and manifest.script is not None and manifest.script.pickles:
@@ -60,9 +64,10 @@ def open_version(entry: Entry, resolved: Resolved[ServeSettings], common: Path |
     )  # fmt: skip
     # the digest that the model's metadata tells must be that of what answers; a pickle is read only after this
     package.verify_listed()
-    session = open_session(package, options, entry.config)
+    beside = None if is_own(package, entry.config) else entry.config
+    session = open_session(package, options, beside)
     proved = session
-    if manifest.golden and isinstance(session.engine, Configured):
+    if manifest.golden and beside is not None and isinstance(session.engine, Configured):
         proved = Session(package, session.engine.engine)  # golden samples have the package's shapes
     try:
         replayed = bool(manifest.golden) and not settings.no_replay

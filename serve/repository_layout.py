@@ -19,13 +19,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
+from gantline.accelerators.triton.configured import own_config
+from gantline.accelerators.triton.model_config import CONFIG, ONNX_FILE, ModelConfig
+from gantline.accelerators.triton.named_file import named_file
+from gantline.accelerators.triton.versions import LATEST, Policy
+
 from gantline.errors import BadArtefact, GantlineError, Unsupported, UsageError
 from gantline.packages import MANIFEST, Package
 
 from .entry import Entry
-from .model_config import CONFIG, ONNX_FILE, ModelConfig
-from .named_file import named_file
-from .versions import LATEST, Policy
 
 _log = logging.getLogger("gantline.repository")
 _EXPECTED = f"expected a package ({MANIFEST}), an .onnx file, or NAME/VERSION/{ONNX_FILE}"
@@ -180,9 +182,9 @@ def _packages(path: Path, numbers: list[int], packages: Sequence[Package | str],
     for number in policy.choose(numbers, path):
         one = packages[numbers.index(number)]
         package, problem = (one, "") if isinstance(one, Package) else (None, one)
-        entries.append(
-            Entry(name, str(number), package, problem=problem, pinned=number == policy.pin, versions=policy.words)
-        )
+        config = own_config(package) if package is not None else None
+        pinned = number == policy.pin
+        entries.append(Entry(name, str(number), package, config, problem, pinned, versions=policy.words))
     return entries
 
 

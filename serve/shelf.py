@@ -12,6 +12,8 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
+from gantline.accelerators.triton.versions import Policy
+
 from gantline.errors import UsageError
 from gantline.settings import Resolved, ServeSettings
 
@@ -19,7 +21,6 @@ from .entry import Entry
 from .given import PREFIX, write_model
 from .repository_layout import Search, find_entries
 from .scratch import remove_scratch
-from .versions import Policy
 
 _GIVEN = re.compile(rf"{re.escape(tempfile.gettempdir())}/{PREFIX}[^/]*/")
 

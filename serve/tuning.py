@@ -8,16 +8,15 @@ from typing import Any
 
 from gantline.accelerators.padding import Padding
 from gantline.accelerators.session import Session
-from gantline.accelerators.stateful import SequencePolicy, Stateful
+from gantline.accelerators.stateful import SequencePolicy, kept_by
+from gantline.accelerators.triton.model_config import ModelConfig
+from gantline.accelerators.triton.scheduling import BatchingConfig
 
 from gantline.settings import ModelSettings, ServeSettings
 
 from .assembly import Assembly, Padded
-from .configured import Configured
-from .model_config import ModelConfig
 from .pace import Delayed, Greedy, Pace
 from .policy import LevelPolicy, QueuePolicy
-from .scheduling import BatchingConfig
 from .slo import Slo
 
 
@@ -63,7 +62,7 @@ def tune(
     assembly = Assembly()
     if batching.pad:
         assembly = Padded(Padding(batching, session.signature, str(session.package.path)))
-    sequences = engine.sequences if isinstance(engine, Configured | Stateful) else None
+    sequences = kept_by(engine)
     # the requests of sequences keep their order because batches run one after another
     return Tuning(policy, pace, assembly, sequences, 1 if sequences else own.instances)
 
@@ -88,6 +87,8 @@ def said_of(config: ModelConfig | None) -> Mapping[str, Any]:
     if config is None:
         return {}
     out: dict[str, Any] = {"max_batch_size": config.max_batch_size}
+    if config.threads:
+        out["threads"] = config.threads
     if config.instances > 1:
         out["instances"] = config.instances
     said = config.batching

@@ -230,7 +230,7 @@ def load(package: Package, options: EngineOptions) -> ScriptEngine:
     if not entry.is_file():
         raise BadArtefact(f"{package.path}: the scoring script {script.code}/{script.entry} is missing")
     app_root = (package.path / script.app_root).resolve() if script.app_root else code
-    settings = read_settings(app_root, entry.parent, options.timeout_s, script.timeout_s)
+    settings = read_settings(app_root, entry.parent, options.timeout_s, script.timeout_s, script.variables)
     launch = _launch(package, script, options, settings, code, entry, app_root)
     launches = [launch.seated(i) for i in range(options.instances)]
     crew = Crew([ScriptHost(package.name, one, settings.timeout_ms / 1000) for one in launches])
@@ -252,7 +252,8 @@ def _launch(
     code: Path, entry: Path, root: Path,
 ) -> Launch:  # fmt: skip
     environment = prepare(package.manifest.environment)
-    variables = environment.variables(os.environ)
+    # what the package says, where the operator says nothing
+    variables = {**script.variables, **environment.variables(os.environ)}
     variables["PYTHONUNBUFFERED"] = "1"
     variables["AML_APP_ROOT"] = str(root)
     variables["AZUREML_ENTRY_SCRIPT"] = str(entry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,18 @@ class Settings:
     cors: tuple[str, ...] = ()
 
 
-def read_settings(app_root: Path, script_folder: Path, timeout_s: float, package_timeout_s: float) -> Settings:
-    """From the environment, then config.json, then defaults. `timeout_s` 0: not chosen on the command line."""
+def read_settings(
+    app_root: Path, script_folder: Path, timeout_s: float, package_timeout_s: float,
+    variables: Mapping[str, str] | None = None,
+) -> Settings:  # fmt: skip
+    """From the environment, then the package's own `variables`, config.json, and defaults.
+
+    `timeout_s` 0: not chosen on the command line.
+    """
     found = _config_file(app_root, script_folder)
 
     def value(name: str, default: Any) -> Any:
-        return os.environ.get(name) or found.get(name) or default
+        return os.environ.get(name) or (variables or {}).get(name) or found.get(name) or default
 
     if timeout_s > 0:
         timeout_ms = round(timeout_s * 1000)

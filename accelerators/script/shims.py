@@ -1,4 +1,4 @@
-"""Shims: stand-ins for Azure's packages, so that an unedited script runs where they are not installed.
+"""Shims: stand-ins for Azure's and Triton's packages, so that an unedited script runs where they are not installed.
 
 A finder of last resort: it is asked after all others, so an installed package always wins. Host only.
 """
@@ -36,6 +36,7 @@ _MODULES: dict[str, str | None] = {
     "inference_schema.parameter_types.numpy_parameter_type": "shim_types",
     "inference_schema.parameter_types.pandas_parameter_type": "shim_types",
     "inference_schema.parameter_types.standard_py_parameter_type": "shim_types",
+    "triton_python_backend_utils": "shim_triton",
 }
 _PACKAGES = {name.rpartition(".")[0] for name in _MODULES}
 

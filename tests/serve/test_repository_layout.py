@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gantline.accelerators.triton.versions import Policy
 from gantline.serve.entry import Entry
 from gantline.serve.repository_layout import Search, find_entries
-from gantline.serve.versions import Policy
 
 from gantline.blobs import publish_directory
 from gantline.errors import BadArtefact, Unsupported, UsageError

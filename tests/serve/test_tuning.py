@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from gantline.accelerators.session import Session
-from gantline.serve.model_config import ModelConfig
+from gantline.accelerators.triton.model_config import ModelConfig
 from gantline.serve.pace import Delayed, Greedy
 from gantline.serve.policy import LevelPolicy, QueuePolicy
 from gantline.serve.tuning import Tuning, said_of, tune

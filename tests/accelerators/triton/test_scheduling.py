@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gantline.serve.model_config import ModelConfig
-from gantline.serve.scheduling import BatchingConfig
+from gantline.accelerators.triton.model_config import ModelConfig
+from gantline.accelerators.triton.scheduling import BatchingConfig
 
 from gantline.errors import BadArtefact
 from gantline.signature import TensorSpec

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from gantline.serve.model_config import ModelConfig, config_json, datatype_name
+from gantline.accelerators.triton.model_config import ModelConfig, config_json, datatype_name
 
 from gantline.errors import BadArtefact, Unsupported
 from gantline.packages import Package
@@ -52,11 +52,11 @@ def test_everything_that_is_read(tmp_path: Path) -> None:
 
 def test_what_is_not_acted_on_is_listed(tmp_path: Path) -> None:
     assert set(ModelConfig.read(_write(tmp_path, FULL)).ignored) == {
-        "optimization",
+        "optimization.graph",
         "instance_group.kind KIND_GPU",
         "instance_group.gpus",
-        "parameters 'intra_op_thread_count'",
     }
+    assert ModelConfig.read(tmp_path / "config.pbtxt").threads == 2
     quiet = 'name: "m" dynamic_batching {} instance_group { count: 1 kind: KIND_CPU } input { name: "x" dims: 1 }'
     assert ModelConfig.read(_write(tmp_path, quiet)).ignored == ()
     loud = 'input { name: "x" format: FORMAT_NCHW allow_ragged_batch: true } response_cache { enable: true }'

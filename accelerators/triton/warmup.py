@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gantline.accelerators.session import Session
 
 from gantline.errors import BadArtefact, BadRequest, EngineFailed, ScriptFailed
 from gantline.signature import Signature
 from gantline.tensors import Array, numpy_dtype
 from gantline.wire.v2_tensors import from_bytes
 
+from ..session import Session
 from .model_config import ModelConfig, datatype_name
 from .named_file import named_file
 

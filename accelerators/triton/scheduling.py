@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gantline.accelerators.stateful import MAX_SEQUENCES, SequencePolicy, StateTensor
 
 from gantline.errors import BadArtefact
 from gantline.signature import TensorSpec
 from gantline.tensors import Array, numpy_dtype
 
+from ..stateful import MAX_SEQUENCES, SequencePolicy, StateTensor
 from .named_file import named_file
 
 _IDLE_US = 1_000_000  # Triton's default

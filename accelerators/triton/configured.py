@@ -6,16 +6,15 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import cast
 
-from gantline.accelerators.engine import Engine, EngineOptions, Streams, load_engine
-from gantline.accelerators.session import Session
-from gantline.accelerators.stateful import SequencePolicy, Stateful
-
 from gantline.errors import BadArtefact
 from gantline.packages import Package
 from gantline.signature import Signature, TensorSpec
 from gantline.tensors import Array
 
-from .model_config import ModelConfig, TensorConfig
+from ..engine import Engine, EngineOptions, Streams, load_engine
+from ..session import Session
+from ..stateful import SequencePolicy, kept_by
+from .model_config import PACKAGED, ModelConfig, TensorConfig
 
 Shape = tuple[int, ...]
 
@@ -23,17 +22,18 @@ Shape = tuple[int, ...]
 class Configured:
     """The engine with the signature that config.pbtxt declares; BadArtefact (file and tensor) if the two differ."""
 
-    def __init__(self, engine: Engine, config: ModelConfig) -> None:
+    def __init__(self, engine: Engine, config: ModelConfig, shown: Signature | None = None) -> None:
+        """`shown`: the signature of the package that the engine runs, which may say more than its program does."""
         self.engine = engine
         self._before: dict[str, tuple[Shape, Shape]] = {}  # input -> shape as declared, shape as the program has it
         self._after: dict[str, tuple[Shape, Shape]] = {}
-        actual = engine.signature
+        actual = shown or engine.signature
         hidden_in, hidden_out = config.sequences.hidden if config.sequences else (frozenset[str](), frozenset[str]())
         self.sequences = _sequences(engine, config)
-        shown = [t for t in actual.inputs if t.name not in hidden_in]
+        taken = [t for t in actual.inputs if t.name not in hidden_in]
         given = [t for t in actual.outputs if t.name not in hidden_out]
         self.signature = Signature(
-            _declared(config, "input", config.inputs, tuple(shown), self._before),
+            _declared(config, "input", config.inputs, tuple(taken), self._before),
             _declared(config, "output", config.outputs, tuple(given), self._after),
         )
 
@@ -69,16 +69,29 @@ def _sequences(engine: Engine, config: ModelConfig) -> SequencePolicy | None:
     """What the file says of sequences, else what the package does."""
     if config.sequences is not None:
         return config.sequences.policy(config.path, engine.signature.inputs, engine.signature.outputs)
-    return engine.sequences if isinstance(engine, Stateful) else None
+    return kept_by(engine)
+
+
+def own_config(package: Package) -> ModelConfig | None:
+    """The config.pbtxt inside the package, if it has one."""
+    inside = package.manifest.config
+    return ModelConfig.read(package.path / inside.path, PACKAGED) if inside is not None else None
+
+
+def is_own(package: Package, config: ModelConfig | None) -> bool:
+    """Whether it is the one inside the package."""
+    inside = package.manifest.config
+    return config is not None and inside is not None and config.path == package.path / inside.path
 
 
 def open_session(package: Package, options: EngineOptions, config: ModelConfig | None) -> Session:
-    """The package's session, under its config.pbtxt if it has one. BadArtefact if that does not fit the model."""
+    """The package's session, under a config.pbtxt beside it if there is one; BadArtefact if that does not fit it."""
     engine = load_engine(package, options)
     if config is None:
         return Session(package, engine)
     try:
-        return Session(package, Configured(engine, config))
+        configured = Configured(engine, config, package.manifest.signature)
+        return Session(package, configured, configured.signature)
     except BadArtefact:
         engine.close()
         raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from gantline.serve.versions import Policy, put_words, words_of
+from gantline.accelerators.triton.versions import Policy, put_words, words_of
 
 from gantline.errors import BadArtefact
 from gantline.pb import message

@@ -9,7 +9,7 @@ backends) is refused.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,23 @@ CONFIG = "config.pbtxt"
 ONNX_FILE = "model.onnx"
 PLATFORMS = {"onnx": "onnxruntime_onnx", "torch": "pytorch_libtorch"}
 BACKENDS = {"onnx": "onnxruntime", "torch": "pytorch"}
+# what a config.pbtxt calls them by their older name
+_BACKEND_OF = {
+    "onnxruntime_onnx": "onnxruntime",
+    "pytorch_libtorch": "pytorch",
+    "tensorflow_savedmodel": "tensorflow",
+    "tensorflow_graphdef": "tensorflow",
+    "tensorrt_plan": "tensorrt",
+}
+SERVED = ("onnxruntime",)  # backends whose files are served as they are
+PACKAGED = ("onnxruntime", "pytorch", "python", "tensorflow")  # those that packaging takes
+THREADS = ("intra_op_thread_count", "INTRA_OP_THREAD_COUNT")  # in parameters: onnxruntime's and pytorch's spelling
 _REFUSED = ("ensemble_scheduling", "batch_input", "batch_output")
 _USED = {
     "name", "platform", "backend", "max_batch_size", "input", "output", "version_policy", "default_model_filename",
     "dynamic_batching", "sequence_batching", "model_warmup",
 }  # fmt: skip
+MAX_THREADS = 4096
 _USED_OF_TENSORS = {"name", "data_type", "dims", "reshape", "optional", "label_filename"}
 
 
@@ -66,8 +78,11 @@ class ModelConfig:
     sequences: SequenceConfig | None = None
 
     @classmethod
-    def read(cls, path: Path) -> ModelConfig:
-        """BadArtefact with file and line for what is not a config.pbtxt, Unsupported for what cannot be served."""
+    def read(cls, path: Path, backends: Collection[str] = SERVED) -> ModelConfig:
+        """BadArtefact with file and line for what is not a config.pbtxt, Unsupported for what cannot be served.
+
+        `backends`: those that the reader can take.
+        """
         from google.protobuf import text_format
 
         found = message("inference.ModelConfig")()
@@ -81,7 +96,7 @@ class ModelConfig:
             raise BadArtefact(f"{path}: byte {e.start} is not UTF-8; expected a config.pbtxt") from e
         except OSError as e:
             raise BadArtefact(f"{path}: cannot be read: {e.strerror}") from e
-        return cls._of(found, path)
+        return cls._of(found, path, backends)
 
     @classmethod
     def from_json(cls, text: str, path: Path) -> ModelConfig:
@@ -93,11 +108,11 @@ class ModelConfig:
             json_format.Parse(text, found)
         except json_format.ParseError as e:
             raise BadArtefact(f"the configuration given for {path}: {' '.join(str(e).split())}") from e
-        return cls._of(found, path)
+        return cls._of(found, path, SERVED)
 
     @classmethod
-    def _of(cls, found: Any, path: Path) -> ModelConfig:
-        _refuse(found, path)
+    def _of(cls, found: Any, path: Path, backends: Collection[str]) -> ModelConfig:
+        _refuse(found, path, backends)
         return cls(
             path,
             found.name,
@@ -115,6 +130,16 @@ class ModelConfig:
     def versions(self) -> str:
         """The version_policy in the words of the setting `versions`; empty where it says nothing."""
         return words_of(self.message.version_policy)
+
+    @property
+    def backend(self) -> str:
+        """onnxruntime, pytorch, python and so on, by whichever of the two keys says it; empty where none does."""
+        return backend_of(self.message)
+
+    @property
+    def threads(self) -> int:
+        """How many threads one run may use; 0 where nothing is said."""
+        return _threads(self.message, self.path)
 
     @property
     def instances(self) -> int:
@@ -163,7 +188,7 @@ def config_json(
         out.instance_group.add(name=package.name, kind="KIND_CPU", count=instances)
     _describe(out.input, signature.inputs, bool(max_rows))
     _describe(out.output, signature.outputs, bool(max_rows))
-    return _plain(out)
+    return plain(out)
 
 
 def datatype_name(data_type: str) -> str:
@@ -196,14 +221,35 @@ def _tensor(field: Any) -> TensorConfig:
     )
 
 
-def _refuse(found: Any, path: Path) -> None:
+def backend_of(found: Any) -> str:
+    """The backend that a ModelConfig names, by whichever of the two keys."""
+    return str(found.backend or _BACKEND_OF.get(found.platform, found.platform))
+
+
+def _threads(found: Any, path: Path) -> int:
+    for key in THREADS:
+        if key in found.parameters and backend_of(found) != "python":
+            text = found.parameters[key].string_value
+            if not (text.isascii() and text.isdigit()) or int(text) > MAX_THREADS:
+                raise BadArtefact(f"{path}: parameter '{key}' is {text!r:.40}, expected 0 to {MAX_THREADS}")
+            return int(text)
+    return 0
+
+
+def _refuse(found: Any, path: Path, backends: Collection[str]) -> None:
     for key in _REFUSED:
         there = found.HasField(key) if key.endswith("ing") else len(getattr(found, key))
         if there:
-            raise Unsupported(f"{path}: {key} is not supported; the model cannot be served without it")
-    if found.backend not in ("", "onnxruntime") or found.platform not in ("", "onnxruntime_onnx"):
+            advice = "the model cannot be served without it"
+            if key == "ensemble_scheduling":
+                models = ", ".join(dict.fromkeys(step.model_name for step in found.ensemble_scheduling.step))
+                advice = f"take its models ({models}) one by one, or call them from a scoring script"
+            raise Unsupported(f"{path}: {key} is not supported; {advice}")
+    backend = backend_of(found)
+    if backend and backend not in backends:
         what = f"backend '{found.backend}'" if found.backend else f"platform '{found.platform}'"
         raise Unsupported(f"{path}: {what} is not supported; a model repository may hold ONNX models (onnxruntime)")
+    _threads(found, path)
     if found.max_batch_size < 0:
         raise BadArtefact(f"{path}: max_batch_size is {found.max_batch_size}, expected 0 or more")
     for group in found.instance_group:
@@ -226,7 +272,13 @@ def _ignored(found: Any) -> Iterator[str]:
         elif key == "instance_group":
             yield from _ignored_instances(value)
         elif key == "parameters":
-            yield from (f"parameters '{name}'" for name in sorted(value))
+            # the python backend hands all of them to the model
+            used = value if backend_of(found) == "python" else THREADS
+            yield from (f"parameters '{name}'" for name in sorted(value) if name not in used)
+        elif key == "optimization":
+            yield from (f"optimization.{f.name}" for f, _ in value.ListFields())
+        elif key == "model_transaction_policy" and backend_of(found) == "python":
+            continue
         elif key not in _USED:
             yield key
 
@@ -243,7 +295,7 @@ def _ignored_instances(groups: Any) -> Iterator[str]:
                 yield f"instance_group.{field.name}"
 
 
-def _plain(found: Any) -> dict[str, Any]:
+def plain(found: Any) -> dict[str, Any]:
     """A message as JSON values, with fields at their default, but without messages and oneofs that are not set."""
     out: dict[str, Any] = {}
     for field in found.DESCRIPTOR.fields:
@@ -252,7 +304,7 @@ def _plain(found: Any) -> dict[str, Any]:
         value = getattr(found, field.name)
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
             whole = field.message_type.fields_by_name["value"].message_type is not None
-            out[field.name] = {str(k): _plain(value[k]) if whole else value[k] for k in sorted(value)}
+            out[field.name] = {str(k): plain(value[k]) if whole else value[k] for k in sorted(value)}
         elif field.is_repeated:
             out[field.name] = [_value(field, v) for v in value]
         else:
@@ -262,7 +314,7 @@ def _plain(found: Any) -> dict[str, Any]:
 
 def _value(field: Any, value: Any) -> Any:
     if field.message_type is not None:
-        return _plain(value)
+        return plain(value)
     if field.enum_type is not None:
         return field.enum_type.values_by_number[value].name
     return value
