@@ -32,7 +32,7 @@ def canonicalise(source: Path, target: Path, inline_limit: int = INLINE_LIMIT) -
     """
     model = read_model(source)
     canonical_model(model)
-    return _write(model, target, inline_limit)
+    return write_model(model, target, inline_limit)
 
 
 def read_model(path: Path) -> onnx.ModelProto:
@@ -142,7 +142,8 @@ def _replace(field: Any, values: Iterable[Any]) -> None:
     field.extend(copies)
 
 
-def _write(model: onnx.ModelProto, target: Path, inline_limit: int) -> list[Path]:
+def write_model(model: onnx.ModelProto, target: Path, inline_limit: int = INLINE_LIMIT) -> list[Path]:
+    """Write a model; the files written, the .onnx file first."""
     import onnx
     from onnx.external_data_helper import convert_model_to_external_data
 

@@ -17,7 +17,7 @@ def test_by_name_and_by_kind() -> None:
     assert converter_for(Source("m", path=Path("a/m.ONNX"))) is from_onnx
     assert converter_for(Source("m", path=Path("m.skops"))) is from_sklearn
     assert converter_for(Source("m", object=Ridge())) is from_sklearn
-    assert list(SOURCES) == ["onnx", "sklearn", "pickle", "torch", "triton", "azure", "script"]
+    assert list(SOURCES)[-1] == "script", "any directory with a score.py is one, if nobody knows better"
 
 
 @pytest.mark.parametrize("name", ["picture.png", "folder", "gone.dat", "table.csv"])
