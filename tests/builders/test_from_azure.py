@@ -188,6 +188,15 @@ def test_a_triton_model_goes_to_its_own_source(packaged: Packager, tmp_path: Pat
     assert listed(package, "model.yml") == {"name", "version"}
 
 
+def test_an_mlflow_model_goes_to_its_own_source(packaged: Packager, tmp_path: Path) -> None:
+    scorer(tmp_path / "model/model.onnx")
+    (tmp_path / "model/MLmodel").write_text("flavors:\n  onnx:\n    data: model.onnx\nmlflow_version: 2.9.0\n")
+    (tmp_path / "deployment.yml").write_text("endpoint_name: e\nmodel: {path: ./model, type: mlflow_model}\n")
+    package = packaged(tmp_path, "net")
+    assert any("from the flavor onnx" in n for n in package.manifest.notes)
+    assert listed(package, "deployment.yml") == {"endpoint_name"} and package.manifest.parity is not None
+
+
 def test_a_custom_model_without_a_script_is_what_its_file_is(packaged: Packager, tmp_path: Path) -> None:
     scorer(tmp_path / "model/net.onnx")
     (tmp_path / "d.yml").write_text("endpoint_name: e\nmodel: {path: model, type: custom_model}\ninstance_count: 3\n")
