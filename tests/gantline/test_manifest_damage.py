@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gantline.errors import BadArtefact
 from gantline.manifest import (
     Batching,
+    ConfigInfo,
     EnvironmentRequest,
     File,
     Golden,
@@ -21,6 +22,7 @@ from gantline.manifest import (
     ScriptInfo,
     SequenceInfo,
     SourceInfo,
+    TableInfo,
     Transform,
 )
 from gantline.signature import Signature, TensorSpec
@@ -34,8 +36,11 @@ FULL = Manifest(
     source=SourceInfo("sklearn", "LogisticRegression", {"scikit-learn": "1.9.1"}),
     batching=Batching(64),
     environment=EnvironmentRequest("requirements", "3.11", ("numpy==2.4.6",)),
-    script=ScriptInfo("score.py", pickles=("model.pkl",)),
+    script=ScriptInfo("score.py", pickles=("model.pkl",), variables={"A": "b"}),
     sequences=SequenceInfo({"h": "h_out"}, {"h": 0.5}, {"begin": "START"}, 2.5, 9),
+    config=ConfigInfo("config/config.pbtxt", Signature((TensorSpec("x", "FP32", (-1, 2, 2)),), ())),
+    settings={"instances": 2, "max_wait_s": 0.5},
+    table=TableInfo(predictions=("y",)),
     transforms_before=(Transform("scale", {"by": 2.0}),),
     golden=(Golden("golden/request.bin", "golden/reply.bin", request_header=10, reply_header=20),),
     parity=Parity("given", 112, 1e-7, 1e-6, 0, limits={"rtol": 1e-4}, outputs={"y": {"label_flips": 0.0}}),
