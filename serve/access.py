@@ -102,6 +102,11 @@ HTTP: dict[str, Rule] = {
     "/docs/page.css": SHELL,
     "/docs/icon.svg": SHELL,
     "/docs/{script}.js": SHELL,
+    "/invocations": ASK,
+    "/models/{name}/invoke": ASK,
+    "/ping": HEALTH,
+    "/health": HEALTH,
+    "/version": HEALTH,
 }
 
 
@@ -201,7 +206,7 @@ def presented(head: Head) -> bytes | None:
 def model_in(path: bytes, default: Callable[[], str]) -> str | None:
     """The model that handlers take from a raw path, as they read it; None for a path about none."""
     parts = [unquote(p) for p in path.decode("ascii", "replace").strip("/").split("/")]
-    if parts[0] in ("score", "swagger.json"):
+    if parts[0] in ("score", "swagger.json", "invocations"):
         return default()
     if len(parts) > 2 and parts[:2] == ["v2", "models"] and parts[2:] != ["stats"]:
         return parts[2]

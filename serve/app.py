@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from gantline.settings import Resolved, ServeSettings
+from gantline.wire.mlflow import error_body as scoring_error
 from gantline.wire.v2 import dump_json
 
 from .access import Access
@@ -24,6 +25,8 @@ from .certificate import Certificate
 from .control import Control
 from .core import Core
 from .entry import Entry
+from .faces.mlflow import MlflowFace
+from .faces.mlflow import owns as is_mlflow
 from .fronts.gate import Gate, PageGate
 from .fronts.hot import Front
 from .key_file import KeyFile
@@ -42,6 +45,7 @@ from .routes.docs import DocsRoutes
 from .routes.generate import GenerateRoutes
 from .routes.log_settings import LogRoutes
 from .routes.metrics import MetricsRoutes
+from .routes.mlflow import MlflowRoutes
 from .routes.openapi import OpenApiRoutes
 from .routes.shared_memory import SharedMemoryRoutes
 from .routes.trace_settings import TraceRoutes
@@ -132,6 +136,7 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: 
     certificate = Certificate(settings.tls_certificate, settings.tls_key) if settings.tls_certificate else None
     azure = AzureRoutes(repository, settings.max_body_bytes, budget, access is not None)
     limit = settings.max_body_bytes
+    mlflow = MlflowRoutes(core.beside(MlflowFace(repository.default_name)), azure, readiness, limit)
     logs = LogSettings(settings.log_level, control)
     traces = TraceSettings(settings.trace_dir, repository, control, waiting)
     repository.ledger.measured = not settings.no_metrics
@@ -148,13 +153,15 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: 
         *([] if settings.no_metrics else MetricsRoutes(control).routes()),
         *DispatchRoutes(control).routes(),
         *azure.routes(),
+        *mlflow.routes(),
     ]
     if not settings.no_docs:
         routes += [*OpenApiRoutes(repository, settings, routes).routes(), *DocsRoutes(repository, control).routes()]
     gate = Middleware(Gate, access, azure.preflight) if access else Middleware(PageGate, pages)
     app = Starlette(routes=routes, middleware=[gate], exception_handlers={HTTPException: partial(_unmatched, azure)})
     app.router.redirect_slashes = False  # `/score/` is another path, and not found
-    front = Front(settings, core.infer, repository.routes, azure.handlers, access, repository.ledger.refused)
+    faces, refused = [(mlflow.models, mlflow.invoke)], repository.ledger.refused
+    front = Front(settings, core.infer, repository.routes, azure.handlers, access, refused, faces)
     return Stack(
         settings, repository, loader, control, readiness, core, v2, front, app, access, key_file, certificate,
         (pool, waiting), logs, traces, collector, poller,
@@ -164,6 +171,9 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: 
 async def _unmatched(azure: AzureRoutes, request: Request, error: Exception) -> Response:
     """404 and 405 in the face of the default model."""
     assert isinstance(error, HTTPException)
+    if is_mlflow(request.url.path.encode()):
+        body = scoring_error(error.status_code, error.detail)
+        return Response(body, error.status_code, headers=error.headers, media_type="application/json")
     if azure.default() is not None and not request.url.path.startswith("/v2"):
         status, body = azure.unmatched(error.status_code)
         return Response(body, status, headers=UNMATCHED_HEADERS, media_type="application/json")

@@ -17,7 +17,7 @@ from gantline.errors import (
     Unavailable,
     Unsupported,
 )
-from gantline.wire import azure
+from gantline.wire import azure, mlflow
 from gantline.wire.v2 import dump_json
 
 from .exchange import Headers
@@ -71,7 +71,9 @@ def refusal(path: bytes, error: Denied) -> tuple[int, Headers, bytes]:
     """Status, headers and body for a request that may not be answered, in the face that its raw path belongs to."""
     status, body = v2_error(error)
     headers: Headers = [JSON]
-    if path.startswith(_AZURE):
+    if path == b"/invocations" or path.endswith(b"/invoke"):
+        body = mlflow.error_body(status, error.message)
+    elif path.startswith(_AZURE):
         headers, body = [azure.JSON, azure.NOT_FAILED], azure.error_body(error.message)
     # RFC 6750, section 3
     headers.append((b"www-authenticate", _TOO_SMALL if error.known else _CHALLENGE))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from .administration import DOCS, SERVER
 from .azure import AZURE
 from .generate import GENERATE
+from .mlflow import MLFLOW
 from .operation import Face
 from .v2 import V2
 
-FACES: tuple[Face, ...] = (V2, GENERATE, AZURE, SERVER, DOCS)
+FACES: tuple[Face, ...] = (V2, GENERATE, AZURE, MLFLOW, SERVER, DOCS)

@@ -70,6 +70,11 @@ class AzureRoutes:
         """The face of the default model, if that is a script: then it owns `/` and what matches nothing."""
         return self._faces.get(b"/score")
 
+    def face_of(self, model: Model) -> Face | None:
+        """The face of a model that is a script."""
+        engine = model.session.program
+        return self._by_engine.get(engine) if isinstance(engine, ScriptEngine) else None
+
     def score(self, head: Head, body: bytes, responder: Responder) -> None:
         """Answer /score or /models/NAME/score, now or later."""
         face = self._faces.get(head.path) or self._find(head.path)

@@ -133,6 +133,8 @@ def test_what_is_open_to_everybody(keys: KeySet) -> None:
         (b"/models/m/score", "m"),
         (b"/score", "default"),
         (b"/swagger.json", "default"),
+        (b"/invocations", "default"),
+        (b"/models/m/invoke", "m"),
         (b"/v2/models/stats", None),
         (b"/v2/models/stats/infer", "stats"),
         (b"/v2", None),
@@ -153,7 +155,7 @@ def test_every_hot_path_needs_what_its_route_needs(servers: Callable[..., Runnin
     """The hot front asks for the role score, whatever the path."""
     server = servers()  # other tests add paths of their own to the one that is shared
     front = server.stack.front
-    for path in [*front.infer_paths, *front.handlers]:
+    for path in [*front.infer_paths, *front.handlers, *(p for paths, _ in front.faces for p in paths)]:
         scope = {"type": "http", "method": "POST", "path": path.decode(), "root_path": ""}
         found = [r.path for r in server.stack.app.routes if r.matches(scope)[0].name == "FULL"]  # type: ignore[attr-defined]
         assert found and HTTP[found[0]] == ASK, path

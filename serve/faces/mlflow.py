@@ -1,0 +1,99 @@
+"""MLflow's face, and SageMaker's: /invocations for the default model, /models/NAME/invoke for each.
+
+The codec is gantline.wire.mlflow. Statuses are MLflow's: 400 for whatever a model raises, 415 for other types.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from urllib.parse import quote
+
+from gantline.errors import EngineFailed, GantlineError, NotFound
+from gantline.request import Request
+from gantline.tensors import Array
+from gantline.wire import mlflow as wire
+from gantline.wire.mlflow_forms import PredictionsForm, ScoringForm
+from gantline.wire.tabular import Table
+
+from .. import paths
+from ..exchange import Head, Headers
+from ..forms import ReplyForm, RequestForm
+from ..model import Model
+from ..statuses import JSON, MAX_MESSAGE, status_of
+from .face import Face, Outputs
+
+INVOCATIONS = b"/invocations"
+_CSV = (b"content-type", b"text/csv; charset=utf-8")
+_log = logging.getLogger("gantline.serve")
+
+
+class MlflowFace(Face):
+    """`default`: the name of the model that /invocations means, empty for none."""
+
+    name = "mlflow"
+
+    def __init__(self, default: Callable[[], str]) -> None:
+        self._default = default
+
+    def paths(self, name: str, version: str) -> list[bytes]:
+        return [] if version else [f"/models/{quote(name)}/invoke".encode()]
+
+    def locate(self, path: bytes) -> tuple[str, str]:
+        if path == INVOCATIONS:
+            name = self._default()
+            if not name:
+                raise NotFound("the server has no default model: start it with --default, or ask /models/NAME/invoke")
+            return name, ""
+        parts = paths.split(path)
+        if len(parts) == 3 and parts[0] == "models" and parts[2] == "invoke":
+            return parts[1], ""
+        raise NotFound("Not Found")
+
+    def read(self, head: Head, body: bytes, model: Model) -> Request:
+        kind = wire.kind_of(head.get(b"content-type") or b"")
+        table = Table(model.signature, model.session.package.manifest.table.columns)
+        request = wire.decode(body, kind, table, model.signature, model.name)
+        if wire.accepts_csv(head.get(b"accept")):
+            request.asked = wire.CSV
+        return request
+
+    def write(self, request: Request, model: Model, outputs: Outputs) -> tuple[Headers, bytes]:
+        wanted = model.session.package.manifest.table.predictions
+        chosen = [o for o in outputs if o[0] in wanted] if wanted else list(outputs)
+        if request.asked is None:
+            return [JSON], wire.encode_json(chosen)
+        return [_CSV], wire.encode_csv(chosen)
+
+    def refuse(self, error: GantlineError) -> tuple[int, Headers, bytes]:
+        return refused(error)
+
+    def style(self, head: Head) -> str | None:
+        for name, value in head.headers:
+            if name == b"content-type" and value != b"application/json":
+                return None
+            if name == b"accept" and wire.accepts_csv(value):
+                return None
+        return "json"
+
+    def request_form(self, body: bytes, request: Request) -> RequestForm | None:
+        return ScoringForm.of(body, request)
+
+    def reply_form(self, model: Model, names: Sequence[str], arrays: Sequence[Array]) -> ReplyForm | None:
+        return PredictionsForm.of(names, arrays, model.session.package.manifest.table.predictions)
+
+
+def refused(error: GantlineError) -> tuple[int, Headers, bytes]:
+    """Status, headers and body for an error, in one line."""
+    status = status_of(error)
+    if isinstance(error, wire.UnknownType):
+        status = 415
+    elif isinstance(error, EngineFailed):
+        _log.warning("%s", error.message)
+        status = 400  # MLflow takes it for the input's fault
+    return status, [JSON], wire.error_body(status, " ".join(error.message.split())[:MAX_MESSAGE])
+
+
+def owns(path: bytes) -> bool:
+    """Whether errors at a raw path are told in this face's shape."""
+    return path in (INVOCATIONS, b"/ping", b"/version") or (path.startswith(b"/models/") and path.endswith(b"/invoke"))
