@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from gantline.tensors import Array
 from .parity import PROBES, Evidence, measure
 from .sklearn_answers import Answer, answers_of, class_names, reference
 from .sklearn_layout import Layout, layout_of
-from .sklearn_onnx import Way, reshape_outputs, to_onnx, ways
+from .sklearn_onnx import WAYS, Way, reshape_outputs, to_onnx
 from .sklearn_ranges import sampler
 from .sklearn_script import behind_script
 from .sklearn_width import wide_enough
@@ -29,6 +31,7 @@ from .thresholds import probes
 
 MODEL = "model.onnx"
 PROBE_ROWS = 2048
+_COMPILED = re.compile(r"/onnxruntime_src/\S+ |\[ONNXRuntimeError\] : \d+ : ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ def convert_estimator(estimator: Any, source: Source, work: Path) -> Conversion:
     """The same for an estimator that is already in memory, wherever it came from."""
     study = _studied(estimator, source)
     reasons: list[tuple[str, str]] = []
-    for way in ways(estimator):
+    for way in WAYS:
         made, problem = _try(way, study, source, work)
         if made is not None:
             notes = (*study.notes, *_why_wide(way, reasons), *_on_text(estimator))
@@ -108,9 +111,24 @@ def study_of(estimator: Any, source: Source) -> Study:
         predict(first.inputs)
     near = Evidence(PROBES, _quietly(lambda: probes(estimator, layout, draw, PROBE_ROWS)))
     evidence = [first, near] if near.rows > 1 else [first]
+    if (holes := _with_holes(first.inputs, predict)) is not None:
+        evidence.append(Evidence(f"{first.kind}, with missing numbers,", holes))
     if layout.gaps:
         evidence.append(Evidence(f"{first.kind}, with missing texts,", layout.with_gaps(first.inputs)))
     return Study(estimator, layout, answers, predict, tuple(evidence), draw, wide + notes)
+
+
+def _with_holes(inputs: dict[str, Array], predict: Predict) -> dict[str, Array] | None:
+    """The rows with NaN in every third number, if the model takes them so: trees and imputers do."""
+    out = {n: a.copy() for n, a in inputs.items()}
+    floats = [a for a in out.values() if a.dtype.kind == "f"]
+    for at, array in enumerate(floats):
+        array.reshape(-1)[at % 3 :: 3] = np.nan
+    with suppress(GantlineError):
+        if floats:
+            predict(out)
+            return out
+    return None
 
 
 def _laid_out(
@@ -119,6 +137,8 @@ def _laid_out(
     """The layout, as wide as the answers need it on the rows that they will be compared on."""
     layout = layout_of(estimator, source.sample)
     sample, kind = source.sample, "synthetic" if source.sample is None else "given"
+    if _wants_single(estimator, layout, answers, sample):
+        return replace(layout, single=True), ()
 
     def rows(layout: Layout) -> dict[str, Array]:
         return sampler(estimator, layout)[0](source.rows) if sample is None else _given(layout, sample)
@@ -130,6 +150,22 @@ def _laid_out(
         return wide_enough(layout, rows, predict, [a.name for a in answers], kind, source.limits)
     except BadArtefact:
         return layout, ()  # it does not take these synthetic rows: others will be tried
+
+
+def _wants_single(
+    estimator: Any, layout: Layout, answers: tuple[Answer, ...], sample: Mapping[str, Array] | None
+) -> bool:
+    """Whether an estimator that was fitted in float32 refuses float64: k-means and its like do."""
+    some = sampler(estimator, layout)[0](2) if sample is None else _given(layout, sample)
+    rows = {n: a[:2] for n, a in some.items()}
+
+    def runs(layout: Layout) -> bool:
+        with suppress(Exception):  # told by whoever asks in earnest
+            _quietly(lambda: reference(estimator, layout, answers)(rows))
+            return True
+        return False
+
+    return not runs(layout) and runs(replace(layout, single=True))
 
 
 def _given(layout: Layout, sample: Mapping[str, Array]) -> dict[str, Array]:
@@ -169,9 +205,14 @@ def _try(way: Way, study: Study, source: Source, work: Path) -> tuple[Path | Non
             if problem:
                 return None, problem
     except (Unsupported, BadArtefact, EngineFailed, VerificationFailed) as e:
-        # the manifest must not hold the path of a temporary file
-        return None, e.message.removeprefix(f"{target}: ")
+        return None, _plain(e.message, target)
     return target, ""
+
+
+def _plain(message: str, target: Path) -> str:
+    """A message for the manifest: without the path of a temporary file, or where a library was compiled."""
+    short = message.removeprefix(f"{target}: ").replace(str(target), MODEL)
+    return _COMPILED.sub("", short)[:300]
 
 
 def _shaped(target: Path, study: Study) -> Onnx:

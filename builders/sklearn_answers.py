@@ -55,7 +55,9 @@ def answers_of(estimator: Any) -> tuple[Answer, ...]:
         return (label, Answer("scores", "transform")) if hasattr(estimator, "transform") else (label,)
     method = next((m for m in ("predict", "transform") if hasattr(estimator, m)), None)
     if method is None:
-        raise BadArtefact(f"{type(estimator).__name__} can neither predict nor transform new rows: nothing to serve")
+        hint = "; fit it with novelty=True" if hasattr(estimator, "novelty") else ""
+        told = f"{type(estimator).__name__} can neither predict nor transform new rows: nothing to serve"
+        raise BadArtefact(told + hint)
     return (Answer("variable", method),)
 
 

@@ -34,6 +34,7 @@ class Layout:
     columns: tuple[str, ...] = ()
     documents: bool = False  # the estimator takes a flat list of texts
     gaps: tuple[tuple[int, str], ...] = ()  # inputs (or columns of `X`) where an empty text is "nan" or "none"
+    single: bool = False  # the estimator was fitted in float32 and takes nothing wider
 
     @property
     def matrix(self) -> bool:
@@ -42,12 +43,13 @@ class Layout:
 
     def table(self, inputs: Mapping[str, Array]) -> Any:
         """What the estimator takes: floats are widened to float64, as it was most likely fitted; bytes become str."""
+        floats = np.dtype(np.float32 if self.single else np.float64)
         if not self.matrix:
-            columns = {t.name: _column(inputs[t.name]).reshape(-1) for t in self.inputs}
+            columns = {t.name: _column(inputs[t.name], floats).reshape(-1) for t in self.inputs}
             for at, kind in self.gaps:
                 _open_gaps(columns[self.inputs[at].name], kind)
             return _frame(columns)
-        values = _column(inputs[MATRIX])
+        values = _column(inputs[MATRIX], floats)
         for at, kind in self.gaps:
             _open_gaps(values[:, at], kind)
         if self.documents:
@@ -240,6 +242,7 @@ def _width(estimator: Any, names: tuple[str, ...], sample: Mapping[str, Array] |
         return len(names)
     if takes_documents(estimator):
         return 1
+    _check_table(estimator)
     known = getattr(estimator, "n_features_in_", None)
     if known is not None:
         return int(known)
@@ -249,13 +252,27 @@ def _width(estimator: Any, names: tuple[str, ...], sample: Mapping[str, Array] |
     return int(first.shape[1]) if len(sample) == 1 and first.ndim == 2 else len(sample)
 
 
-def _column(values: Array) -> Array:
+def _check_table(estimator: Any) -> None:
+    """BadArtefact for what reads no table: dictionaries, labels, pictures."""
+    tags = getattr(estimator, "__sklearn_tags__", None)
+    if tags is None:
+        return  # before 1.6
+    found = tags().input_tags
+    if not (found.two_d_array or found.one_d_array or found.string):
+        reads = "dictionaries" if found.dict else "pictures" if found.three_d_array else "labels"
+        raise BadArtefact(
+            f"{type(estimator).__name__} reads {reads}, not a table of columns: "
+            "package a scoring script that calls it: --script"
+        )
+
+
+def _column(values: Array, floats: np.dtype[Any]) -> Array:
     if values.dtype.kind == "O":
         text = np.empty(values.shape, object)
         flat = [v.decode("utf-8", "surrogateescape") if isinstance(v, bytes) else str(v) for v in values.flat]
         text.ravel()[:] = flat
         return text
-    return values.astype(np.float64) if values.dtype.kind == "f" else values
+    return values.astype(floats) if values.dtype.kind == "f" else values
 
 
 def _open_gaps(texts: Array, kind: str) -> None:

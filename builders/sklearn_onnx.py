@@ -4,14 +4,12 @@ Float outputs, and inputs unless the layout says FP64, are FP32 in all of them, 
 not depend on the way taken:
 
 1. `float32`: everything in float32. Faithful for most models, and the fastest.
-2. `float64, trees in float32`: what stands before a final tree model is computed in float64 and rounded to float32 at
-   the trees' door, as scikit-learn does it. In float32 a scaler's multiplication by the reciprocal takes other paths.
-3. `float64`: everything in float64.
+2. `float64`: everything in float64, but for trees that scikit-learn itself gives float32 (`sklearn_trees`). In float32
+   a scaler's multiplication by the reciprocal sends rows down other paths.
 """
 
 from __future__ import annotations
 
-import copy
 import logging
 import re
 import warnings
@@ -26,6 +24,7 @@ import numpy as np
 from gantline.errors import Unsupported
 
 from .sklearn_layout import Layout
+from .sklearn_prepared import prepared
 from .sklearn_repairs import converters
 
 if TYPE_CHECKING:
@@ -33,24 +32,19 @@ if TYPE_CHECKING:
 
 OPSET = {"": 21, "ai.onnx.ml": 3}  # IsolationForest's converter stops at ai.onnx.ml 3; all others are content with it
 LOCALE = "C.UTF-8"  # for lower case; skl2onnx's own choice, en_US.UTF-8, is missing in most containers
+_ADVICE = re.compile(r"[, ]*you\s+may raise an iss?ue at \S+", re.IGNORECASE)
 _FLOAT, _DOUBLE = 1, 11  # TensorProto.DataType
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way to convert. `wide`: float64 inside; `cast_at_trees`: float32 again before the final tree model."""
+    """One way to convert. `wide`: float64 inside."""
 
     name: str
     wide: bool = False
-    cast_at_trees: bool = False
 
 
-def ways(estimator: Any) -> tuple[Way, ...]:
-    """The ways worth trying for this estimator, cheapest first."""
-    narrow, wide = Way("float32"), Way("float64", wide=True)
-    if _ends_in_float32_trees(estimator):
-        return narrow, Way("float64, trees in float32", wide=True, cast_at_trees=True), wide
-    return narrow, wide
+WAYS = (Way("float32"), Way("float64", wide=True))  # cheapest first
 
 
 def to_onnx(estimator: Any, layout: Layout, way: Way, outputs: int, target: Path) -> None:
@@ -60,7 +54,7 @@ def to_onnx(estimator: Any, layout: Layout, way: Way, outputs: int, target: Path
     """
     from skl2onnx import convert_sklearn
 
-    model = prepared(estimator, way)
+    model = prepared(estimator)
     with _quiet():
         try:
             made: Any = convert_sklearn(
@@ -70,57 +64,14 @@ def to_onnx(estimator: Any, layout: Layout, way: Way, outputs: int, target: Path
                 target_opset=OPSET,
                 custom_conversion_functions=converters(),
             )
+        except Unsupported:
+            raise
         except Exception as e:  # skl2onnx raises whatever its converters meet
             raise Unsupported(_told(e)) from e
     del made.graph.output[outputs:]
     if way.wide:
         _narrow_doors(made, {t.name for t in layout.inputs if t.datatype == "FP64"})
     target.write_bytes(made.SerializeToString())
-
-
-def prepared(estimator: Any, way: Way) -> Any:
-    """A shallow copy of the estimator that skl2onnx can take; the original is not touched."""
-    from sklearn.ensemble import VotingClassifier
-    from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import KBinsDiscretizer
-
-    if hasattr(estimator, "best_estimator_"):  # a search
-        return prepared(estimator.best_estimator_, way)
-    if isinstance(estimator, Pipeline):
-        steps = [(name, prepared(step, way) if not isinstance(step, str) else step) for name, step in estimator.steps]
-        if way.cast_at_trees and len(steps) > 1:
-            from skl2onnx.sklapi import CastTransformer
-
-            cast = CastTransformer(dtype=np.float32)
-            cast.fit(np.zeros((1, 1)))
-            steps.insert(len(steps) - 1, ("gantline_cast", cast))
-        return Pipeline(steps)
-    if isinstance(estimator, KBinsDiscretizer) and estimator.encode == "onehot":
-        out = copy.copy(estimator)
-        out.encode = "onehot-dense"  # the same numbers; the converter knows no sparse matrices
-        return out
-    if isinstance(estimator, VotingClassifier) and estimator.flatten_transform:
-        out = copy.copy(estimator)
-        out.flatten_transform = False  # concerns transform() alone; the converter refuses True
-        return out
-    return estimator
-
-
-def _ends_in_float32_trees(estimator: Any) -> bool:
-    """Whether a pipeline's last step is made of scikit-learn's trees, which round what they are given to float32."""
-    from sklearn.ensemble import BaseEnsemble
-    from sklearn.tree import BaseDecisionTree
-
-    last = estimator
-    while hasattr(last, "best_estimator_") or hasattr(last, "steps"):
-        last = last.best_estimator_ if hasattr(last, "best_estimator_") else last.steps[-1][1]
-    if last is estimator:
-        return False
-    parts = getattr(last, "estimators_", None)
-    first = np.ravel(np.asarray(parts, object))[0] if parts is not None and len(parts) else None
-    if isinstance(last, BaseEnsemble):
-        return isinstance(first, BaseDecisionTree)
-    return isinstance(last, BaseDecisionTree)
 
 
 def _options(model: Any) -> dict[Any, dict[str, Any]]:
@@ -242,4 +193,4 @@ def _told(error: BaseException) -> str:
     missing = re.search(r"Unable to find a (?:shape calculator|converter) for .*type '<class '([\w.]+)'>'", text)
     if missing:
         return f"skl2onnx has no converter for {missing[1].rpartition('.')[2]}"
-    return f"skl2onnx: {text[:200]}"
+    return f"skl2onnx: {_ADVICE.sub('', text)[:200]}"

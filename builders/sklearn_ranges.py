@@ -16,6 +16,7 @@ from gantline.tensors import Array
 
 from .ranges import SEED, Range, Ranges, cast, column, joined
 from .sklearn_layout import Layout, places_of
+from .sklearn_members import members
 
 
 def sampler(estimator: Any, layout: Layout) -> tuple[Callable[[int], dict[str, Array]], bool]:
@@ -58,7 +59,7 @@ def ranges_of(estimator: Any, width: int) -> Ranges:
     parts = [getattr(estimator, n) for n in ("estimator_", "regressor_", "estimator") if hasattr(estimator, n)]
     inner = getattr(estimator, "estimators_", None)
     if inner is not None:
-        parts = [e for e in np.ravel(np.asarray(inner, object)) if not isinstance(e, str)]
+        parts = list(members(inner))
     parts += [c.estimator for c in getattr(estimator, "calibrated_classifiers_", ())]
     subsets = getattr(estimator, "estimators_features_", None)
     out: Ranges = [None] * width
@@ -117,6 +118,8 @@ def _edges(one: Any, width: int) -> list[Array] | None:
     tree = getattr(one, "tree_", None)
     if tree is not None:
         inner = tree.children_left >= 0
+        # a split between missing and known values alone has an infinite threshold
+        inner &= np.isfinite(tree.threshold)
         return [tree.threshold[inner & (tree.feature == f)] for f in range(width)]
     mapper = getattr(one, "_bin_mapper", None)
     found = getattr(mapper, "bin_thresholds_", None) if mapper is not None else getattr(one, "bin_edges_", None)

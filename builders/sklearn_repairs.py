@@ -11,7 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from gantline.errors import Unsupported
 from gantline.tensors import Array
+
+from .sklearn_trees import rounded_down, tree_converters
 
 _AS_TENSORS = ("nodes_values", "nodes_hitrates", "class_weights", "target_weights", "base_values")
 
@@ -22,6 +25,7 @@ def converters() -> dict[type, Any]:
     from sklearn.impute import SimpleImputer
 
     return {
+        **tree_converters(),
         HistGradientBoostingClassifier: _boosting("SklearnHistGradientBoostingClassifier"),
         HistGradientBoostingRegressor: _boosting("SklearnHistGradientBoostingRegressor"),
         SimpleImputer: _imputer,
@@ -59,8 +63,10 @@ def _boosting(kind: str) -> Any:
     converter = get_converter(kind)
 
     def convert(scope: Any, operator: Any, container: Any) -> None:
+        if operator.raw_operator.is_categorical_ is not None:
+            raise Unsupported("histogram boosting splits by sets of categories, which ONNX's trees do not know")
         wide = isinstance(operator.inputs[0].type, DoubleTensorType)
-        converter(scope, operator, _Container(container, operator.raw_operator, wide))
+        converter(scope, operator, _Container(scope, container, operator.raw_operator, wide))
 
     return convert
 
@@ -68,21 +74,32 @@ def _boosting(kind: str) -> Any:
 class _Container:
     """skl2onnx's container of nodes, with `add_node` putting a boosting model's attributes right."""
 
-    def __init__(self, container: Any, model: Any, wide: bool) -> None:
+    def __init__(self, scope: Any, container: Any, model: Any, wide: bool) -> None:
+        self._scope = scope
         self._container = container
+        self._log = getattr(model, "loss", "") in ("poisson", "gamma")  # the trees add up to a logarithm
         self._trees = [p for row in model._predictors for p in row]
         self._wide = wide
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._container, name)
 
-    def add_node(self, op_type: str, *args: Any, **attributes: Any) -> Any:
+    def add_node(self, op_type: str, given: Any, made: Any, **attributes: Any) -> Any:
         values = {k: _plain(v) for k, v in attributes.items()}
-        if "nodes_values" in values:
-            values["nodes_values"] = self._thresholds(values)
-            if self._wide:
-                _as_doubles(values)
-        return self._container.add_node(op_type, *args, **values)
+        if "nodes_values" not in values:
+            return self._container.add_node(op_type, given, made, **values)
+        values["nodes_values"] = self._thresholds(values)
+        if self._wide:
+            _as_doubles(values)
+        names = [made] if isinstance(made, str) else list(made)
+        last, trees = names[-1], self._scope.get_unique_variable_name("trees")
+        self._container.add_node(op_type, given, [*names[:-1], trees], **values)
+        if self._log:
+            trees, logarithm = self._scope.get_unique_variable_name("exp"), trees
+            self._container.add_node("Exp", logarithm, trees, name=self._scope.get_unique_operator_name("Exp"))
+        # ONNX's trees answer float32 whatever they are given
+        kind = 11 if self._wide else 1
+        return self._container.add_node("Cast", trees, last, to=kind, name=self._scope.get_unique_operator_name("Cast"))
 
     def _thresholds(self, values: dict[str, Any]) -> Array:
         exact = np.asarray(values["nodes_values"], np.float64).copy()
@@ -90,12 +107,7 @@ class _Container:
             found = self._trees[tree].nodes[node]
             if not found["is_leaf"] and not found["is_categorical"]:
                 exact[at] = found["num_threshold"]
-        return exact if self._wide else _rounded_down(exact)
-
-
-def _rounded_down(exact: Array) -> Array:
-    near = exact.astype(np.float32)
-    return np.where(near.astype(np.float64) > exact, np.nextafter(near, np.float32(-np.inf)), near).astype(np.float32)
+        return exact if self._wide else rounded_down(exact)
 
 
 def _as_doubles(values: dict[str, Any]) -> None:

@@ -69,6 +69,7 @@ def script_text(layout: Layout, answers: tuple[Answer, ...], signature: Signatur
         "COLUMNS": list(layout.columns),
         "DOCUMENTS": layout.documents,
         "MATRIX": layout.matrix,
+        "SINGLE": layout.single,
         "GAPS": [list(gap) for gap in layout.gaps],
         "OUTPUTS": [
             [a.name, a.method, t.datatype, list(t.shape[1:])] for a, t in zip(answers, signature.outputs, strict=True)
@@ -157,7 +158,7 @@ def infer(inputs):
 
 
 def table(inputs):
-    """What the estimator takes: floats widened to float64, bytes as str, named columns as a data frame."""
+    """What the estimator takes: floats in the width it was fitted in, bytes as str, named columns as a data frame."""
     if not MATRIX:
         columns = {name: column(inputs[name]).reshape(-1) for name in INPUTS}
         for at, kind in GAPS:
@@ -188,7 +189,7 @@ def column(values):
         text = np.empty(values.shape, object)
         text.ravel()[:] = [v.decode("utf-8", "surrogateescape") for v in values.flat]
         return text
-    return values.astype(np.float64) if values.dtype.kind == "f" else values
+    return values.astype(np.float32 if SINGLE else np.float64) if values.dtype.kind == "f" else values
 
 
 def shaped(name, found, method, datatype, tail):

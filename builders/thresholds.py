@@ -17,6 +17,7 @@ import numpy as np
 from gantline.tensors import Array
 
 from .sklearn_layout import Layout
+from .sklearn_members import members
 
 PER_SPLIT = 4  # probes
 BASE_ROWS = 256
@@ -77,7 +78,7 @@ def trees_of(one: Any, features: Features) -> Iterator[Tree]:
 def _parts(one: Any) -> list[Any]:
     found = getattr(one, "estimators_", None)
     if found is not None:
-        return [e for e in np.ravel(np.asarray(found, object)) if not isinstance(e, str)]
+        return list(members(found))
     inner = [getattr(one, n) for n in ("estimator_", "regressor_") if hasattr(one, n)]
     return inner + [c.estimator for c in getattr(one, "calibrated_classifiers_", ())]
 

@@ -14,7 +14,7 @@ import onnx
 import pytest
 import skl2onnx
 from gantline.accelerators.session import Session
-from gantline.builders import from_sklearn
+from gantline.builders import from_sklearn, sklearn_trees
 from gantline.builders.source import Source
 from onnx import numpy_helper
 
@@ -140,7 +140,7 @@ def test_a_scaler_before_a_tree_is_computed_as_scikit_learn_does(packaged: Packa
     parity = package.manifest.parity
     assert package.manifest.engine == "onnx" and parity is not None
     assert parity.near_threshold_probes >= 16 and parity.label_flips == 0
-    why = "computed in float64, trees in float32, because in float32"
+    why = "computed in float64, because in float32"
     assert any(n.startswith(why) for n in package.manifest.notes)
 
 
@@ -214,6 +214,33 @@ def test_a_broken_converter_is_caught(
         assert loose.manifest.parity.loosened == ("rtol 0.0001 -> 0.2", "label flips 0 -> 5")
 
 
+def test_a_converter_that_loses_missing_values_is_caught(
+    iris: XY, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """No row that the user gave has a missing value; the forest takes them all the same."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    model = RandomForestClassifier(5, random_state=0).fit(*iris)
+    source = Source("m", object=model, sample={"X": iris[0]})
+    assert from_sklearn.convert(source, tmp_path).engine == "onnx"
+    monkeypatch.setattr(sklearn_trees, "_missing_left", lambda tree: np.zeros(tree.node_count, np.uint8))
+    made = from_sklearn.convert(source, tmp_path)
+    assert made.engine == "script" and "given, with missing numbers, rows" in made.reason
+
+
+@pytest.mark.parametrize("kind", ["KMeans", "NMF"])
+def test_an_estimator_that_takes_float32_alone(iris: XY, tmp_path: Path, kind: str) -> None:
+    from sklearn.cluster import KMeans
+    from sklearn.decomposition import NMF
+
+    rows = iris[0].astype(np.float32)
+    model = (KMeans(3, n_init=1, random_state=0) if kind == "KMeans" else NMF(2, max_iter=2000)).fit(rows)
+    made = from_sklearn.convert(Source("m", object=model, sample={"X": rows}), tmp_path)
+    assert made.engine == ("onnx" if kind == "KMeans" else "script")
+    if kind == "NMF":
+        assert "SINGLE = True" in (tmp_path / "score.py").read_text()
+
+
 @pytest.mark.slow
 def test_the_same_estimators_give_the_same_digests(tmp_path: Path) -> None:
     """Two processes with different hash seeds, in different directories."""
@@ -241,17 +268,25 @@ def test_the_same_estimators_give_the_same_digests(tmp_path: Path) -> None:
         ("unfitted", "the LogisticRegression is not fitted"),
         ("clusters", "DBSCAN can neither predict nor transform"),
         ("neighbourhood", "fails on synthetic data"),
+        ("labels", "LabelEncoder reads labels, not a table of columns"),
+        ("dictionaries", "DictVectorizer reads dictionaries"),
+        ("outliers", "nothing to serve; fit it with novelty=True"),
     ],
 )
 def test_what_cannot_be_served_is_told(packaged: Packager, iris: XY, tmp_path: Path, make: str, told: str) -> None:
     from sklearn.cluster import DBSCAN
     from sklearn.linear_model import LogisticRegression
-    from sklearn.neighbors import RadiusNeighborsClassifier
+    from sklearn.feature_extraction import DictVectorizer
+    from sklearn.neighbors import LocalOutlierFactor, RadiusNeighborsClassifier
+    from sklearn.preprocessing import LabelEncoder
 
     model = {
         "unfitted": LogisticRegression,
         "clusters": lambda: DBSCAN().fit(iris[0]),
         "neighbourhood": lambda: RadiusNeighborsClassifier(radius=1e-3).fit(*iris),
+        "labels": lambda: LabelEncoder().fit(iris[1]),
+        "dictionaries": lambda: DictVectorizer().fit([{"a": 1}]),
+        "outliers": lambda: LocalOutlierFactor().fit(iris[0]),
     }[make]()
     with pytest.raises(BadArtefact, match=told):
         packaged(model)

@@ -9,12 +9,11 @@ import onnx
 import pytest
 from gantline.accelerators.onnx import open_model
 from gantline.builders.sklearn_layout import layout_of
-from gantline.builders.sklearn_onnx import Way, prepared, reshape_outputs, to_onnx, ways
+from gantline.builders.sklearn_onnx import WAYS, Way, reshape_outputs, to_onnx
 from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import KBinsDiscretizer, SplineTransformer, StandardScaler
+from sklearn.preprocessing import SplineTransformer, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
 from gantline.errors import Unsupported
@@ -22,7 +21,6 @@ from gantline.errors import Unsupported
 X = np.random.default_rng(0).normal(size=(60, 3))
 Y = (X[:, 0] > 0).astype(int)
 F = X.astype(np.float32)
-WIDE = Way("float64", wide=True)
 
 
 def made(model: object, tmp_path: Path, way: Way = Way("float32"), outputs: int = 2) -> Path:  # noqa: B008
@@ -30,16 +28,7 @@ def made(model: object, tmp_path: Path, way: Way = Way("float32"), outputs: int 
     return tmp_path / "m.onnx"
 
 
-def test_the_ways_of_a_model() -> None:
-    forest = make_pipeline(StandardScaler(), RandomForestClassifier(2)).fit(X, Y)
-    assert [w.name for w in ways(forest)] == ["float32", "float64, trees in float32", "float64"]
-    search = GridSearchCV(forest, {}, cv=2).fit(X, Y)
-    assert len(ways(search)) == 3
-    for other in (RandomForestClassifier(2).fit(X, Y), make_pipeline(StandardScaler(), LogisticRegression()).fit(X, Y)):
-        assert [w.name for w in ways(other)] == ["float32", "float64"]
-
-
-@pytest.mark.parametrize("way", [Way("float32"), WIDE, Way("mixed", wide=True, cast_at_trees=True)])
+@pytest.mark.parametrize("way", WAYS)
 def test_doors_are_single_whatever_is_inside(tmp_path: Path, way: Way) -> None:
     model = make_pipeline(StandardScaler(), RandomForestClassifier(3, random_state=0)).fit(X, Y)
     engine = open_model(made(model, tmp_path, way))
@@ -63,14 +52,6 @@ def test_outputs_that_the_estimator_has_not_are_cut(tmp_path: Path) -> None:
     vote = VotingClassifier([("a", LogisticRegression()), ("b", LogisticRegression(C=3))]).fit(X, Y)
     assert not hasattr(vote, "predict_proba")
     assert [t.name for t in open_model(made(vote, tmp_path, outputs=1)).signature.outputs] == ["label"]
-
-
-def test_the_original_is_not_touched() -> None:
-    vote = VotingClassifier([("a", LogisticRegression())], voting="soft").fit(X, Y)
-    bins = KBinsDiscretizer(3, encode="onehot", quantile_method="averaged_inverted_cdf").fit(X)
-    assert prepared(vote, WIDE) is not vote and vote.flatten_transform is True
-    assert prepared(bins, WIDE).encode == "onehot-dense" and bins.encode == "onehot"
-    assert prepared(GridSearchCV(Ridge(), {}, cv=2).fit(X, Y), WIDE).__class__ is Ridge
 
 
 def test_no_converter_is_said_by_name(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 from sklearn.svm import SVR
-from sklearn.tree import DecisionTreeRegressor
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from gantline.tensors import Array
 
@@ -92,3 +92,10 @@ def test_documents_are_made_of_the_vocabulary() -> None:
     rows: Array = sampler(model, layout_of(model, None))[0](20)["X"]
     assert rows.shape == (20, 1)
     assert {w for text in rows.ravel() for w in text.decode().split()} == {"good", "bad", "film"}
+
+
+def test_a_split_between_missing_and_known_has_no_range() -> None:
+    holes = np.where(np.random.default_rng(0).random((200, 2)) < 0.3, np.nan, 1.0)
+    model = DecisionTreeClassifier().fit(holes, np.isnan(holes[:, 0]))
+    assert np.isinf(model.tree_.threshold[0])
+    assert np.isfinite(sampler(model, layout_of(model, None))[0](20)["X"]).all()

@@ -9,7 +9,6 @@ import pytest
 from gantline.accelerators.onnx import open_model
 from gantline.builders.sklearn_layout import layout_of
 from gantline.builders.sklearn_onnx import Way, to_onnx
-from gantline.builders.sklearn_repairs import _rounded_down
 from gantline.builders.thresholds import probes
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.impute import SimpleImputer
@@ -47,14 +46,6 @@ def test_histogram_boosting_next_to_its_thresholds(tmp_path: Path, kind: str) ->
         np.testing.assert_allclose(got[1], model.predict_proba(wide), atol=1e-6)
     else:
         np.testing.assert_allclose(got[0][:, 0], model.predict(wide), rtol=1e-4, atol=1e-5)
-
-
-def test_thresholds_are_rounded_down() -> None:
-    exact = np.array([0.1, -0.1, 1 / 3, 2.0, 1e-40])
-    down = _rounded_down(exact)
-    assert down.dtype == np.float32
-    assert (down.astype(np.float64) <= exact).all()
-    assert (np.nextafter(down, np.float32(np.inf)).astype(np.float64) > exact).all()
 
 
 @pytest.mark.parametrize("strategy", ["mean", "median", "constant"])
