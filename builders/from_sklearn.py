@@ -68,7 +68,7 @@ def convert_estimator(estimator: Any, source: Source, work: Path) -> Conversion:
     study = _studied(estimator, source)
     reasons: list[tuple[str, str]] = []
     for way in WAYS:
-        made, problem = _try(way, study, source, work)
+        made, problem = tried(way, study, source, work)
         if made is not None:
             notes = (*study.notes, *_why_wide(way, reasons), *_on_text(estimator))
             return replace(_conversion(study, source, made), notes=notes)
@@ -190,7 +190,7 @@ def _taken(draw: Sampler, predict: Predict) -> Sampler:
     raise first
 
 
-def _try(way: Way, study: Study, source: Source, work: Path) -> tuple[Path | None, str]:
+def tried(way: Way, study: Study, source: Source, work: Path) -> tuple[Path | None, str]:
     """One way to ONNX: the file, or why it is not good enough."""
     target = work / f"{way.name.replace(' ', '_').replace(',', '')}.onnx"
     try:

@@ -23,6 +23,7 @@ import numpy as np
 
 from gantline.errors import Unsupported
 
+from .sklearn_encoders import encoder_shapes
 from .sklearn_layout import Layout
 from .sklearn_prepared import prepared
 from .sklearn_repairs import converters
@@ -63,12 +64,14 @@ def to_onnx(estimator: Any, layout: Layout, way: Way, outputs: int, target: Path
                 options=_options(model),
                 target_opset=OPSET,
                 custom_conversion_functions=converters(),
+                custom_shape_calculators=encoder_shapes(),
             )
         except Unsupported:
             raise
         except Exception as e:  # skl2onnx raises whatever its converters meet
             raise Unsupported(_told(e)) from e
     del made.graph.output[outputs:]
+    _keep_doubles(made)
     if way.wide:
         _narrow_doors(made, {t.name for t in layout.inputs if t.datatype == "FP64"})
     target.write_bytes(made.SerializeToString())
@@ -134,6 +137,17 @@ def reshape_outputs(target: Path, tails: dict[str, tuple[int, ...]]) -> None:
         kind = value.type.tensor_type.elem_type
         value.CopyFrom(helper.make_tensor_value_info(name, kind, [None, *tail]))
     target.write_bytes(model.SerializeToString())
+
+
+def _keep_doubles(model: onnx.ModelProto) -> None:
+    """Columns put together by Concat: the operator that skl2onnx takes for it rounds them to float32."""
+    from onnx import helper
+
+    for node in model.graph.node:
+        if node.op_type == "FeatureVectorizer":
+            node.op_type, node.domain = "Concat", ""
+            del node.attribute[:]
+            node.attribute.append(helper.make_attribute("axis", 1))
 
 
 def _narrow_doors(model: onnx.ModelProto, wide: set[str]) -> None:

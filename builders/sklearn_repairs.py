@@ -1,8 +1,9 @@
 """Repairs to skl2onnx 1.20, given to it by its own hook for converters; nothing of it is patched.
 
-- Histogram gradient boosting: truth values and numpy integers in attributes, which onnx refuses; and thresholds rounded
-  to the nearest float32, where the comparison x <= t of a float32 x with a float64 t asks for rounding down.
-- SimpleImputer in float64: its ONNX operator exists in float32 alone, so it becomes IsNaN and Where.
+- Trees: `sklearn_trees`. Encoders, bins and imputers: `sklearn_encoders`.
+- Histogram gradient boosting, here: truth values and numpy integers in attributes, which onnx refuses; thresholds
+  rounded to the nearest float32, where the comparison x <= t of a float32 x with a float64 t asks for rounding down;
+  and the exponential after a logarithmic loss, which is forgotten.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from gantline.errors import Unsupported
 from gantline.tensors import Array
 
+from .sklearn_encoders import encoder_converters
 from .sklearn_trees import rounded_down, tree_converters
 
 _AS_TENSORS = ("nodes_values", "nodes_hitrates", "class_weights", "target_weights", "base_values")
@@ -22,38 +24,13 @@ _AS_TENSORS = ("nodes_values", "nodes_hitrates", "class_weights", "target_weight
 def converters() -> dict[type, Any]:
     """What skl2onnx's `custom_conversion_functions` takes."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-    from sklearn.impute import SimpleImputer
 
     return {
         **tree_converters(),
+        **encoder_converters(),
         HistGradientBoostingClassifier: _boosting("SklearnHistGradientBoostingClassifier"),
         HistGradientBoostingRegressor: _boosting("SklearnHistGradientBoostingRegressor"),
-        SimpleImputer: _imputer,
     }
-
-
-def _imputer(scope: Any, operator: Any, container: Any) -> None:
-    from skl2onnx.common._registration import get_converter
-    from skl2onnx.common.data_types import DoubleTensorType
-    from skl2onnx.operator_converters.common import concatenate_variables
-
-    model = operator.raw_operator
-    doubles = all(isinstance(i.type, DoubleTensorType) for i in operator.inputs)
-    values = np.asarray(model.statistics_)
-    if values.dtype.kind == "O" and not any(isinstance(v, str) for v in values):
-        values = values.astype(np.float64)  # a constant
-    plain = values.dtype.kind in "iuf" and np.isfinite(values).all() and not model.add_indicator
-    if not (doubles and plain and isinstance(model.missing_values, float) and np.isnan(model.missing_values)):
-        get_converter("SklearnSimpleImputer")(scope, operator, container)
-        return
-    given = operator.inputs[0].full_name
-    if len(operator.inputs) > 1:
-        given = concatenate_variables(scope, operator.inputs, container)
-    known, missing = scope.get_unique_variable_name("statistics"), scope.get_unique_variable_name("missing")
-    container.add_initializer(known, 11, [1, len(values)], values.astype(np.float64).tolist())
-    container.add_node("IsNaN", given, missing, op_version=13, name=scope.get_unique_operator_name("IsNaN"))
-    where = scope.get_unique_operator_name("Where")
-    container.add_node("Where", [missing, known, given], operator.outputs[0].full_name, op_version=9, name=where)
 
 
 def _boosting(kind: str) -> Any:

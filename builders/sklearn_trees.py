@@ -39,7 +39,8 @@ def tree_converters() -> dict[type, Any]:
     from sklearn import ensemble, tree
 
     found = {k: getattr(tree, k, None) or getattr(ensemble, k) for k in _KINDS}
-    return {**{c: _converter(f"Sklearn{k}") for k, c in found.items()}, ensemble.IsolationForest: _isolation}
+    boosted = {getattr(ensemble, k): _around_trees(f"Sklearn{k}") for k in ("AdaBoostClassifier", "AdaBoostRegressor")}
+    return {**{c: _converter(f"Sklearn{k}") for k, c in found.items()}, **boosted, ensemble.IsolationForest: _isolation}
 
 
 def rounded_down(exact: Array) -> Array:
@@ -62,6 +63,23 @@ def _converter(kind: str) -> Any:
             _several_labels(scope, operator, container)
         else:
             converter(scope, operator, _Container(container, model))
+
+    return convert
+
+
+def _around_trees(kind: str) -> Any:
+    """For what gives its rows to its members alone: float32 before it, if they are trees."""
+    from skl2onnx.common._registration import get_converter
+    from skl2onnx.common.data_types import DoubleTensorType
+
+    converter = get_converter(kind)
+
+    def convert(scope: Any, operator: Any, container: Any) -> None:
+        trees = all(hasattr(one, "tree_") for one in members(operator.raw_operator.estimators_))
+        if trees and isinstance(operator.inputs[0].type, DoubleTensorType):
+            in_single(scope, operator, container)
+        else:
+            converter(scope, operator, container)
 
     return convert
 

@@ -15,6 +15,7 @@ import pytest
 import skl2onnx
 from gantline.accelerators.session import Session
 from gantline.builders import from_sklearn, sklearn_trees
+from gantline.builders.sklearn_onnx import WAYS
 from gantline.builders.source import Source
 from onnx import numpy_helper
 
@@ -222,10 +223,11 @@ def test_a_converter_that_loses_missing_values_is_caught(
 
     model = RandomForestClassifier(5, random_state=0).fit(*iris)
     source = Source("m", object=model, sample={"X": iris[0]})
-    assert from_sklearn.convert(source, tmp_path).engine == "onnx"
+    study = from_sklearn.study_of(model, source)
+    assert from_sklearn.tried(WAYS[0], study, source, tmp_path)[1] == ""
     monkeypatch.setattr(sklearn_trees, "_missing_left", lambda tree: np.zeros(tree.node_count, np.uint8))
-    made = from_sklearn.convert(source, tmp_path)
-    assert made.engine == "script" and "given, with missing numbers, rows" in made.reason
+    made, problem = from_sklearn.tried(WAYS[0], study, source, tmp_path)
+    assert made is None and "given, with missing numbers, rows" in problem
 
 
 @pytest.mark.parametrize("kind", ["KMeans", "NMF"])
@@ -275,8 +277,8 @@ def test_the_same_estimators_give_the_same_digests(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_served_is_told(packaged: Packager, iris: XY, tmp_path: Path, make: str, told: str) -> None:
     from sklearn.cluster import DBSCAN
-    from sklearn.linear_model import LogisticRegression
     from sklearn.feature_extraction import DictVectorizer
+    from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import LocalOutlierFactor, RadiusNeighborsClassifier
     from sklearn.preprocessing import LabelEncoder
 

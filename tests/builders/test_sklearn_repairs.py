@@ -1,4 +1,4 @@
-"""Converters put right: histogram boosting to the last float32, imputers in float64."""
+"""Converters put right: histogram boosting to the last float32."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from gantline.builders.sklearn_layout import layout_of
 from gantline.builders.sklearn_onnx import Way, to_onnx
 from gantline.builders.thresholds import probes
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+
+from gantline.errors import Unsupported
 
 R = np.random.default_rng(3)
 X = R.normal(size=(400, 4))
@@ -48,18 +49,19 @@ def test_histogram_boosting_next_to_its_thresholds(tmp_path: Path, kind: str) ->
         np.testing.assert_allclose(got[0][:, 0], model.predict(wide), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("strategy", ["mean", "median", "constant"])
-def test_imputers_in_float64(tmp_path: Path, strategy: str) -> None:
-    data = X.copy()
-    data[::3, 2] = np.nan
-    model = SimpleImputer(strategy=strategy).fit(data)
-    to_onnx(model, layout_of(model, None), FLOAT64, 1, tmp_path / "m.onnx")
-    got = open_model(tmp_path / "m.onnx").run({"X": data.astype(np.float32)}, ["variable"])[0]
-    np.testing.assert_allclose(got, model.transform(data.astype(np.float32).astype(float)), rtol=1e-6)
+@pytest.mark.parametrize("loss", ["poisson", "gamma"])
+def test_after_a_logarithmic_loss_comes_the_exponential(tmp_path: Path, loss: str) -> None:
+    target = np.exp(Y / 2)
+    model = HistGradientBoostingRegressor(loss=loss, max_iter=8).fit(X, target)
+    for way in (FLOAT32, FLOAT64):
+        to_onnx(model, layout_of(model, None), way, 1, tmp_path / "m.onnx")
+        rows = X.astype(np.float32)
+        got = open_model(tmp_path / "m.onnx").run({"X": rows}, ["variable"])[0]
+        np.testing.assert_allclose(got[:, 0], model.predict(rows.astype(float)), rtol=1e-5)
 
 
-def test_other_imputers_are_left_to_their_converter(tmp_path: Path) -> None:
-    model = SimpleImputer(missing_values=-1.0, strategy="mean").fit(np.array([[-1.0], [3.0]]))
-    to_onnx(model, layout_of(model, None), FLOAT32, 1, tmp_path / "m.onnx")
-    got = open_model(tmp_path / "m.onnx").run({"X": np.array([[-1], [5]], np.float32)}, ["variable"])[0]
-    assert got.tolist() == [[3.0], [5.0]]
+def test_sets_of_categories_are_told(tmp_path: Path) -> None:
+    kinds = np.random.default_rng(0).integers(0, 6, (400, 1)).astype(float)
+    model = HistGradientBoostingRegressor(max_iter=3, categorical_features=[0]).fit(kinds, Y)
+    with pytest.raises(Unsupported, match=r"^histogram boosting splits by sets of categories"):
+        to_onnx(model, layout_of(model, None), FLOAT32, 1, tmp_path / "m.onnx")
