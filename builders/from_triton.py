@@ -24,7 +24,7 @@ from gantline.signature import Signature
 from gantline.tensors import Array
 
 from . import from_onnx
-from .source import Conversion, Predict, Sampler, Source
+from .source import Conversion, Predict, Sampler, Source, converter_for
 from .triton_entry import INSIDE, TritonEntry, is_entry, models_in, read_entry, repository_error
 
 
@@ -49,8 +49,10 @@ def convert(source: Source, work: Path) -> Conversion:
         from .triton_torch import program_of
 
         return _configured(entry, program_of(entry, source, work), source)
-    base = from_onnx.convert(replace(source, path=entry.file), work)
-    return _configured(entry, base, source)
+    inner = replace(source, path=entry.file)
+    if entry.backend == "tensorflow":
+        return _configured(entry, converter_for(inner).convert(inner, work), source)
+    return _configured(entry, from_onnx.convert(inner, work), source)
 
 
 def _configured(entry: TritonEntry, base: Conversion, source: Source) -> Conversion:
@@ -60,14 +62,13 @@ def _configured(entry: TritonEntry, base: Conversion, source: Source) -> Convers
     config = entry.config
     if config is None:
         return made
-    file = base.files[base.model]
-    program = _Program(base.signature) if base.signature is not None else open_model(file)
+    program = _Program(base.signature) if base.signature is not None else open_model(base.files[base.model])
     shown = Configured(program, config)
     if base.engine == "onnx":
-        rehearse(Session(Package.bare(file, source.name), shown, shown.signature), config)
+        rehearse(Session(Package.bare(base.files[base.model], source.name), shown, shown.signature), config)
     made.files = {**base.files, **entry.files()}
-    assert base.predict is not None, "a file's converter compares with the file"
-    made.predict = reference(base.predict, program.signature, shown, config)
+    if base.predict is not None:
+        made.predict = reference(base.predict, program.signature, shown, config)
     made.synthetic = _as_clients_send(base.synthetic, shown.signature, config)
     made.signature = None
     made.max_batch_size = config.max_batch_size

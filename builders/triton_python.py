@@ -176,7 +176,7 @@ def init():
     global model
     repository = os.path.join(os.path.dirname(os.path.abspath(__file__)), REPOSITORY)
     folder = os.path.join(repository, VERSION)
-    sys.path[:0] = [folder]
+    sys.path += [folder, repository]  # as the stub does
     spec = importlib.util.spec_from_file_location("model", os.path.join(folder, FILE))
     module = importlib.util.module_from_spec(spec)
     sys.modules["model"] = module

@@ -17,7 +17,12 @@ from .show import parity_line, print_json, table, write
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The grammar of `gantline package`."""
     add = parser.add_argument
-    add("source", nargs="?", metavar="SOURCE", help="a model file, or pkg.mod:object; left out with --script alone")
+    add(
+        "source",
+        nargs="?",
+        metavar="SOURCE",
+        help="a model: file, folder or pkg.mod:object; left out with --script alone",
+    )
     add("--name", required=True, help="what the model is called in URLs and image tags")
     add("--sample", type=Path, metavar="FILE", help=f"rows to compare on: {rows.FORMATS}; for a script, a body")
     rows.arguments(parser)

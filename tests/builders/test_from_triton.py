@@ -140,6 +140,11 @@ def test_a_sequence_model_is_proved_by_a_sequence(packaged: Packager, tmp_path: 
         ('ensemble_scheduling { step { model_name: "a" } step { model_name: "b" } }', Unsupported, r"models \(a, b\)"),
         ('platform: "tensorrt_plan"', Unsupported, "package the ONNX file that it was built from"),
         ('backend: "fil"', Unsupported, "package its XGBoost, LightGBM or scikit-learn file"),
+        (
+            'platform: "tensorflow_savedmodel"',
+            BadArtefact,
+            "no model.savedmodel, which",
+        ),
         ('backend: "mine"', Unsupported, "backend 'mine' is not supported"),
         ('default_model_filename: "gone.onnx"', BadArtefact, r"no gone\.onnx, which the backend 'onnxruntime' runs"),
         ('default_model_filename: "../1/net.onnx"', BadArtefact, "is outside"),
