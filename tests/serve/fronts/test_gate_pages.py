@@ -27,7 +27,7 @@ def test_every_route_that_changes_or_tells_something(server: Running) -> None:
     asked = 0
     for route in server.stack.app.routes:
         assert isinstance(route, Route)
-        path = route.path.format(name="double", version="1", region="r")
+        path = route.path.format(name="double", version="1", region="r", script="page", label="stable")
         for method in sorted((route.methods or set()) & {"GET", "POST"}):
             make = server.post(path, b"{}", EVIL) if method == "POST" else server.get(path, EVIL)
             (answer,) = server.ask(make)

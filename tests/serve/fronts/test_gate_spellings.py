@@ -51,7 +51,7 @@ def spellings(path: str) -> list[str]:
 
 
 def named(route: Route, model: str) -> str:
-    return route.path.format(name=model, version="1", region="r")
+    return route.path.format(name=model, version="1", region="r", script="page", label="stable")
 
 
 def key(secret: str | None) -> tuple[str, ...]:
