@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 from .operation import JSON, Answer, Body, Exact, Face, Operation, Schema, Subject, query, ref
@@ -36,12 +37,8 @@ def score(subject: Subject) -> Exact | None:
         return None
     example: Any = script.body or None
     if script.content_type == JSON and script.body:
-        try:
+        with suppress(ValueError):
             example = json.loads(script.body)
-        except ValueError:
-            example = None
-    if example is None:
-        example = script.takes.get("example")
     return Body(script.takes, example, script.content_type), Answer("What it returns", {JSON: script.gives})
 
 

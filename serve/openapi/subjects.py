@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator, Mapping
 from math import prod
@@ -104,7 +105,7 @@ def _script(model: Model, largest: int) -> Script | None:
         body = _read(package.path / golden.request, largest) if golden.kind == "score" else None
         if body is not None:
             return Script(takes, gives, body.decode("utf-8", "replace"), golden.content_type)
-    return Script(takes, gives)
+    return Script(takes, gives, json.dumps(takes["example"]) if "example" in takes else "")
 
 
 def _read(path: Path, largest: int) -> bytes | None:

@@ -18,10 +18,10 @@ MAX_EXAMPLE = 4096  # elements of a tensor that is written out
 
 
 def element(datatype: str) -> Schema:
-    """One element of a request's tensor. null is how JSON spells a NaN."""
+    """One element of a tensor. A NaN is no JSON: null is taken for it, and answers say NaN, which schemas cannot."""
     if datatype in FLOAT_MAX:
         limit = FLOAT_MAX[datatype]
-        return {"type": ["number", "null"], "minimum": -limit, "maximum": limit}
+        return {"type": "number", "minimum": -limit, "maximum": limit}
     if datatype == "BYTES":
         return {"type": "string"}
     if datatype == "BOOL":
@@ -31,8 +31,8 @@ def element(datatype: str) -> Schema:
 
 
 def answered(datatype: str) -> Schema:
-    """One element of an answer: as the model computes it. A NaN is written as such, which parsers make null."""
-    return {"type": ["number", "null"]} if datatype in FLOAT_MAX else element(datatype)
+    """The same of an answer, where a float is what the model computes."""
+    return {"type": "number"} if datatype in FLOAT_MAX else element(datatype)
 
 
 def shape(spec: TensorSpec) -> Schema:
@@ -71,18 +71,17 @@ def described(spec: TensorSpec) -> str:
 
 
 def values(array: Array, datatype: str) -> Any:
-    """An array's elements as JSON has them, flat; None where it cannot be an example: too long, or no text."""
-    if array.size > MAX_EXAMPLE:
+    """An array's elements as JSON has them, flat; None where it cannot be an example: too long, no text, not finite."""
+    if array.size > MAX_EXAMPLE or (datatype in FLOAT_MAX and not np.isfinite(array).all()):
         return None
     try:
         found = to_values("", array, datatype)
     except BadRequest:
         return None
-    if isinstance(found, np.ndarray):
-        # a float32 in the digits that tell it from others, and not in those of the double nearest to it
-        found = [float(str(v)) for v in found] if found.dtype == np.float32 else found.tolist()
-    # JSON has no NaN
-    return [None if isinstance(v, float) and not np.isfinite(v) else v for v in found]
+    if not isinstance(found, np.ndarray):
+        return found
+    # a float32 in the digits that tell it from others, and not in those of the double nearest to it
+    return [float(str(v)) for v in found] if found.dtype == np.float32 else found.tolist()
 
 
 def rows(array: Array, datatype: str) -> Any:

@@ -35,7 +35,7 @@ SCHEMAS: dict[str, Schema] = {
             "datatype": {"enum": list(DATATYPES)},
             "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
             "parameters": {"type": "object"},
-            "data": {"description": "elements, nested or flat in row-major order"},
+            "data": {"description": "elements, nested or flat in row-major order; null is NaN"},
         },
     },
     "TensorMetadata": {
@@ -190,7 +190,7 @@ def example(subject: Subject) -> Schema | None:
 def _tensor(spec: TensorSpec, shape: Schema, elements: Schema) -> Schema:
     return {
         "type": "object",
-        "required": ["name", "datatype", "shape", "data"],
+        "required": ["name", "datatype", "shape"],
         "description": tensors.described(spec),
         "properties": {
             "name": {"const": spec.name},
@@ -203,7 +203,8 @@ def _tensor(spec: TensorSpec, shape: Schema, elements: Schema) -> Schema:
 
 
 def _input(spec: TensorSpec) -> Schema:
-    return _tensor(spec, tensors.shape(spec), tensors.data(spec, tensors.element(spec.datatype)))
+    found = _tensor(spec, tensors.shape(spec), tensors.data(spec, tensors.element(spec.datatype)))
+    return found | {"required": [*found["required"], "data"]}
 
 
 def _output(spec: TensorSpec) -> Schema:

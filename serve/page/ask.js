@@ -68,7 +68,7 @@ export function askSection(model, ways, leave) {
       if (!got.ok) return;
       const parts = takeApart(new Uint8Array(await got.arrayBuffer()), Number(got.headers.get("inference-header-content-length")));
       blobs = parts.blobs;
-      note.textContent = `Filled in from ${of}; too large to be written out, so it is sent as bytes after this JSON.`;
+      note.textContent = `Filled in from ${of}, which is sent as bytes after this JSON.`;
       write_(write(parts.tree));
     } catch (error) {
       note.textContent = `The sample could not be had: ${error.message}`;

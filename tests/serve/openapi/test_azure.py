@@ -25,8 +25,8 @@ def test_examples() -> None:
         assert exact is not None
         return exact[0].example
 
-    assert of(Script(TAKES, {})) == {"data": [1]}
-    assert of(Script(TAKES, {}, "not json")) == {"data": [1]}
+    assert of(Script(TAKES, {}, "[1]")) == [1]
+    assert of(Script(TAKES, {}, "not json")) == "not json"
     assert of(Script({}, {}, "a,b", "text/plain")) == "a,b"
     assert of(Script({}, {})) is None
 

@@ -244,3 +244,22 @@ def test_every_control_has_a_name(page: Chromium, url: str) -> None:
     assert nameless == []
     headings = page.js("[...document.querySelectorAll('h1,h2,h3')].map(h => h.tagName)")
     assert headings.count("H1") == 1 and headings[0] == "H1"
+
+
+def test_many_models_come_in_parts(page: Chromium, servers: Callable[..., Running], zoo: Path, tmp_path: Path) -> None:
+    for i in range(450):
+        folder = tmp_path / f"model-{i:03}" / "1"
+        folder.mkdir(parents=True)
+        (folder / "model.onnx").symlink_to(zoo / "double.onnx")
+    page.go(f"{servers(tmp_path, model_control='explicit').url}/docs")
+    page.until("document.querySelectorAll('#models a').length === 200")
+    assert page.text("#total") == "(450)"
+    for count in (400, 450):
+        page.click("#more")
+        page.until(f"document.querySelectorAll('#models a').length === {count}")
+    assert page.js("document.querySelector('#more').hidden")
+    page.fill("#match", "l-44")
+    page.until("document.querySelectorAll('#models a').length === 10")
+    page.click("#models a")
+    page.until("document.querySelector('h1')?.textContent === 'model-440'")
+    assert "not loaded" in page.text("main")
