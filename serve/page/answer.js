@@ -43,9 +43,15 @@ export function ranked(tree, outputs) {
 // An output's numbers, flat, from whichever face answered; null where there are none.
 function scoresOf(tree, spec) {
   const listed = Array.isArray(tree?.outputs) ? tree.outputs.find((o) => o?.name === spec.name)?.data : undefined;
-  const values = listed ?? tree?.[spec.name] ?? tree?.outputs?.[spec.name];
+  const values = listed ?? tree?.[spec.name] ?? tree?.outputs?.[spec.name] ?? predicted(tree?.predictions, spec);
   const flat = Array.isArray(values) ? values.flat(Infinity) : null;
   return flat?.every((v) => typeof v === "number") ? flat : null;
+}
+
+// From a list of rows, which are an output's values, or objects that have them by name.
+function predicted(rows, spec) {
+  if (!Array.isArray(rows)) return undefined;
+  return rows.map((row) => (row !== null && typeof row === "object" && !Array.isArray(row) ? row[spec.name] : row));
 }
 
 function bars(row, labels) {
