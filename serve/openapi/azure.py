@@ -39,6 +39,8 @@ def score(subject: Subject) -> Exact | None:
     if script.content_type == JSON and script.body:
         with suppress(ValueError):
             example = json.loads(script.body)
+    if example is None:
+        example = script.takes.get("example")
     return Body(script.takes, example, script.content_type), Answer("What it returns", {JSON: script.gives})
 
 

@@ -82,7 +82,7 @@ def _example(subject: Subject) -> Any:
 
 
 def _operation(path: str) -> Operation:
-    ok = {200: Answer("The predictions", {JSON: _PREDICTIONS, _CSV: {"type": "string"}}), **_REFUSALS}
+    ok = {200: Answer("The predictions, or what a script returns", {JSON: {}, _CSV: {"type": "string"}}), **_REFUSALS}
     body = Body(_body({}), media={_CSV: {"type": "string"}, OCTETS: {"type": "string"}})
     return Operation("post", path, "Ask for predictions", ok, body, invoke, True, needs=lambda subject: True)
 

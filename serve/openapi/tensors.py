@@ -18,10 +18,10 @@ MAX_EXAMPLE = 4096  # elements of a tensor that is written out
 
 
 def element(datatype: str) -> Schema:
-    """One element of a tensor. A NaN is no JSON: null is taken for it, and answers say NaN, which schemas cannot."""
+    """One element of a request's tensor. null is how JSON spells a NaN."""
     if datatype in FLOAT_MAX:
         limit = FLOAT_MAX[datatype]
-        return {"type": "number", "minimum": -limit, "maximum": limit}
+        return {"type": ["number", "null"], "minimum": -limit, "maximum": limit}
     if datatype == "BYTES":
         return {"type": "string"}
     if datatype == "BOOL":
@@ -31,8 +31,8 @@ def element(datatype: str) -> Schema:
 
 
 def answered(datatype: str) -> Schema:
-    """The same of an answer, where a float is what the model computes."""
-    return {"type": "number"} if datatype in FLOAT_MAX else element(datatype)
+    """One element of an answer's tensor. NaN and infinities are written as such, which is in no schema."""
+    return {"description": "a number, NaN or +-Infinity"} if datatype in FLOAT_MAX else element(datatype)
 
 
 def shape(spec: TensorSpec) -> Schema:
@@ -71,8 +71,8 @@ def described(spec: TensorSpec) -> str:
 
 
 def values(array: Array, datatype: str) -> Any:
-    """An array's elements as JSON has them, flat; None where it cannot be an example: too long, no text, not finite."""
-    if array.size > MAX_EXAMPLE or (datatype in FLOAT_MAX and not np.isfinite(array).all()):
+    """An array's elements as JSON has them, flat; None where it cannot be an example: too long, no text, infinite."""
+    if array.size > MAX_EXAMPLE or (datatype in FLOAT_MAX and np.isinf(array).any()):
         return None
     try:
         found = to_values("", array, datatype)
@@ -81,7 +81,8 @@ def values(array: Array, datatype: str) -> Any:
     if not isinstance(found, np.ndarray):
         return found
     # a float32 in the digits that tell it from others, and not in those of the double nearest to it
-    return [float(str(v)) for v in found] if found.dtype == np.float32 else found.tolist()
+    plain = [float(str(v)) for v in found] if found.dtype == np.float32 else found.tolist()
+    return [None if v != v else v for v in plain]
 
 
 def rows(array: Array, datatype: str) -> Any:
