@@ -71,6 +71,21 @@ HTTP: dict[str, Rule] = {
     "/v2/models/{name}/versions/{version}/infer": ASK,
     "/v2/models/{name}/versions/{version}/generate": ASK,
     "/v2/models/{name}/versions/{version}/generate_stream": ASK,
+    "/v1/models": EVERY,
+    "/v1/models/{name}": SCORE,
+    "/v1/models/{name}/metadata": SCORE,
+    "/v1/models/{name}:predict": ASK,
+    "/v1/models/{name}:explain": ASK,
+    "/v1/models/{name}:classify": ASK,
+    "/v1/models/{name}:regress": ASK,
+    "/v1/models/{name}/versions/{version}": SCORE,
+    "/v1/models/{name}/versions/{version}/metadata": SCORE,
+    "/v1/models/{name}/versions/{version}:predict": ASK,
+    "/v1/models/{name}/versions/{version}:classify": ASK,
+    "/v1/models/{name}/versions/{version}:regress": ASK,
+    "/v1/models/{name}/labels/{label}": SCORE,
+    "/v1/models/{name}/labels/{label}/metadata": SCORE,
+    "/v1/models/{name}/labels/{label}:predict": ASK,
     "/v2/repository/index": EVERY,
     "/v2/repository/models/{name}/load": ADMIN,
     "/v2/repository/models/{name}/unload": ADMIN,
@@ -210,4 +225,6 @@ def model_in(path: bytes, default: Callable[[], str]) -> str | None:
         return default()
     if len(parts) > 2 and parts[:2] == ["v2", "models"] and parts[2:] != ["stats"]:
         return parts[2]
+    if len(parts) > 2 and parts[:2] == ["v1", "models"]:
+        return parts[2].rpartition(":")[0] or parts[2] if len(parts) == 3 else parts[2]
     return parts[1] if len(parts) > 1 and parts[0] == "models" else None

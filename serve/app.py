@@ -27,6 +27,7 @@ from .core import Core
 from .entry import Entry
 from .faces.mlflow import MlflowFace
 from .faces.mlflow import owns as is_mlflow
+from .faces.v1 import V1Face
 from .fronts.gate import Gate, PageGate
 from .fronts.hot import Front
 from .key_file import KeyFile
@@ -49,6 +50,7 @@ from .routes.mlflow import MlflowRoutes
 from .routes.openapi import OpenApiRoutes
 from .routes.shared_memory import SharedMemoryRoutes
 from .routes.trace_settings import TraceRoutes
+from .routes.v1 import V1Routes
 from .routes.v2 import V2Routes
 from .shared_memory import SharedMemory
 from .shelf import Shelf
@@ -115,25 +117,21 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: 
     gRPC: Grpcio or Http2 -> rpc.Service -> Infer -> wire.v2_grpc -> Core.submit -> Model as above; the rest -> Control.
     """
     settings = resolved.settings
-    # engines release the GIL: one thread a core computes. Loads and calls of another process only wait: a script that
-    # takes its time must not keep other models from running
-    pool = ThreadPoolExecutor((os.cpu_count() or 1) + 1, thread_name_prefix="gantline")
-    waiting = ThreadPoolExecutor(MAX_WAITING, thread_name_prefix="gantline-waiting")
+    pool, waiting = _pools()
     repository = Repository(entries, settings.default)
     loader = Loader(repository, resolved, pool, waiting, shelf)
     control = Control()
     memory = SharedMemory(settings.allow_shared_memory, settings.max_body_bytes, control)
     budget = ByteBudget(settings.max_pending_bytes or usable_memory() // 4 // (settings.workers or usable_cores()))
     core = Core(repository, settings.max_body_bytes, pool, memory, budget)
+    v1 = core.beside(V1Face())
     Operations(repository, loader, control, settings.model_control)
     poller = None
     if shelf is not None and settings.model_control == "poll":
         poller = Poller(shelf, loader, control, settings.poll_s, waiting)
     readiness = Readiness(repository)
     v2 = V2Routes(repository, control, readiness, core, settings)
-    key_file = KeyFile(settings.keys) if settings.keys else None
-    access = Access(key_file.read(), settings.keyless, repository.default_name) if key_file else None
-    certificate = Certificate(settings.tls_certificate, settings.tls_key) if settings.tls_certificate else None
+    key_file, access, certificate = _locks(settings, repository)
     azure = AzureRoutes(repository, settings.max_body_bytes, budget, access is not None)
     limit = settings.max_body_bytes
     mlflow = MlflowRoutes(core.beside(MlflowFace(repository.default_name)), azure, readiness, limit)
@@ -146,6 +144,7 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: 
     Explainer(repository, control)
     routes: list[BaseRoute] = [
         *v2.routes(),
+        *V1Routes(repository, v1, limit).routes(),
         *GenerateRoutes(repository, core, limit, pool).routes(),
         *SharedMemoryRoutes(control, limit).routes(),
         *LogRoutes(control, limit).routes(),
@@ -160,12 +159,28 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: 
     gate = Middleware(Gate, access, azure.preflight) if access else Middleware(PageGate, pages)
     app = Starlette(routes=routes, middleware=[gate], exception_handlers={HTTPException: partial(_unmatched, azure)})
     app.router.redirect_slashes = False  # `/score/` is another path, and not found
-    faces, refused = [(mlflow.models, mlflow.invoke)], repository.ledger.refused
+    faces, refused = [(v1.routes, v1.infer), (mlflow.models, mlflow.invoke)], repository.ledger.refused
     front = Front(settings, core.infer, repository.routes, azure.handlers, access, refused, faces)
     return Stack(
         settings, repository, loader, control, readiness, core, v2, front, app, access, key_file, certificate,
         (pool, waiting), logs, traces, collector, poller,
     )  # fmt: skip
+
+
+def _pools() -> tuple[ThreadPoolExecutor, ThreadPoolExecutor]:
+    """Threads that compute, one a core since engines release the GIL, and threads that only wait, for loads and calls
+    of another process: a script that takes its time must not keep other models from running.
+    """
+    computing = ThreadPoolExecutor((os.cpu_count() or 1) + 1, thread_name_prefix="gantline")
+    return computing, ThreadPoolExecutor(MAX_WAITING, thread_name_prefix="gantline-waiting")
+
+
+def _locks(settings: ServeSettings, repository: Repository) -> tuple[KeyFile | None, Access | None, Certificate | None]:
+    """Keys and TLS, where they are set."""
+    key_file = KeyFile(settings.keys) if settings.keys else None
+    access = Access(key_file.read(), settings.keyless, repository.default_name) if key_file else None
+    certificate = Certificate(settings.tls_certificate, settings.tls_key) if settings.tls_certificate else None
+    return key_file, access, certificate
 
 
 async def _unmatched(azure: AzureRoutes, request: Request, error: Exception) -> Response:
@@ -174,7 +189,7 @@ async def _unmatched(azure: AzureRoutes, request: Request, error: Exception) -> 
     if is_mlflow(request.url.path.encode()):
         body = scoring_error(error.status_code, error.detail)
         return Response(body, error.status_code, headers=error.headers, media_type="application/json")
-    if azure.default() is not None and not request.url.path.startswith("/v2"):
+    if azure.default() is not None and not request.url.path.startswith(("/v1/", "/v2")):
         status, body = azure.unmatched(error.status_code)
         return Response(body, status, headers=UNMATCHED_HEADERS, media_type="application/json")
     return Response(

@@ -82,6 +82,8 @@ class Core:
             like = forms.like
             if plain and like is not None and (array := like.form.read(body)) is not None:
                 request = Request({like.form.name: array}, model.name, model.version)
+                if self._other:
+                    request.asked = like.form.asked
                 self.submit_like(model, like, request, head, responder, deliver, arrived)
                 return
             if len(body) > (_LARGE if coding is None else _LARGE_PACKED) or self.face.heavy(body):

@@ -19,6 +19,7 @@ class RequestForm(Protocol):
     """The bytes around the numbers of a request that has one input and nothing else."""
 
     name: str
+    asked: object  # as the request's
 
     def read(self, body: bytes) -> Array | None:
         """The input of a body of this form; None if it is not, or does not fit: it is then read the long way."""

@@ -26,6 +26,26 @@ def v2_model(path: bytes) -> tuple[str, str]:
     raise NotFound("Not Found")
 
 
+def v1(name: str, version: str) -> list[bytes]:
+    """The same of TensorFlow Serving and KServe V1."""
+    within = f"/versions/{version}" if version else ""
+    return [f"/v1/models/{quote(name)}{within}:predict".encode()]
+
+
+def v1_model(path: bytes) -> tuple[str, str]:
+    """The model and version that a path of V1 means, whatever is asked of it. NotFound for one that is none."""
+    parts = split(path)
+    if parts[:2] == ["v1", "models"] and len(parts) in (3, 5):
+        last, colon, _ = parts[-1].rpartition(":")
+        if colon and len(parts) == 3:
+            return last, ""
+        if colon and parts[3] == "versions" and last.isascii() and last.isdigit():
+            return parts[2], last
+        if colon and parts[3] == "labels":
+            raise NotFound(f"model '{parts[2]}' has no label '{last}': labels are not assigned here; name a version")
+    raise NotFound("Not Found")
+
+
 def split(path: bytes) -> list[str]:
     """A raw path's segments, unquoted one by one: a quoted slash belongs to a name."""
     return [unquote(p) for p in path.decode("ascii", "replace").strip("/").split("/")]

@@ -28,12 +28,15 @@ _NUMBERS = frozenset(d for d in DATATYPES if d not in ("BYTES", "FP16", "BF16"))
 class RequestForm:
     """The bytes around the numbers of a request that has one JSON input and nothing else."""
 
-    __slots__ = ("_count", "_dtype", "_end", "_limit", "_start", "datatype", "name", "prefix", "shape", "suffix")
+    __slots__ = (
+        "_count", "_dtype", "_end", "_limit", "_start", "asked", "datatype", "name", "prefix", "shape", "suffix",
+    )  # fmt: skip
 
     def __init__(self, prefix: bytes, suffix: bytes, name: str, datatype: str, shape: list[int]) -> None:
         self.prefix = prefix
         self.suffix = suffix
         self.name = name
+        self.asked: object = None
         self.datatype = datatype
         self.shape = shape
         self._start = len(prefix)

@@ -34,7 +34,7 @@ MAX_ELEMENTS = 1 << 40
 
 def from_values(name: str, datatype: str, shape: list[int], data: Any) -> Array:
     """An array of `data`, a flat or nested JSON list. BadRequest names the tensor and what does not fit."""
-    values = _flatten(name, shape, data)
+    values = flatten(name, shape, data)
     count = prod(shape)
     if len(values) != count:
         raise BadRequest(f"input '{name}': shape {shape} needs {count} elements, data has {len(values)}")
@@ -100,7 +100,8 @@ def to_bytes(array: Array, datatype: str) -> bytes:
     return b"".join(parts)
 
 
-def _flatten(name: str, shape: list[int], data: Any) -> Sequence[Any]:
+def flatten(name: str, shape: list[int], data: Any) -> Sequence[Any]:
+    """The elements of a flat or nested list, row-major. BadRequest unless what is nested has that shape."""
     if type(data) is not list:
         # a scalar tensor (shape []) may come as its bare value
         if not shape and not isinstance(data, dict) and data is not None:

@@ -7,6 +7,7 @@ from .azure import AZURE
 from .generate import GENERATE
 from .mlflow import MLFLOW
 from .operation import Face
+from .v1 import V1
 from .v2 import V2
 
-FACES: tuple[Face, ...] = (V2, GENERATE, AZURE, MLFLOW, SERVER, DOCS)
+FACES: tuple[Face, ...] = (V2, GENERATE, V1, AZURE, MLFLOW, SERVER, DOCS)

@@ -259,6 +259,7 @@ _LOADS: dict[int, Answer] = {
     503: Answer("The server's settings do not allow it", ERROR),
 }
 _MODEL = "/v2/models/{name}"
+_READY: Schema = {"type": "object", "required": ["ready"], "properties": {"ready": {"type": "boolean"}}}
 
 V2 = Face(
     "V2",
@@ -266,8 +267,8 @@ V2 = Face(
     (
         get("/v2", "What this server is", ref("ServerMetadata")),
         get("/v2/", "What this server is", ref("ServerMetadata")),
-        get("/v2/health/live", "Whether the server runs", None),
-        get("/v2/health/ready", "Whether it answers for its models", None, {503: Answer("Not yet, or no more")}),
+        get("/v2/health/live", "Whether the server runs", {"type": "object", "required": ["live"]}),
+        get("/v2/health/ready", "Whether it answers for its models", _READY, {503: Answer("Not yet", {JSON: _READY})}),
         get("/v2/models/stats", "What all models have done", ref("Statistics")),
         *_of_models(_MODEL),
         *_of_models(_MODEL + "/versions/{version}"),

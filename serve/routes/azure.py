@@ -97,7 +97,8 @@ class AzureRoutes:
         if face is not None:
             face.home(head, responder)
         else:
-            about: dict[str, Any] = {"name": "gantline", "version": gantline.__version__}
+            # "alive" is what KServe's clients look for
+            about: dict[str, Any] = {"name": "gantline", "version": gantline.__version__, "status": "alive"}
             if not self.guarded:  # this page is open to everybody
                 about["models"] = self.repository.names()[:100]
             responder.send(200, [wire.JSON], json.dumps(about).encode())

@@ -66,10 +66,11 @@ class V2Routes:
         return json_response({"name": "gantline", "version": gantline.__version__, "extensions": self.extensions})
 
     async def live(self, request: Request) -> Response:
-        return Response(status_code=200, media_type="text/plain")
+        return json_response({"live": True})
 
     async def ready(self, request: Request) -> Response:
-        return Response(status_code=200 if self.readiness else 503, media_type="text/plain")
+        ready = bool(self.readiness)
+        return json_response({"ready": ready}, 200 if ready else 503)
 
     # -- models
 

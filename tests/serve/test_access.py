@@ -140,6 +140,13 @@ def test_what_is_open_to_everybody(keys: KeySet) -> None:
         (b"/v2", None),
         (b"/", None),
         (b"", None),
+        (b"/v1/models", None),
+        (b"/v1/models/m", "m"),
+        (b"/v1/models/m:predict", "m"),
+        (b"/v1/models/a%3Ab%3apredict", "a:b"),
+        (b"/v1/models/m/versions/2:predict", "m"),
+        (b"/v1/models/m/labels/x:predict", "m"),
+        (b"/v1/models/m/metadata", "m"),
     ],
 )
 def test_the_model_in_a_path(path: bytes, name: str | None) -> None:
@@ -155,7 +162,9 @@ def test_every_hot_path_needs_what_its_route_needs(servers: Callable[..., Runnin
     """The hot front asks for the role score, whatever the path."""
     server = servers()  # other tests add paths of their own to the one that is shared
     front = server.stack.front
-    for path in [*front.infer_paths, *front.handlers, *(p for paths, _ in front.faces for p in paths)]:
+    others = [path for paths, _ in front.faces for path in paths]
+    assert b"/v1/models/double:predict" in others
+    for path in [*front.infer_paths, *front.handlers, *others]:
         scope = {"type": "http", "method": "POST", "path": path.decode(), "root_path": ""}
         found = [r.path for r in server.stack.app.routes if r.matches(scope)[0].name == "FULL"]  # type: ignore[attr-defined]
         assert found and HTTP[found[0]] == ASK, path

@@ -39,6 +39,7 @@ class Line:
     """The form of a body with one row."""
 
     name = "x"
+    asked: object = None
 
     def read(self, body: bytes) -> Array | None:
         return np.array([body.split(b",")], np.float32) if re.fullmatch(rb"\d+,\d+,\d+", body) else None
