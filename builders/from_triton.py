@@ -44,7 +44,10 @@ def convert(source: Source, work: Path) -> Conversion:
     if entry.backend == "python":
         from .triton_python import behind_script
 
-        return behind_script(entry, source, work)
+        made = behind_script(entry, source, work)
+        assert entry.config is not None, "it says what model.py takes and gives"
+        made.signature = Configured(_Program(made.manifest["config"].signature), entry.config).signature
+        return made
     if entry.backend == "pytorch":
         from .triton_torch import program_of
 

@@ -106,7 +106,8 @@ def examine(manifest: Manifest, conversion: Conversion, source: Source, root: Pa
         and conversion.predict is None
         and (source.sample is None or conversion.manifest["script"].decoupled)
     ):
-        return manifest  # a script with infer(): nothing to compare with, and it is not run here
+        # a script with infer(): nothing to compare with, and it is not run here
+        return _unstacked(manifest, conversion, "it was not tried on rows; package it with --sample")
     # what was made with this interpreter's versions can be run here, whatever it asks for later
     environment = manifest.environment if conversion.elsewhere else EnvironmentRequest()
     session = Session.open(Package(root, replace(manifest, environment=environment), None))
@@ -117,10 +118,10 @@ def examine(manifest: Manifest, conversion: Conversion, source: Source, root: Pa
         if not evidence:
             if choices.sequences is not None:
                 raise UsageError(f"package '{source.name}': sequences cannot be tried: {notes[0]}")
-            return manifest
+            return _unstacked(manifest, conversion, "it was not tried on rows; package it with --sample")
         stack, notes = _stacking(session, evidence[0].inputs)
-        if conversion.max_batch_size and not stack:
-            notes = (*notes, f"max_batch_size {conversion.max_batch_size} of the source is not applied: {notes[0]}")
+        if not stack:
+            manifest = _unstacked(manifest, conversion, notes[0])
         if choices.max_batch_size and not stack:
             raise UsageError(
                 f"package '{source.name}': max_batch_size {choices.max_batch_size}: {notes[0]}; leave it out"
@@ -206,6 +207,13 @@ def _stacking(session: Session, inputs: dict[str, Array]) -> tuple[bool, tuple[s
     if not independent(session, inputs):
         return False, ("rows depend on each other: requests are never stacked",)
     return True, ()
+
+
+def _unstacked(manifest: Manifest, conversion: Conversion, why: str) -> Manifest:
+    """With a note, where the source itself said that a server may stack requests."""
+    most = conversion.max_batch_size
+    note = (f"max_batch_size {most} of the source is not applied: {why}",) if most else ()
+    return replace(manifest, notes=(*manifest.notes, *note))
 
 
 def _batching(stack: bool, choices: Choices, said: int | None) -> Batching:

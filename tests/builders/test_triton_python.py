@@ -40,6 +40,16 @@ def test_it_runs_as_it_is(packaged: Packager, tmp_path: Path) -> None:
         session.close()
 
 
+def test_untried_it_tells_what_it_takes_and_is_not_stacked(packaged: Packager, tmp_path: Path) -> None:
+    text = PYTHON.replace("TYPE_FP32 dims: [ 2 ] }", "TYPE_FP32 dims: [ 1, 2 ] reshape { shape: 2 } }", 1)
+    manifest = packaged(python_entry(tmp_path, text=text), "adder").manifest
+    assert manifest.signature is not None and manifest.config is not None and manifest.config.signature is not None
+    assert [t.shape for t in manifest.signature.inputs] == [(-1, 1, 2), (-1, 2)], "as clients see it"
+    assert [t.shape for t in manifest.config.signature.inputs] == [(-1, 2), (-1, 2)]
+    assert manifest.batching.max_batch_size == 0 and manifest.golden == ()
+    assert any("max_batch_size 8 of the source is not applied: it was not tried" in n for n in manifest.notes)
+
+
 def test_a_golden_sample_that_it_does_not_answer_is_caught(packaged: Packager, tmp_path: Path) -> None:
     """The broken twin: the same model, off by a little."""
     package = packaged(python_entry(tmp_path), "adder", sample={"A": A})
