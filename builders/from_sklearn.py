@@ -18,12 +18,14 @@ from gantline.fitting import fit
 from gantline.signature import Signature
 from gantline.tensors import Array
 
+from .boosters import face_in, versions_in
+from .face import with_holes
 from .parity import PROBES, Evidence, measure
 from .sklearn_answers import Answer, answers_of, class_names, reference
 from .sklearn_layout import Layout, layout_of
 from .sklearn_onnx import WAYS, Way, reshape_outputs, to_onnx
 from .sklearn_ranges import sampler
-from .sklearn_script import behind_script
+from .sklearn_script import Fallback, behind_script
 from .sklearn_width import wide_enough
 from .soundness import parts_of
 from .source import Conversion, Predict, Sampler, Source
@@ -63,7 +65,7 @@ def convert(source: Source, work: Path) -> Conversion:
     return convert_estimator(load_skops(source.path, source.trust), source, work)
 
 
-def convert_estimator(estimator: Any, source: Source, work: Path) -> Conversion:
+def convert_estimator(estimator: Any, source: Source, work: Path, otherwise: Fallback = behind_script) -> Conversion:
     """The same for an estimator that is already in memory, wherever it came from."""
     study = _studied(estimator, source)
     reasons: list[tuple[str, str]] = []
@@ -76,7 +78,7 @@ def convert_estimator(estimator: Any, source: Source, work: Path) -> Conversion:
     base = replace(_conversion(study, source, None), reason=_why_not(reasons))
     some = study.predict({n: a[:2] for n, a in study.evidence[0].inputs.items()})
     labels = class_names(estimator)
-    return behind_script(base, estimator, study.layout, study.answers, some, labels, source, work)
+    return otherwise(base, estimator, study.layout, study.answers, some, labels, source, work)
 
 
 def _studied(estimator: Any, source: Source) -> Study:
@@ -115,6 +117,8 @@ def study_of(estimator: Any, source: Source) -> Study:
         evidence.append(Evidence(f"{first.kind}, with missing numbers,", holes))
     if layout.gaps:
         evidence.append(Evidence(f"{first.kind}, with missing texts,", layout.with_gaps(first.inputs)))
+    if face_in(estimator) is not None:
+        evidence.append(Evidence(f"{first.kind}, with missing numbers,", with_holes(first.inputs)))
     return Study(estimator, layout, answers, predict, tuple(evidence), draw, wide + notes)
 
 
@@ -237,7 +241,7 @@ def _conversion(study: Study, source: Source, made: Path | None) -> Conversion:
         type=_described(study.estimator),
         files={MODEL: made} if made is not None else {},
         model=MODEL if made is not None else "",
-        versions=_versions(),
+        versions={**_versions(), **versions_in(study.estimator)},
         predict=study.predict,
         synthetic=study.draw,
         probes=None if near is None else (lambda rows: {n: a[:rows] for n, a in near.items()}),

@@ -14,6 +14,7 @@ import numpy as np
 from gantline.signature import Signature, TensorSpec
 from gantline.tensors import Array
 
+from .forest import HUGE
 from .ranges import SEED, Range, Ranges, cast, column, joined
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def _trees(values: dict[str, Any], out: Ranges) -> None:
     for feature, threshold, mode in zip(
         values["nodes_featureids"].ints, thresholds, values["nodes_modes"].strings, strict=True
     ):
-        if mode != b"LEAF" and feature < len(out):
+        if mode != b"LEAF" and feature < len(out) and abs(threshold) < HUGE:
             out[feature] = joined(out[feature], Range(float(threshold), float(threshold)))
 
 

@@ -23,6 +23,8 @@ from gantline.fitting import UNNAMED
 from gantline.signature import TensorSpec
 from gantline.tensors import Array
 
+from .boosters import face_in
+
 MATRIX = "X"
 
 
@@ -130,6 +132,9 @@ def takes_documents(estimator: Any) -> bool:
 def kinds_of(estimator: Any, width: int) -> Iterator[tuple[int, str]]:
     """(column, datatype) for columns whose fitted encoder or imputer tells that they are no plain numbers."""
     for one in _first_seen(estimator):
+        if (face := face_in(one)) is not None:
+            yield from face.kinds
+            return
         if hasattr(one, "transformers_"):
             for _, part, columns in one.transformers_:
                 places = places_of(columns, one)

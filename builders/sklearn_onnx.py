@@ -23,6 +23,7 @@ import numpy as np
 
 from gantline.errors import Unsupported
 
+from .booster_converter import register
 from .sklearn_encoders import encoder_shapes
 from .sklearn_layout import Layout
 from .sklearn_prepared import prepared
@@ -55,6 +56,7 @@ def to_onnx(estimator: Any, layout: Layout, way: Way, outputs: int, target: Path
     """
     from skl2onnx import convert_sklearn
 
+    register()
     model = prepared(estimator)
     with _quiet():
         try:

@@ -8,12 +8,14 @@ PCA and vocabularies. Where nothing is known a column is standard normal, and th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from gantline.tensors import Array
 
+from .boosters import boosted_ranges
 from .ranges import SEED, Range, Ranges, cast, column, joined
 from .sklearn_layout import Layout, places_of
 from .sklearn_members import members
@@ -49,6 +51,8 @@ def ranges_of(estimator: Any, width: int) -> Ranges:
         return [None] * width
     if hasattr(estimator, "best_estimator_"):
         return ranges_of(estimator.best_estimator_, width)
+    if (known := boosted_ranges(estimator, width)) is not None:
+        return known
     if hasattr(estimator, "steps"):
         return _of_pipeline([s for _, s in estimator.steps], width)
     if hasattr(estimator, "transformers_"):
@@ -66,7 +70,8 @@ def ranges_of(estimator: Any, width: int) -> Ranges:
     for at, part in enumerate(parts):
         places = range(width) if subsets is None else [int(p) for p in subsets[at]]
         for place, one in zip(places, ranges_of(part, len(places)), strict=False):
-            out[place] = joined(out[place], one)
+            # that one part takes missing values does not say that the others do
+            out[place] = joined(out[place], replace(one, missing=False) if one is not None else None)
     return out
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from gantline.accelerators.script.request_file import read_request
 
@@ -29,6 +29,9 @@ from .source import Conversion, Source
 ENTRY = "score.py"
 ESTIMATOR = "estimator.skops"
 PINNED = ("scikit-learn", "skops", "numpy", "scipy")
+Fallback: TypeAlias = Callable[
+    [Conversion, Any, Layout, tuple[Answer, ...], list[Array], tuple[str, ...], Source, Path], Conversion
+]
 
 
 def behind_script(

@@ -14,8 +14,9 @@ from gantline.tensors import Array
 
 Predict: TypeAlias = Callable[[Mapping[str, Array]], list[Array]]  # inputs -> outputs in signature order
 KINDS = (
-    "an .onnx, .skops, .pkl, .joblib, .pt, .pt2 or .safetensors file, a directory with a scoring script, an entry of a "
-    "Triton repository or an Azure ML deployment"
+    "an .onnx, .skops, .pkl, .joblib, .pt, .pt2 or .safetensors file, a model file of XGBoost (.json, .ubj), LightGBM "
+    "(.txt) or CatBoost (.cbm), a directory with a scoring script, an entry of a Triton repository or an Azure ML "
+    "deployment"
 )
 Sampler: TypeAlias = Callable[[int], dict[str, Array]]  # rows -> inputs
 
@@ -97,6 +98,9 @@ class Converter(Protocol):
 SOURCES: dict[str, str] = {
     "onnx": "gantline.builders.from_onnx",
     "mlflow": "gantline.builders.from_mlflow",
+    "xgboost": "gantline.builders.from_xgboost",
+    "lightgbm": "gantline.builders.from_lightgbm",
+    "catboost": "gantline.builders.from_catboost",
     "sklearn": "gantline.builders.from_sklearn",
     "pickle": "gantline.builders.from_pickle",
     "torch": "gantline.builders.from_torch",
@@ -125,7 +129,7 @@ def _unknown(source: Source) -> str:
     path = source.path
     if path is None:
         what = source.reference or f"{type(source.object).__module__}.{type(source.object).__qualname__}"
-        return f"{what}: expected a fitted scikit-learn estimator or a torch module"
+        return f"{what}: expected a fitted scikit-learn estimator, a booster or a torch module"
     if not path.exists():
         return f"{path}: no such file or directory"
     if path.is_dir():

@@ -16,6 +16,8 @@ import numpy as np
 
 from gantline.tensors import Array
 
+from . import forest as boosted
+from .boosters import forest_in
 from .sklearn_layout import Layout
 from .sklearn_members import members
 
@@ -63,6 +65,9 @@ def trees_of(one: Any, features: Features) -> Iterator[Tree]:
     elif hasattr(one, "steps"):
         steps = [s for _, s in one.steps if s is not None and not isinstance(s, str)]
         yield from trees_of(steps[-1], _through(steps[:-1], features))
+    elif (forest := forest_in(one)) is not None:
+        for tree in forest.trees:
+            yield _boosted(tree, forest.narrow, features)
     elif hasattr(one, "tree_"):
         t = one.tree_
         yield Tree(t.children_left, t.children_right, t.feature, t.threshold, features, True)
@@ -90,6 +95,13 @@ def _histogram(nodes: Array, features: Features) -> Tree:
     left, right = nodes["left"].astype(np.int64), nodes["right"].astype(np.int64)
     left[leaf] = right[leaf] = -1
     return Tree(left, right, nodes["feature_idx"].astype(np.int64), nodes["num_threshold"], features, False)
+
+
+def _boosted(tree: boosted.Tree, narrow: bool, features: Features) -> Tree:
+    left, right = tree.left.copy(), tree.right.copy()
+    for node in tree.categories:  # as above
+        left[node] = right[node] = -1
+    return Tree(left, right, tree.feature, tree.threshold, features, narrow)
 
 
 def _through(steps: list[Any], features: Features) -> Features:
