@@ -76,8 +76,8 @@ def _example(subject: Subject) -> Any:
     found = {
         t.name: rows(subject.sample[t.name], t.datatype) for t in subject.signature.inputs if t.name in subject.sample
     }
-    if not found or None in found.values():
-        return None
+    if not found or None in found.values() or not all(t.shape for t in subject.signature.inputs):
+        return None  # the protocol has no way to write a single value
     return {"inputs": next(iter(found.values())) if len(subject.signature.inputs) == 1 else found}
 
 

@@ -36,6 +36,8 @@ def test_what_cannot_be_written_has_no_example() -> None:
     exact = invoke(Subject("m", "1", TWO, {"x": X, "t": np.array([b"\xff"], object)}))
     assert exact is not None and exact[0].example is None
     assert invoke(Subject("m", "1", Signature((), ()))) is None
+    one = invoke(Subject("m", "1", Signature((TensorSpec("x", "INT8", ()),), ()), {"x": np.array(0, np.int8)}))
+    assert one is not None and one[0].example is None
 
 
 def test_a_script_declares_its_own() -> None:

@@ -6,6 +6,7 @@ Protocol: https://chromedevtools.github.io/devtools-protocol/
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import select
@@ -38,8 +39,8 @@ class Chromium:
         assert PROGRAM is not None
         orders, self._orders = os.pipe()
         self._answers, answers = os.pipe()
-        # high numbers, so that 3 and 4 are free to become copies of them
-        pair = [os.dup2(fd, 100 + i) for i, fd in enumerate((orders, answers))]
+        # high numbers that are free, so that 3 and 4 can become copies of them
+        pair = [fcntl.fcntl(fd, fcntl.F_DUPFD, 100) for fd in (orders, answers)]
         command = [sys.executable, "-c", _LAUNCH, *map(str, pair), PROGRAM, *_FLAGS, f"--user-data-dir={folder}"]
         self._process = subprocess.Popen(
             command, pass_fds=pair, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
