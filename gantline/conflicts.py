@@ -43,6 +43,18 @@ _CONFLICTS = (
         "nothing is polled; give --model-control poll, or leave it out",
     ),
     _Conflict(
+        "load", lambda s: s.load == "on-demand" and s.model_control == "explicit",
+        "--model-control explicit loads models only when told to; leave one of them out",
+    ),
+    _Conflict(
+        "memory", lambda s: s.memory and s.load != "on-demand",
+        "all models are loaded at start, and none makes room; give --load on-demand, or leave it out",
+    ),
+    _Conflict(
+        "unload_after_s", lambda s: s.unload_after_s and s.load != "on-demand",
+        "what is unloaded would not be loaded again; give --load on-demand, or leave it out",
+    ),
+    _Conflict(
         "max_queue_delay_ms", lambda s: s.max_queue_delay_ms and s.latency_target_ms,
         "latency_target_ms ({origins[latency_target_ms]}) takes its place; leave one out",
     ),

@@ -28,6 +28,8 @@ _VERSIONS: dict[str, Any] = {
     "form": 'latest:N, all, or version numbers such as "1,3"',
 }
 _HOSTS = ("per-worker", "shared")
+_LOAD = ("start", "on-demand")
+_SECONDS: dict[str, Any] = {"low": 0, "high": 3e7}
 S = TypeVar("S")
 
 
@@ -55,6 +57,9 @@ class ServeSettings:
     )  # fmt: skip
     poll_s: float = setting(15.0, "with --model-control poll, look for changes this often", low=0.1, high=86400)
     load_model: str = setting("", "with --model-control explicit, models to load at start: A,B or * for all")
+    load: str = setting("start", "when models are loaded; on-demand: each at its first request", choices=_LOAD)
+    memory: int = setting(0, "most that models loaded on demand weigh; unused ones go; 0: any", unit="bytes", low=0)
+    unload_after_s: float = setting(0.0, "with --load on-demand, unload a model unused so long; 0: never", **_SECONDS)
     versions: str = setting("latest:1", "which versions of a model serve: latest:N, all, or 1,3", **_VERSIONS)
     no_replay: bool = setting(False, "let versions serve that have not answered their golden samples")
 
@@ -196,6 +201,8 @@ class ModelSettings:
     )
     versions: str = setting("latest:1", "which versions serve: latest:N, all, or 1,3", **_VERSIONS)
     default_version: int = setting(0, "version for requests that name none; 0: the highest", low=0)
+    pinned: bool = setting(False, "with --load on-demand: load it at start and keep it")
+    unload_after_s: float = setting(0.0, "with --load on-demand, unload it when unused so long; 0: never", **_SECONDS)
     no_replay: bool = setting(False, "let versions serve that have not answered their golden samples")
     threads: int = setting(0, "threads of the engine; 0: by the model's size", low=0, high=4096)
     instances: int = setting(1, "batches that may run at once; for a script, its hosts", low=1, high=64)

@@ -87,6 +87,7 @@ HTTP: dict[str, Rule] = {
     "/v1/models/{name}/labels/{label}/metadata": SCORE,
     "/v1/models/{name}/labels/{label}:predict": ASK,
     "/v2/repository/index": EVERY,
+    "/v2/repository/memory": EVERY,
     "/v2/repository/models/{name}/load": ADMIN,
     "/v2/repository/models/{name}/unload": ADMIN,
     "/v2/systemsharedmemory/status": SERVER,

@@ -33,6 +33,7 @@ from .fronts.hot import Front
 from .key_file import KeyFile
 from .loader import Loader
 from .log_settings import LogSettings
+from .on_demand import OnDemand
 from .operations import Operations
 from .pages import Pages
 from .poller import Poller
@@ -45,6 +46,7 @@ from .routes.dispatch import DispatchRoutes
 from .routes.docs import DocsRoutes
 from .routes.generate import GenerateRoutes
 from .routes.log_settings import LogRoutes
+from .routes.memory import MemoryRoutes
 from .routes.metrics import MetricsRoutes
 from .routes.mlflow import MlflowRoutes
 from .routes.openapi import OpenApiRoutes
@@ -85,6 +87,7 @@ class Stack:
     traces: TraceSettings
     collector: Collector
     poller: Poller | None
+    on_demand: OnDemand | None
     _service: Service | None = None
 
     def service(self) -> Service:
@@ -122,13 +125,15 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: 
     loader = Loader(repository, resolved, pool, waiting, shelf)
     control = Control()
     memory = SharedMemory(settings.allow_shared_memory, settings.max_body_bytes, control)
-    budget = ByteBudget(settings.max_pending_bytes or usable_memory() // 4 // (settings.workers or usable_cores()))
+    workers = settings.workers or usable_cores()
+    budget = ByteBudget(settings.max_pending_bytes or usable_memory() // 4 // workers)
+    on_demand = OnDemand(loader, resolved, workers, budget, control) if settings.load == "on-demand" else None
     core = Core(repository, settings.max_body_bytes, pool, memory, budget)
     v1 = core.beside(V1Face())
-    Operations(repository, loader, control, settings.model_control)
+    Operations(repository, loader, control, settings.model_control, on_demand)
     poller = None
     if shelf is not None and settings.model_control == "poll":
-        poller = Poller(shelf, loader, control, settings.poll_s, waiting)
+        poller = Poller(shelf, loader, control, settings.poll_s, waiting, on_demand)
     readiness = Readiness(repository)
     v2 = V2Routes(repository, control, readiness, core, settings)
     key_file, access, certificate = _locks(settings, repository)
@@ -140,7 +145,7 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: 
     repository.ledger.measured = not settings.no_metrics
     pages = Pages(settings.host)
     denials = access.denials if access else pages.denials
-    collector = Collector(repository, readiness, budget, control, not settings.no_triton_metrics, denials)
+    collector = Collector(repository, readiness, budget, control, not settings.no_triton_metrics, denials, on_demand)
     Explainer(repository, control)
     routes: list[BaseRoute] = [
         *v2.routes(),
@@ -151,6 +156,7 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: 
         *TraceRoutes(control, limit).routes(),
         *([] if settings.no_metrics else MetricsRoutes(control).routes()),
         *DispatchRoutes(control).routes(),
+        *MemoryRoutes(control, on_demand is not None).routes(),
         *azure.routes(),
         *mlflow.routes(),
     ]
@@ -163,7 +169,7 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: 
     front = Front(settings, core.infer, repository.routes, azure.handlers, access, refused, faces)
     return Stack(
         settings, repository, loader, control, readiness, core, v2, front, app, access, key_file, certificate,
-        (pool, waiting), logs, traces, collector, poller,
+        (pool, waiting), logs, traces, collector, poller, on_demand,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
 from time import perf_counter_ns
@@ -24,6 +25,7 @@ from .forms import Checked, Forms
 from .model import Model
 from .repository import Repository
 from .shared_memory import SharedMemory
+from .standby import Standby, when_loaded
 from .statistics import Statistics
 from .statuses import JSON, retry_after
 from .ticket import LEFT, Deliver, Ticket
@@ -58,14 +60,13 @@ class Core:
         """The same for another face: what is bounded is bounded for both together."""
         return Core(self.repository, self.max_body, self._pool, self.memory, self.budget, face)
 
-    def infer(self, head: Head, body: bytes, responder: Responder) -> None:
-        """Answer one request, now or later, through the responder; never raises."""
-        arrived = perf_counter_ns()
+    def infer(self, head: Head, body: bytes, responder: Responder, arrived: int = 0) -> None:
+        """Answer one request, now or later, through the responder; never raises. `arrived`: if not just now."""
+        arrived = arrived or perf_counter_ns()
         try:
             model = self.routes.get(head.path) or self.find(head.path)
         except GantlineError as e:
-            self.repository.ledger.refused(e)
-            self._refuse(e, responder)
+            self._absent(e, head, responder, partial(self.infer, head, body, responder, arrived), arrived, len(body))
             return
         hold: Hold | None = None
         try:
@@ -185,10 +186,8 @@ class Core:
         try:
             model = self.find(head.path)  # by now another version may be in its place
         except GantlineError as e:
-            if hold is not None:
-                hold.free()
-            self.repository.ledger.refused(e)
-            self._refuse(e, responder)
+            again = partial(self._resume, head, request, responder, arrived, hold, deliver)
+            self._absent(e, head, responder, again, arrived, hold=hold)
             return
         try:
             self.submit(model, request, head, responder, deliver, arrived)
@@ -197,6 +196,26 @@ class Core:
                 hold.free()
             model.statistics.failed(perf_counter_ns() - arrived, e)
             self._refuse(e, responder)
+
+    def _absent(
+        self, error: GantlineError, head: Head, responder: Responder, again: Callable[[], None], arrived: int,
+        size: int = 0, hold: Hold | None = None,
+    ) -> None:  # fmt: skip
+        """The model of a request is not there, or not yet: then do it `again` when it is. `size`: of what is kept."""
+
+        def refuse(error: GantlineError) -> None:
+            if hold is not None:
+                hold.free()
+            self.repository.ledger.refused(error)
+            self._refuse(error, responder)
+
+        timeout = 0
+        try:
+            if isinstance(error, Standby):
+                timeout = wishes_of(head).timeout_ns
+        except GantlineError as e:
+            error = e
+        when_loaded(error, again, refuse, arrived + timeout if timeout else 0, size if size > COUNTED else 0)
 
     def _deliver_held(
         self, hold: Hold, ticket: Ticket, outputs: list[Array] | None, error: GantlineError | None

@@ -120,9 +120,14 @@ class Dispatch:
             self.batcher.hold(ticket)
         self._alarm.watch(ticket.request.queued)
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing waits or runs."""
+        return not (self._scheduled or self._flying or self._handing_out or len(self.batcher))
+
     async def drain(self) -> None:
         """Wait until nothing waits or runs."""
-        while self._scheduled or self._flying or self._handing_out or len(self.batcher):
+        while not self.at_rest:
             self._idle.clear()
             await self._idle.wait()
 
@@ -258,7 +263,7 @@ class Dispatch:
             self._calm()
 
     def _calm(self) -> None:
-        if not (self._scheduled or self._flying or self._handing_out or len(self.batcher)):
+        if self.at_rest:
             self._idle.set()
 
     def _wake(self) -> None:

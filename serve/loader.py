@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -25,8 +25,9 @@ from . import memory
 from .affinity import Affinity
 from .entry import Entry
 from .model import Model
-from .opening import Opened, open_version
+from .opening import Opened, open_version, prepare
 from .repository import LOADING, UNAVAILABLE, UNLOADING, Repository, Slot
+from .scale import Scale
 from .scratch import remove_scratch
 from .shelf import Shelf
 
@@ -64,17 +65,24 @@ class Loader:
         self._room = asyncio.Semaphore(MAX_LOADING)
         self._folders: dict[str, Path] = {}  # of models whose files came in a load request
         self._closing = False
+        self.at_start: Collection[str] | None = None  # names to load at the start; None: as the settings say
+        self._scale = Scale()
+        self._untidy = False  # freed memory has not gone back to the system
         for slot in repository.slots():
-            slot.reason = self._shown(slot.reason)
+            slot.reason = self.shown(slot.reason)
 
     async def load_all(self, progress: Callable[[int, int, Slot], None] | None = None) -> list[Slot]:
         """Load what the settings want at start; those that failed are returned, with their reason, in order.
 
         A version that fails keeps neither the others of its model nor other models from serving.
         """
+        if self.at_start is not None:
+            await self._apart(
+                prepare, {s.entry.package.manifest.engine for s in self.repository.slots() if s.entry.package}
+            )
         names = self._wanted()
         slots = [s for name in names for s in self.repository.slots(name) if s.model is None]
-        tasks = {name: asyncio.ensure_future(self._load_known(name)) for name in names}
+        tasks = {name: asyncio.ensure_future(self.bring(name)) for name in names}
         try:
             with self.repository.gathering():
                 for i, slot in enumerate(slots):
@@ -118,6 +126,34 @@ class Loader:
             if slot.state == UNLOADING:  # and not loaded again meanwhile
                 slot.state = UNAVAILABLE
 
+    async def retire(self, name: str) -> bool:
+        """Unload a model that its next request is to load again. False, and nothing done, if it is at work."""
+        async with self._turn(name):
+            models = [s.model for s in self.repository.slots(name) if s.model is not None]
+            if not all(m.at_rest for m in models):
+                return False
+            old = self.repository.withdraw(name, "")
+            await asyncio.gather(*(self._drain(m) for m in old))
+            for slot in self.repository.slots(name):
+                if slot.state == UNLOADING:
+                    slot.state = UNAVAILABLE
+            self._untidy = self._untidy or bool(old)
+        return True
+
+    async def tidy(self) -> None:
+        """Give what retired models took back to the system: not for each, since all allocations wait for it."""
+        if self._untidy:
+            self._untidy = False
+            await self._apart(memory.give_back)
+
+    async def restock(self, name: str) -> None:
+        """Look again where a model lies of which nothing is loaded, and load nothing. NotFound if it is not there."""
+        async with self._turn(name):
+            there, _ = await self._look(name, "", {})
+            if not there:
+                raise NotFound(f"failed to find '{name}', it is not in the repository")
+            self.repository.restock(name, there)
+
     async def close(self) -> None:
         """Unload everything, at the end of a server that answers nobody any more."""
         self._closing = True
@@ -126,11 +162,14 @@ class Loader:
 
     def _wanted(self) -> list[str]:
         settings, names = self.resolved.settings, self.repository.names()
+        if self.at_start is not None:
+            return [n for n in names if n in self.at_start]
         if settings.model_control != "explicit" or settings.load_model == "*":
             return names
         return [n for n in names if n in settings.models_to_load]
 
-    async def _load_known(self, name: str) -> dict[str, GantlineError]:
+    async def bring(self, name: str) -> dict[str, GantlineError]:
+        """Load the versions of a model that are known and not loaded; the errors of those that fail."""
         async with self._turn(name):
             slots = [s for s in self.repository.slots(name) if s.model is None]
             loaded, errors = await self._open([s.entry for s in slots])
@@ -166,7 +205,7 @@ class Loader:
         try:
             return await self._apart(self.shelf.find, name, config, files)
         except GantlineError as e:
-            shown = self._shown(e.message)
+            shown = self.shown(e.message)
             if shown == e.message:
                 raise
             _log.error("model '%s': %s", name, e)
@@ -182,7 +221,7 @@ class Loader:
         if errors:
             await self._let_go([m for _, m in loaded], None)
             first = next(iter(errors.values()))
-            raise type(first)(self._shown(first.message))
+            raise type(first)(self.shown(first.message))
         return loaded
 
     async def _open(self, entries: list[Entry]) -> tuple[list[tuple[Entry, Model]], dict[str, GantlineError]]:
@@ -200,13 +239,14 @@ class Loader:
                 continue
             errors[entry.version] = one
             if slot.model is None:
-                slot.state, slot.reason = UNAVAILABLE, self._shown(one.message)
+                slot.state, slot.reason = UNAVAILABLE, self.shown(one.message)
         return loaded, errors
 
     async def _open_one(self, entry: Entry) -> Model | GantlineError:
         async with self._room:
             try:
-                opened = await self._apart(open_version, entry, self.resolved, self.common)
+                with self._scale.weigh() as weighing:
+                    opened = await self._apart(open_version, entry, self.resolved, self.common)
             except GantlineError as e:
                 return e
             except Exception as e:
@@ -215,7 +255,9 @@ class Loader:
         if self._closing:
             await self._apart(opened.session.close)
             return Unavailable(f"model '{entry.name}' is not loaded: the server is stopping")
-        return self._model(entry, opened)
+        model = self._model(entry, opened)
+        model.growth = weighing.growth
+        return model
 
     def _model(self, entry: Entry, opened: Opened) -> Model:
         pool = self._pool if opened.session.inline else opened.attendance.over(self._waiting)
@@ -230,6 +272,7 @@ class Loader:
             await self._apart(remove_scratch, folder)
 
     async def _drain(self, model: Model) -> None:
+        self._scale.stir()
         await model.dispatch.drain()
         if model.scores is not None:
             await model.scores.drain()
@@ -247,7 +290,7 @@ class Loader:
             turn = self._turns[name] = asyncio.Lock()
         return turn
 
-    def _shown(self, message: str) -> str:
+    def shown(self, message: str) -> str:
         return message if self.shelf is None else self.shelf.shown(message)
 
 

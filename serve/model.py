@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from concurrent.futures import Executor
+from time import perf_counter_ns
 
 from gantline.accelerators.script.engine import ScriptEngine
 from gantline.accelerators.session import Session
@@ -54,6 +55,8 @@ class Model:
             self.scores = ScriptQueue(script.crew, policy, self.statistics)
         self.forms = Forms(name, version)  # of V2, over HTTP and gRPC
         self.other_forms: dict[tuple[str, str], Forms] = {}  # of other faces, by their name and a head's style
+        self.growth = 0  # bytes that loading it added to this process, where that could be told
+        self._since = perf_counter_ns()
         self._all = session.output_names
         inputs = self.signature.inputs
         # with every trailing dimension fixed and no optional input, all valid requests can be stacked
@@ -61,6 +64,22 @@ class Model:
 
     def __repr__(self) -> str:
         return f"<Model {self.name}:{self.version} {self.batcher!r}>"
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing of it waits or runs, and no sequence and no stream is open."""
+        if not self.dispatch.at_rest or (self.scores is not None and not self.scores.at_rest):
+            return False
+        script = self.session.program
+        if isinstance(script, ScriptEngine) and script.crew.in_flight:
+            return False
+        return self.sequences is None or not self.sequences.open(perf_counter_ns())
+
+    @property
+    def last_ns(self) -> int:
+        """When it last did something, or was loaded (perf_counter_ns). What is counted anyway tells: no request is
+        slower for it."""
+        return max(self._since, self.statistics.last_ns)
 
     def submit(self, request: Request, head: Head, responder: Gone, deliver: Deliver) -> Ticket:
         """Check a request and queue it; its ticket. BadRequest if it does not fit, Unavailable if full."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from time import perf_counter
 
@@ -86,6 +88,14 @@ def open_version(entry: Entry, resolved: Resolved[ServeSettings], common: Path |
         session.close()
         raise
     return Opened(session, tune(session, rows, settings, server, entry.config), attendance)
+
+
+def prepare(engines: Collection[str]) -> None:
+    """Import what the first load of a model would have to: a client waits for that one. Not torch: it takes seconds,
+    and 300 MB that may never be needed.
+    """
+    if "onnx" in engines:
+        import_module("gantline.accelerators.onnx")
 
 
 def _replay(entry: Entry, session: Session) -> None:

@@ -9,7 +9,9 @@ from gantline.errors import BadArtefact, BadRequest, GantlineError, NotFound, Un
 from .control import Arguments, Control, Undo
 from .loader import Loader
 from .model import Model
+from .on_demand import OnDemand
 from .repository import READY, Repository
+from .standby import TEXT, Standby
 from .statistics import merge_statistics
 from .telemetry.memory import memory_of
 
@@ -17,10 +19,14 @@ from .telemetry.memory import memory_of
 class Operations:
     """Registers its verbs with the control; arguments and answers are JSON, in the words of V2's extensions."""
 
-    def __init__(self, repository: Repository, loader: Loader, control: Control, model_control: str = "full") -> None:
+    def __init__(
+        self, repository: Repository, loader: Loader, control: Control, model_control: str = "full",
+        on_demand: OnDemand | None = None,
+    ) -> None:  # fmt: skip
         self.repository = repository
         self.model_control = model_control
         self.loader = loader
+        self.on_demand = on_demand
         control.register("index", self._index, merge_index)
         control.register("load", self._load, subject=_model, back=self._unloaded)
         control.register("unload", self._unload, subject=_model)
@@ -30,10 +36,13 @@ class Operations:
         """ready: only the models that are; a model without a version that was ever loaded has its name only."""
         rows = []
         for slot in self.repository.slots():
-            if arguments["ready"] and slot.model is None:
+            standby = self.repository.stands_by(slot)
+            if arguments["ready"] and slot.model is None and not standby:
                 continue
             row = {"name": slot.entry.name}
-            if slot.model is not None or slot.reason:
+            if standby:  # whoever asks which models take requests must not have to load them all
+                row |= {"version": slot.entry.version, "state": READY, "reason": TEXT}
+            elif slot.model is not None or slot.reason:
                 row |= {"version": slot.entry.version, "state": slot.state, "reason": slot.reason}
             rows.append(row)
         return rows
@@ -56,6 +65,8 @@ class Operations:
         except GantlineError as e:
             brought = isinstance(e, BadArtefact) and arguments["config"]  # files come with a configuration only
             raise (BadRequest if brought else BadArtefact)(f"failed to load '{name}', {e.message}") from e
+        if self.on_demand is not None:
+            self.on_demand.came(name)
 
     def _unloaded(self, arguments: Arguments) -> Undo | None:
         """How to undo a load: only what was not loaded before; the files of what was may be others by now."""
@@ -70,6 +81,8 @@ class Operations:
         name = arguments["name"]
         if not any(self.repository.slots(name)):
             raise NotFound(f"failed to unload '{name}', it is not in the repository")
+        if self.on_demand is not None:
+            self.on_demand.dismiss(name)
         await self.loader.unload(name)
 
     async def _statistics(self, arguments: Arguments) -> list[dict[str, Any]]:
@@ -77,9 +90,17 @@ class Operations:
         name, version = arguments["name"], arguments["version"]
         models: list[Model] = [s.model for s in self.repository.slots() if s.model]
         if name:
-            wanted = self.repository.find(name, version)
+            try:
+                wanted = self.repository.find(name, version)
+            except Standby:
+                return self._remembered(name, version)
             models = [m for m in models if m.name == name and (not version or m is wanted)]
         return [m.statistics.to_json(m.name, m.version, _memory(m)) for m in models]
+
+    def _remembered(self, name: str, version: str) -> list[dict[str, Any]]:
+        """The statistics of a model that is not loaded now."""
+        versions = [s.entry.version for s in self.repository.slots(name) if version in ("", s.entry.version)]
+        return [self.repository.ledger.known(name, v).to_json(name, v) for v in versions]
 
     def _allow(self) -> None:
         if self.model_control in ("none", "poll"):  # Triton's words for both

@@ -15,6 +15,7 @@ from gantline.errors import GantlineError
 
 from .control import Arguments, Control
 from .loader import Loader
+from .on_demand import OnDemand
 from .shelf import Shelf
 
 SETTLE_S = 1.0  # at most, between the look that finds a change and the one that finds it finished
@@ -25,13 +26,17 @@ _log = logging.getLogger("gantline.poller")
 class Poller:
     """Compares the stamps of what lies on the shelf with those that were acted on."""
 
-    def __init__(self, shelf: Shelf, loader: Loader, control: Control, interval_s: float, pool: Executor) -> None:
+    def __init__(
+        self, shelf: Shelf, loader: Loader, control: Control, interval_s: float, pool: Executor,
+        on_demand: OnDemand | None = None,
+    ) -> None:  # fmt: skip
         """Of a loader that has loaded nothing since the shelf gave its first entries."""
         self._shelf = shelf
         self._loader = loader
         self._control = control
         self._interval_s = interval_s
         self._pool = pool
+        self._on_demand = on_demand
         self._acted = dict(shelf.first_stamps)
         self._before = dict(self._acted)
         self._problem = ""
@@ -71,13 +76,18 @@ class Poller:
         name, stamp = arguments["name"], arguments["stamp"]
         if self._acted.get(name, GONE) == stamp:
             return
+        if self._on_demand is not None:
+            self._on_demand.changed(name)
         if stamp == GONE:
             del self._acted[name]
             _log.info("model '%s' is gone", name)
             await self._loader.unload(name, forget=True)
         else:
             self._acted[name] = stamp  # of before it is read: what changes meanwhile shows at the next look
-            await self._loader.reload(name)
+            if self._on_demand is not None and not self._loader.repository.loaded(name):
+                await self._loader.restock(name)
+            else:
+                await self._loader.reload(name)
 
 
 def settled(acted: Mapping[str, str], before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:

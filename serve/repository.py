@@ -13,6 +13,7 @@ from . import paths
 from .entry import Entry
 from .model import Model
 from .route_table import Paths, RouteTable
+from .standby import Standby, Waker
 from .telemetry.ledger import Ledger
 
 READY, UNAVAILABLE, LOADING, UNLOADING = "READY", "UNAVAILABLE", "LOADING", "UNLOADING"
@@ -38,6 +39,8 @@ class Repository:
         self._tables = [RouteTable(paths.v2)]
         self.routes = self._tables[0].models  # of V2's infer
         self.ready = False  # every model that was to be loaded has been tried
+        self.waker: Waker | None = None  # loads models when requests for them come; None: nobody does
+        self._loaded: dict[str, Model | None] = {}  # names with loaded versions, and the one that answers by default
         self.listeners: list[Callable[[], None]] = []  # called after routes have changed
         self._gathering = False
         self.ledger = Ledger(self.serves)  # what each version has done
@@ -59,6 +62,13 @@ class Repository:
         assert not self.versions(name), name
         self._slots.pop(name, None)
 
+    def restock(self, name: str, entries: Sequence[Entry]) -> None:
+        """Other versions lie there now, of a model of which none is loaded."""
+        assert not self.versions(name), name
+        self._slots[name] = {}
+        for entry in entries:
+            self.add(entry)
+
     def slots(self, name: str | None = None) -> Iterator[Slot]:
         """Known versions, of one model or of all, in order of name and version."""
         for key in sorted(self._slots) if name is None else [name] if name in self._slots else []:
@@ -71,6 +81,31 @@ class Repository:
 
     def names(self) -> list[str]:
         return sorted(self._slots)
+
+    def serving(self) -> Iterator[Model]:
+        """Of each model that is loaded, what answers requests that ask for no version. Costs what is loaded only."""
+        yield from (m for m in self._loaded.values() if m is not None)
+
+    def loaded(self, name: str) -> bool:
+        """Whether any version of a model is."""
+        return name in self._loaded
+
+    def resident(self) -> Iterator[tuple[str, list[Model]]]:
+        """Each model that has loaded versions, and these."""
+        for name in self._loaded:
+            yield name, [s.model for s in self._slots[name].values() if s.model is not None]
+
+    def stands_by(self, slot: Slot) -> bool:
+        """Whether a version takes requests though it is not loaded, since the first one has it loaded."""
+        return self.waker is not None and slot.model is None and slot.entry.package is not None and not slot.reason
+
+    def answering(self, name: str) -> str:
+        """The version of a known model that requests without one mean, loaded or not."""
+        return _candidates(self._slots[name])[0].entry.version
+
+    def awaits(self, name: str) -> bool:
+        """Whether a model is not loaded, takes requests, and did not fail when it was last loaded."""
+        return any(self.stands_by(slot) for slot in self.slots(name))
 
     def swap(self, name: str, loaded: Sequence[tuple[Entry, Model]], whole: bool = True) -> list[Model]:
         """Put versions in place for all requests to come, at once; the models that they replace, to be drained.
@@ -116,7 +151,10 @@ class Repository:
             self._tell()
 
     def find(self, name: str, version: str = "") -> Model:
-        """The loaded model: the version asked for, else the pinned or highest one. NotFound or Unavailable."""
+        """The loaded model: the version asked for, else the pinned or highest one. NotFound or Unavailable.
+
+        Standby for one that is loaded when it is waited for.
+        """
         versions = self._slots.get(name)
         if versions is None:
             raise NotFound(f"Request for unknown model: '{name}' is not found")
@@ -130,6 +168,8 @@ class Repository:
         for slot in slots:
             if slot.model is not None:
                 return slot.model
+        if self.waker is not None and name not in self._loaded and self.waker.wakes(name):
+            raise Standby(name, self.waker)
         loading = any(s.state == LOADING for s in slots)
         reason = "it is being loaded" if loading else next((s.reason for s in slots if s.reason), "it was not loaded")
         raise Unavailable(f"model '{name}' is not ready: {reason}", "not_ready")
@@ -168,6 +208,10 @@ class Repository:
 
     def _reroute(self, name: str, went: bool) -> None:
         served = self._served(name)
+        if served:
+            self._loaded[name] = served.get("")
+        else:
+            self._loaded.pop(name, None)
         for table in self._tables:
             table.put(name, served)
         if went or not self._gathering:

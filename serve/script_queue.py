@@ -106,9 +106,14 @@ class ScriptQueue:
             self._left(ticket)
             self._go()
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing waits or runs."""
+        return not (self._with_host or len(self.batcher))
+
     async def drain(self) -> None:
         """Wait until nothing waits or runs."""
-        while self._with_host or len(self.batcher):
+        while not self.at_rest:
             self._idle.clear()
             await self._idle.wait()
 

@@ -53,6 +53,11 @@ class Sequences:
     def __len__(self) -> int:
         return len(self._open)
 
+    def open(self, now: int) -> int:
+        """How many have begun and not ended, nor been idle for too long."""
+        self._close_idle(now)
+        return len(self._open)
+
     def enter(self, ticket: Ticket) -> None:
         """Queue a request in its sequence. BadRequest without a sequence, or when its first request is missing;
         Unavailable when there are too many."""

@@ -84,6 +84,11 @@ class Statistics:
         self._next = 0  # of TIMED, to be counted
 
     @property
+    def last_ns(self) -> int:
+        """When the last batch, or call of a script, ended (perf_counter_ns); 0 for never."""
+        return self._ended
+
+    @property
     def success_count(self) -> int:
         return self.request.count
 

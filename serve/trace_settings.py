@@ -114,10 +114,10 @@ class TraceSettings:
         self._attach()
 
     def _attach(self) -> None:
-        for slot in self._repository.slots():
-            if slot.model is not None:
-                found = self._traces.get(slot.entry.name if slot.entry.name in self._models else "")
-                slot.model.dispatch.trace = found[1] if found is not None else None
+        for name, models in self._repository.resident():
+            found = self._traces.get(name if name in self._models else "")
+            for model in models:
+                model.dispatch.trace = found[1] if found is not None else None
 
     def _put(self, values: Values, entries: list[dict[str, Any]]) -> None:
         """Have a list written, on a thread but at the end."""

@@ -79,6 +79,7 @@ SERVER = Face(
         ),
         get("/v2/models/{name}/dispatch", "Why batches went as they did", _OBJECT, _FOUND),
         get("/v2/models/{name}/versions/{version}/dispatch", "Why batches went as they did", _OBJECT, _FOUND),
+        get("/v2/repository/memory", "Models in memory, with --load on-demand", _OBJECT, {501: _UNSUPPORTED}),
         *_settings("/v2/logging", "the log", _LOGS, {}),
         *_settings("/v2/trace/setting", "tracing", _TRACES, {}),
         *_settings("/v2/models/{name}/trace/setting", "tracing one model", _TRACES, {404: UNKNOWN}),

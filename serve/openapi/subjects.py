@@ -23,6 +23,7 @@ from gantline.wire.v2 import decode_request
 from ..entry import Entry
 from ..model import Model
 from ..repository import Repository, Slot
+from ..standby import Standby
 from .operation import Script, Subject
 
 SMALL = 512 << 10  # bytes of a golden request that is worth reading for an example in a document
@@ -34,13 +35,15 @@ _log = logging.getLogger("gantline.docs")
 
 
 def served(repository: Repository, models: frozenset[str] | None, name: str = "") -> Iterator[Slot]:
-    """The slots of versions that are loaded, each model's best first. `models`: no others; `name`: this one only."""
+    """The slots of versions that take requests, each model's best first. `models`: no others; `name`: this one only."""
     for one in [name] if name else repository.names():
         if models is not None and one not in models:
             continue
-        slots = [s for s in repository.slots(one) if s.model is not None]
+        slots = [s for s in repository.slots(one) if s.model is not None or repository.stands_by(s)]
         try:
-            best = repository.find(one)
+            best: Model | None = repository.find(one)
+        except Standby:
+            best = None
         except GantlineError:
             continue
         yield from sorted(slots, key=lambda s: s.model is not best)

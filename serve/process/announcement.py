@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..repository import Slot
 
 SHORT = 600  # bytes of a body that is printed
+STANDBY = "STANDBY"  # the state of a model that its first request loads
 
 
 class Report(TypedDict):
@@ -71,6 +72,8 @@ class Announcement:
         models, failed = report["models"], report["failed"]
         also = f" (gRPC: {self.grpc})" if self.grpc else ""
         lines = [f"Gantline listens on {self.url}{also} with {len(models)} model{'s' * (len(models) != 1)} ready:"]
+        if cold := sum(m["state"] == STANDBY for m in models):
+            lines.append(f"  {cold} of them to be loaded by their first request")
         lines += [f"  {m['name']}:{m['version']}" for m in models[:10]]
         lines += [f"  and {len(models) - 10} more"] * (len(models) > 10)
         lines += [f"  NOT SERVED {m['name']}:{m['version']}: {m['reason']}" for m in failed[:10]]
@@ -82,14 +85,22 @@ def report(stack: Stack, failed: list[Slot], url: str) -> Report:
 
     BadArtefact when it is nothing and none can come later: a server without a model helps nobody.
     """
-    loaded = [s for s in stack.repository.slots() if s.model is not None]
-    if not loaded and stack.settings.model_control not in ("explicit", "poll"):
+    repository = stack.repository
+    there = [s for s in repository.slots() if s.model is not None or repository.stands_by(s)]
+    if not there and stack.settings.model_control not in ("explicit", "poll"):
         raise BadArtefact("; ".join(s.reason for s in failed[:3]) or "no model could be loaded")
     return {
-        "models": [{"name": s.entry.name, "version": s.entry.version, "state": s.state} for s in loaded],
+        "models": [
+            {"name": s.entry.name, "version": s.entry.version, "state": s.state if s.model is not None else STANDBY}
+            for s in there
+        ],
         "failed": [{"name": s.entry.name, "version": s.entry.version, "reason": s.reason} for s in failed],
         "attempt": _curl(url, stack),
     }
+
+
+def _state(slot: Slot) -> str:
+    return STANDBY if slot.model is None else slot.state
 
 
 def _curl(url: str, stack: Stack) -> str:
@@ -102,6 +113,9 @@ def _curl(url: str, stack: Stack) -> str:
     curl = "curl -s" if stack.access is None else 'curl -s -H "x-api-key: $GANTLINE_KEY"'
     models = [s.model for s in stack.repository.slots() if s.model is not None]
     if not models:
+        names = [s.entry.name for s in stack.repository.slots() if stack.repository.stands_by(s)]
+        if names:
+            return f"{curl} {url}/v2/models/{quote(names[0])}"
         return f"curl -s -X POST {url}/v2/repository/index"
     default = stack.repository.default_model()
     for model in models:

@@ -243,7 +243,7 @@ async def run(
     """
     memory.settle()
     stack = server.stack
-    polling: asyncio.Future[None] | None = None
+    beside: list[asyncio.Future[None]] = []
     allow_connections(stack.settings)
     try:
         # health answers from the start (but see Server.listening); readiness comes with the models
@@ -262,11 +262,12 @@ async def run(
             server.listening.set()
         else:
             loading.cancel()
-        polling = asyncio.ensure_future(stack.poller.run()) if stack.poller and loading.done() else None
+        if loading.done():
+            beside = [asyncio.ensure_future(one.run()) for one in (stack.poller, stack.on_demand) if one is not None]
         await serving
     finally:
-        if polling is not None:
-            polling.cancel()
+        for one in beside:
+            one.cancel()
         gone = await _let_go(stack, 0.0 if server.force_exit else max(stack.settings.shutdown_s, 1.0))
     return gone and not server.unanswered
 

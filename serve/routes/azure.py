@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
@@ -21,13 +23,14 @@ from gantline.errors import GantlineError
 from gantline.request import Request
 from gantline.wire import azure as wire
 
-from ..access import CREDENTIALS
+from ..access import CREDENTIALS, model_in
 from ..admission import COUNTED, ByteBudget, Hold
 from ..exchange import Handler, Head, Headers, Responder
 from ..fronts.asgi import Endpoint
 from ..model import Model
 from ..repository import Repository
 from ..script_queue import ScriptQueue
+from ..standby import Standby, when_loaded
 from ..statuses import retry_after, status_of
 from ..ticket import Ticket
 from ..wishes import settle, wishes_of
@@ -79,7 +82,7 @@ class AzureRoutes:
         """Answer /score or /models/NAME/score, now or later."""
         face = self._faces.get(head.path) or self._find(head.path)
         if face is None:
-            _send_error(responder, 404, wire.ROUTE_NOT_FOUND)
+            self._absent(head, responder, partial(self.score, head, body, responder), len(body))
         else:
             face.score(head, body, responder)
 
@@ -87,7 +90,7 @@ class AzureRoutes:
         """Answer /swagger.json or /models/NAME/swagger.json."""
         face = self._faces.get(head.path) or self._find(head.path)
         if face is None:
-            _send_error(responder, 404, wire.ROUTE_NOT_FOUND)
+            self._absent(head, responder, partial(self.swagger, head, body, responder))
         else:
             face.swagger(head, responder)
 
@@ -96,6 +99,8 @@ class AzureRoutes:
         face = self.default()
         if face is not None:
             face.home(head, responder)
+        elif isinstance(self._cold(self.repository.default_name()), Standby):
+            responder.send(200, [wire.HTML], wire.HEALTHY)  # a probe is no reason to load it
         else:
             # "alive" is what KServe's clients look for
             about: dict[str, Any] = {"name": "gantline", "version": gantline.__version__, "status": "alive"}
@@ -119,14 +124,44 @@ class AzureRoutes:
             return None
         return self._faces.get(f"/models/{quote(parts[1])}/{parts[2]}".encode())
 
+    def _absent(self, head: Head, responder: Responder, again: Callable[[], None], size: int = 0) -> None:
+        """No script is loaded that answers there: then do it `again` when it is, if there is one."""
+        name = model_in(head.path, self.repository.default_name)
+        cold = self._cold(name) if name else None
+        if cold is None:
+            _send_error(responder, 404, wire.ROUTE_NOT_FOUND)
+            return
+
+        def refuse(error: GantlineError) -> None:
+            self.repository.ledger.refused(error)
+            headers = [wire.JSON, wire.NOT_FAILED, *retry_after(error)]
+            responder.send(status_of(error), headers, wire.error_body(error.message))
+
+        error, timeout = cold, 0
+        try:
+            timeout = wishes_of(head).timeout_ns
+        except GantlineError as e:
+            error = e
+        deadline = perf_counter_ns() + timeout if timeout else 0
+        when_loaded(error, again, refuse, deadline, size if size > COUNTED else 0)
+
+    def _cold(self, name: str) -> GantlineError | None:
+        """Why a script that /score can ask is not there now; None for everything else."""
+        entries = [slot.entry for slot in self.repository.slots(name)]
+        scripts = [e.package.manifest.script for e in entries if e.package is not None]
+        if self.repository.waker is None or not any(s is not None and s.contract == "azure" for s in scripts):
+            return None
+        try:
+            self.repository.find(name)
+        except GantlineError as e:
+            return e.with_traceback(None)
+        return None
+
     def _rebuild(self) -> None:
         faces: dict[bytes, Face] = {}
         known: dict[ScriptEngine, Face] = {}
-        for name in self.repository.names():
-            try:
-                model = self.repository.find(name)
-            except GantlineError:
-                continue
+        for model in self.repository.serving():
+            name = model.name
             engine = model.session.program
             if isinstance(engine, ScriptEngine) and model.scores is not None:
                 face = known[engine] = self._by_engine.get(engine) or Face(model, engine, model.scores, self._budget)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncGenerator
 from concurrent.futures import Executor
 from contextlib import aclosing
+from functools import partial
 from urllib.parse import unquote
 
 from starlette.routing import Route
@@ -21,6 +22,7 @@ from ..exchange import Head, Headers, Responder
 from ..fronts.asgi import Endpoint
 from ..model import Model
 from ..repository import Repository
+from ..standby import loaded
 from ..statuses import JSON, v2_error
 from ..streaming import answers
 
@@ -95,9 +97,10 @@ class GenerateRoutes:
         hold: Hold | None = None
         try:
             try:
-                model = self._find(head)
                 hold = self._core.budget.hold(len(body))
+                model = await loaded(partial(self._find, head))
                 request = await self._decode(head, body, model)
+                model = self._find(head)  # by now another may be in its place
             except GantlineError as e:
                 self._repository.ledger.refused(e)
                 raise

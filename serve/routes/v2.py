@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -20,6 +22,7 @@ from ..fronts.asgi import Endpoint
 from ..model import Model
 from ..readiness import Readiness
 from ..repository import Repository
+from ..standby import Standby, loaded
 from .answering import document, get, json_response, post
 
 
@@ -75,23 +78,28 @@ class V2Routes:
     # -- models
 
     async def metadata(self, request: Request) -> Response:
-        return json_response(metadata(self.repository, self._model(request)))
+        return json_response(metadata(self.repository, await self._loaded(request)))
 
     async def model_ready(self, request: Request) -> Response:
         try:
             self._model(request)
         except NotFound:
             raise
+        except Standby as e:
+            if not self.repository.awaits(e.name):
+                return json_response({"error": e.message}, 400)
         except GantlineError as e:
             return json_response({"error": e.message}, 400)  # as Triton answers a version that is not ready
         return Response(status_code=200, media_type="text/plain")
 
     async def config(self, request: Request) -> Response:
-        return json_response(configuration(self.repository, self._model(request)))
+        return json_response(configuration(self.repository, await self._loaded(request)))
 
     async def statistics(self, request: Request) -> Response:
         name = request.path_params.get("name", "")
-        version = self._model(request).version if request.path_params.get("version") else ""
+        version = request.path_params.get("version", "")
+        with suppress(Standby):  # what it has done can be told none the less
+            version = self._model(request).version if version else ""
         return json_response({"model_stats": await self.control.call("statistics", name=name, version=version)})
 
     # -- repository
@@ -131,6 +139,9 @@ class V2Routes:
         return found or {}
 
     # -- what a request speaks of
+
+    async def _loaded(self, request: Request) -> Model:
+        return await loaded(partial(self._model, request))
 
     def _model(self, request: Request) -> Model:
         version = request.path_params.get("version", "")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Executor
+from functools import partial
 from time import perf_counter_ns
 from typing import TypeAlias
 
@@ -22,6 +23,7 @@ from ..core import Core
 from ..exchange import Head
 from ..model import Model
 from ..repository import Repository
+from ..standby import when_loaded
 from ..statistics import Statistics
 from ..streaming import answers
 from ..ticket import LEFT, Deliver, Ticket
@@ -115,8 +117,8 @@ class Infer:
             self._gate.admit(call.head, source.model)
             model = self.find(source.model, source.version)
         except GantlineError as e:
-            self._repository.ledger.refused(e)
-            refuse(e.with_traceback(None), source.id or "")
+            again = partial(self._queue, call, source, deliver, refuse, many, arrived)
+            self._absent(e.with_traceback(None), call, source.id or "", again, refuse)
             return None
         try:
             request = source.request(self._core.memory.access()) if isinstance(source, Envelope) else source
@@ -131,6 +133,17 @@ class Infer:
             model.statistics.failed(perf_counter_ns() - arrived, e)
             refuse(e.with_traceback(None), source.id or "")  # else it keeps this frame, and this frame it
             return None
+
+    def _absent(
+        self, error: GantlineError, call: Call, request_id: str, again: Callable[[], object], refuse: Refuse
+    ) -> None:
+        """The model of a request is not there, or not yet: then do it `again` when it is."""
+
+        def refused(error: GantlineError) -> None:
+            self._repository.ledger.refused(error)
+            refuse(error, request_id)
+
+        when_loaded(error, again, refused, call.deadline)
 
     def _queue_like(
         self, call: Call, like: Like, request: Request, deliver: Deliver, refuse: Refuse, arrived: int

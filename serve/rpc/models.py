@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import gantline
@@ -17,6 +18,7 @@ from ..extensions import extensions
 from ..model import Model
 from ..readiness import Readiness
 from ..repository import Repository
+from ..standby import Standby, loaded
 from .answering import Answer
 
 
@@ -63,16 +65,18 @@ class Models:
         """A model that is not there is not ready either: clients poll this until one is."""
         try:
             self._model(request)
+        except Standby as e:
+            return _new("ModelReady", ready=self._repository.awaits(e.name))
         except GantlineError:
             return _new("ModelReady", ready=False)
         return _new("ModelReady", ready=True)
 
     async def metadata(self, request: Any) -> Any:
         # the message has no field for a package's digest and the like
-        return _fill(_new("ModelMetadata"), metadata(self._repository, self._model(request)))
+        return _fill(_new("ModelMetadata"), metadata(self._repository, await self._loaded(request)))
 
     async def config(self, request: Any) -> Any:
-        return _fill(_new("ModelConfig"), {"config": configuration(self._repository, self._model(request))})
+        return _fill(_new("ModelConfig"), {"config": configuration(self._repository, await self._loaded(request))})
 
     async def statistics(self, request: Any) -> Any:
         found = await self._control.call("statistics", name=request.name, version=request.version)
@@ -106,6 +110,9 @@ class Models:
         return _new("RepositoryModelUnload")
 
     # -- what a request speaks of
+
+    async def _loaded(self, request: Any) -> Model:
+        return await loaded(partial(self._model, request))
 
     def _model(self, request: Any) -> Model:
         return self._repository.find(request.name, request.version)

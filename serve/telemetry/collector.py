@@ -16,8 +16,10 @@ from ..access import Denials
 from ..admission import ByteBudget
 from ..control import Arguments, Control
 from ..model import Model
+from ..on_demand import OnDemand
 from ..readiness import Readiness
 from ..repository import Repository
+from .ledger import OTHER
 from .memory import memory_of
 from .snapshot import Snapshot, add, merge
 from .vitals import Vitals
@@ -28,10 +30,11 @@ class Collector:
 
     def __init__(
         self, repository: Repository, readiness: Readiness, budget: ByteBudget, control: Control, triton_names: bool,
-        denials: Denials,
+        denials: Denials, on_demand: OnDemand | None = None,
     ) -> None:  # fmt: skip
         self.budget = budget
         self.denials = denials
+        self.on_demand = on_demand
         self.repository = repository
         self.readiness = readiness
         self.vitals = Vitals()
@@ -57,10 +60,21 @@ class Collector:
         add(out, "gantline_denied", self.denials.unauthenticated, "unauthenticated")
         add(out, "gantline_denied", self.denials.forbidden, "forbidden")
         for slot in self.repository.slots():
+            if self.repository.stands_by(slot):
+                continue  # one row tells how many these are
             name, version = slot.entry.name, slot.entry.version
+            if (
+                self.on_demand is not None
+                and slot.model is not None
+                and not self.repository.ledger.shown(name, version)
+            ):
+                _measure_model(out, slot.model, *OTHER.values())
+                continue
             add(out, "gantline_model_ready", int(slot.model is not None), name, version)
             if slot.model is not None:
                 _measure_model(out, slot.model, name, version)
+        if self.on_demand is not None:
+            self.on_demand.measure(out)
         self.vitals.read(out)
         return out
 
@@ -77,6 +91,7 @@ def _measure_model(out: Snapshot, model: Model, name: str, version: str) -> None
     add(out, "gantline_inflight_requests", waiting + running, name, version)
     add(out, "nv_inference_pending_request_count", waiting, name, version)
     add(out, "gantline_model_memory_bytes", memory_of(model.session), name, version)
+    add(out, "gantline_model_growth_bytes", model.growth, name, version)
     if isinstance(model.session.program, ScriptEngine):
         add(out, "gantline_host_restarts", model.session.program.crew.restarts, name, version)
 

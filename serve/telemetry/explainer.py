@@ -11,7 +11,8 @@ from ..control import Arguments, Control
 from ..model import Model
 from ..repository import Repository
 from ..script_queue import ScriptQueue
-from ..statistics import PHASES
+from ..standby import Standby
+from ..statistics import PHASES, Statistics
 from .histogram import quantile
 from .snapshot import add_histograms
 
@@ -27,16 +28,22 @@ class Explainer:
 
     async def _dispatch(self, arguments: Arguments) -> Json:
         """name, version (may be empty: the one that answers). NotFound or Unavailable."""
-        model = self.repository.find(arguments["name"], arguments["version"])
-        statistics = model.statistics
-        durations = {phase: getattr(statistics, phase).to_json() for phase in ("request", *PHASES)}
-        return {
-            "name": model.name,
-            "version": model.version,
-            "reasons": dict(statistics.reasons),
-            "durations": durations,
-            "workers": [_worker(model)],
-        }
+        try:
+            model = self.repository.find(arguments["name"], arguments["version"])
+        except Standby as e:
+            return self._remembered(e.name, arguments["version"])
+        return _answer(model.name, model.version, model.statistics, [_worker(model)])
+
+    def _remembered(self, name: str, version: str) -> Json:
+        """Of a model that is not loaded now."""
+        version = version or self.repository.answering(name)
+        return _answer(name, version, self.repository.ledger.known(name, version), [])
+
+
+def _answer(name: str, version: str, statistics: Statistics, workers: list[Json]) -> Json:
+    durations = {phase: getattr(statistics, phase).to_json() for phase in ("request", *PHASES)}
+    reasons = dict(statistics.reasons)
+    return {"name": name, "version": version, "reasons": reasons, "durations": durations, "workers": workers}
 
 
 def merge(answers: list[Json]) -> Json:

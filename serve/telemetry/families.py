@@ -78,8 +78,16 @@ _ALL = (
     _gauge("gantline_held_limit_bytes", "What they may come to; more are refused."),
     _seconds("gantline_event_loop_lag_seconds", "How late the event loop came round, ten times a second."),
     _counter("gantline_denied", "Requests without a known key, or with one (or by a web page) that may not.", "reason"),
+    # of models loaded on demand
+    _gauge("gantline_models", "Models by state: loaded, standby (the next request loads it), loading.", "state"),
+    _gauge("gantline_models_bytes", "What loaded models weigh, by their files or by measured growth."),
+    _gauge("gantline_models_limit_bytes", "What they may weigh; the longest unused make room. 0: any."),
+    _counter("gantline_model_loads", "Loads for requests: ok, failed, or refused for want of memory.", "outcome"),
+    _counter("gantline_model_unloads", "Models unloaded to make room (memory), or unused (idle).", "reason"),
+    _seconds("gantline_load_wait_seconds", "What requests for models that were not loaded waited for them."),
     # of each model version
     _gauge("gantline_model_ready", "1 when a model version is loaded, 0 when it is known only.", *MODEL, merge=min),
+    _gauge("gantline_model_growth_bytes", "Memory that loading it added to the process, where that is known.", *MODEL),
     _counter("gantline_requests", "Requests that were answered, or that their client left.", *MODEL, "outcome"),
     _counter("gantline_rejections", "Requests that got an error, by reason.", *MODEL, "reason"),
     _seconds("gantline_request_seconds", "From arrival to answer, of requests that succeeded.", *MODEL, shown=BOUNDS),

@@ -13,7 +13,7 @@ from .reasons import reason_of
 from .snapshot import Snapshot, add, merge, relabelled
 
 MAX_SHOWN = 200  # model versions with rows of their own; the rest is one row, "other"
-MAX_UNLOADED = 200  # versions out of service whose counts are kept, for when they come back
+MAX_UNLOADED = 1000  # versions out of service whose counts are kept (7 kB each), for when they come back
 OTHER = {"model": "other", "version": ""}
 
 
@@ -45,6 +45,16 @@ class Ledger:
         self._pages[name, version] = page  # the last in order: the first is out of use for longest
         return page.statistics
 
+    def known(self, name: str, version: str) -> Statistics:
+        """What is remembered of a version; nothing is kept for it."""
+        page = self._pages.get((name, version))
+        return Statistics(self.measured) if page is None else page.statistics
+
+    def shown(self, name: str, version: str) -> bool:
+        """Whether a version has rows of its own."""
+        page = self._pages.get((name, version))
+        return page is not None and page.shown
+
     def refused(self, error: GantlineError) -> None:
         """A request asked for a model that is not there, or not ready. Its name is the client's: not ours to keep."""
         self._strangers[reason_of(error)] += 1
@@ -53,20 +63,23 @@ class Ledger:
         """Add every version's rows, a step for each, and one for all others."""
         for reason, count in self._strangers.items():
             add(out, "gantline_rejections", count, "", "", reason)
-        others = [self._others] if self._others else []
+        others = self._others  # added up step by step: there may be many
         for (name, version), page in list(self._pages.items()):
             if page.shown:
                 page.statistics.measure(out, name, version)
             else:
                 one: Snapshot = {}
                 page.statistics.measure(one, name, version)
-                others.append(relabelled(one, **OTHER))
+                others = merge([others, relabelled(one, **OTHER)])
             yield
-        for family, rows in merge(others).items():
+        for family, rows in others.items():
             out.setdefault(family, []).extend(rows)
 
     def _tear_out(self) -> None:
-        unloaded = [key for key in self._pages if not self._loaded(*key)]
+        if len(self._pages) <= MAX_UNLOADED:
+            return
+        # those with rows of their own last: their rows would end, and those of others begin, without end
+        unloaded = sorted((k for k in self._pages if not self._loaded(*k)), key=lambda k: self._pages[k].shown)
         for key in unloaded[: max(len(unloaded) - MAX_UNLOADED, 0)]:
             page = self._pages.pop(key)
             if not page.shown:

@@ -9,6 +9,8 @@ from pathlib import Path
 from gantline.accelerators.script.engine import ScriptEngine
 from gantline.accelerators.session import Session
 
+from gantline.packages import Package
+
 PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
@@ -20,8 +22,13 @@ def memory_of(session: Session) -> int:
     """
     if isinstance(session.program, ScriptEngine):
         return sum(own_memory(pid) for pid in session.program.crew.pids)
+    return file_bytes(session.package)
+
+
+def file_bytes(package: Package) -> int:
+    """Bytes of a model file, with the weights that lie beside it; 0 for a package without one."""
     with contextlib.suppress(OSError):
-        path = session.package.model_path
+        path = package.model_path
         if path.is_file():
             return sum(p.stat().st_size for p in (path, path.with_name(path.name + ".data")) if p.is_file())
     return 0

@@ -42,6 +42,18 @@ WRONG = [
         {"keys": "k", "keyless": "health+metrics", "no_metrics": "true"},
         "flag --keyless: there are no metrics (flag --no-metrics); say health, or leave one of them out",
     ),
+    (
+        {"load": "on-demand", "model_control": "explicit"},
+        "flag --load: --model-control explicit loads models only when told to; leave one of them out",
+    ),
+    (
+        {"memory": "1GiB"},
+        "flag --memory: all models are loaded at start, and none makes room; give --load on-demand, or leave it out",
+    ),
+    (
+        {"unload_after_s": "60"},
+        "flag --unload-after-s: what is unloaded would not be loaded again; give --load on-demand, or leave it out",
+    ),
 ]
 RIGHT = [
     {"priority_levels": "3"},  # the default level is the middle one
@@ -52,6 +64,7 @@ RIGHT = [
     {"latency_target_ms": "0", "max_queue_delay_ms": "1"},
     {"keyless": "health"},
     {"keys": "k", "keyless": "health+metrics"},
+    {"load": "on-demand", "memory": "1GiB", "unload_after_s": "60", "model_control": "poll"},
     {"no_metrics": "true", "no_triton_metrics": "true"},
 ]
 

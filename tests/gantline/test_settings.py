@@ -80,6 +80,8 @@ def test_every_setting_can_be_given_in_all_three_places(name: str, toml: Path) -
         rest = {"model_control": "explicit"}
     if name == "poll_s":
         rest = {"model_control": "poll"}
+    if name in ("memory", "unload_after_s"):
+        rest = {"load": "on-demand"}
     if name == "keyless":
         rest = {"keys": "/keys.toml"}
     for resolved in (

@@ -87,3 +87,9 @@ def test_a_scripts_body(servers: Callable[..., Running], tmp_path: Path) -> None
     found = subject_of(slot.entry, slot.model)
     assert found.script is not None and found.script.body == '{"a": [1, 2]}' and found.script.takes == {}
     assert found.recorded and found.sample["data"].tolist() == [b'{"a": [1, 2]}']  # V2 asks scripts, too
+
+
+def test_a_model_that_its_first_request_loads(servers: Callable[..., Running], zoo: Path) -> None:
+    server = servers(zoo, load="on-demand")
+    found = server.on_loop(lambda: [slot.entry.name for slot in served(server.stack.repository, None)])
+    assert found == ["centre", "double", "lookup", "positive", "toil"]
