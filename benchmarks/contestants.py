@@ -107,19 +107,11 @@ def triton(batching: bool, instances: int, backend: str = "python") -> Start:
     """`backend`: python, the one of its wheel, or onnx, which is ours in C++ (peers/triton_onnx_backend.cc)."""
 
     def start(workload: Workload, work: Path) -> Running:
-        site = _python("triton").parent.parent / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
-        site = site / "site-packages"
-        server = site / "pytriton" / "tritonserver"
-        backends = work / "triton-backends"
-        if not backends.exists():
-            shutil.copytree(server / "backends", backends)
-            stub = server / "python_backend_stubs" / f"{sys.version_info[0]}.{sys.version_info[1]}"
-            shutil.copy(stub / "triton_python_backend_stub", backends / "python")
+        server, site, backends = triton_backends(work, backend)
         repository = work / f"triton-{backend}-{workload.key}-{batching:d}-{instances}"
         place = repository / workload.name / "1"
         place.mkdir(parents=True)
         if backend == "onnx":
-            triton_onnx_backend(site, backends / backend)
             shutil.copy(workload.model, place / "model.onnx")
         else:
             shutil.copy(PEERS / "triton_model.py", place / "model.py")
@@ -135,6 +127,21 @@ def triton(batching: bool, instances: int, backend: str = "python") -> Start:
         return Running(process, url, workload.v2(), f"http://127.0.0.1:{grpc}", pausable=backend != "python")
 
     return start
+
+
+def triton_backends(work: Path, backend: str) -> tuple[Path, Path, Path]:
+    """The server of the wheel, its site-packages, and a folder with its backends and, if it is asked for, ours."""
+    site = _python("triton").parent.parent / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    site = site / "site-packages"
+    server = site / "pytriton" / "tritonserver"
+    backends = work / "triton-backends"
+    if not backends.exists():
+        shutil.copytree(server / "backends", backends)
+        stub = server / "python_backend_stubs" / f"{sys.version_info[0]}.{sys.version_info[1]}"
+        shutil.copy(stub / "triton_python_backend_stub", backends / "python")
+    if backend == "onnx":
+        triton_onnx_backend(site, backends / backend)
+    return server, site, backends
 
 
 def triton_onnx_backend(site: Path, folder: Path) -> None:
