@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gantline.accelerators.script.engine import SCORE
+
 from gantline.errors import GantlineError, Unsupported
 from gantline.request import Request
 from gantline.tensors import Array
@@ -28,7 +30,7 @@ class V1Face(Face):
         return paths.v1_model(path)
 
     def read(self, head: Head, body: bytes, model: Model) -> Request:
-        if model.scores is not None:
+        if model.scores is not None and model.signature == SCORE:
             name = model.name
             raise Unsupported(f"model '{name}' is a script that declares no tensors: ask it by /models/{name}/score")
         return decode_predict(body, model.signature, model.name)

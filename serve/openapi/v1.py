@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from gantline.accelerators.script.engine import SCORE
+
 from . import tensors
 from .operation import JSON, Answer, Body, Exact, Face, Operation, Schema, Subject, ref
 from .v2 import ERROR, NOT_READY, REFUSALS, UNKNOWN, get
@@ -33,8 +35,8 @@ _MODELS: Schema = {
 def predict(subject: Subject) -> Exact | None:
     """Rows of one model's inputs, and of its outputs; whole tensors where they have no rows."""
     inputs, outputs = subject.signature.inputs, subject.signature.outputs
-    if not inputs:
-        return None
+    if not inputs or subject.signature == SCORE:
+        return None  # asked by /score only
     rows = all(t.shape[:1] == (-1,) for t in inputs)
     drop, key = (1, "instances") if rows else (0, "inputs")
     values = {t.name: _described(tensors.nested(t, _element(t.datatype), drop), t) for t in inputs}

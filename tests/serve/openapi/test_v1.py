@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from gantline.accelerators.script.engine import SCORE
 from gantline.serve.openapi.operation import Subject
 from gantline.serve.openapi.v1 import V1, predict
 
@@ -34,6 +35,7 @@ def test_what_has_no_example() -> None:
     exact = predict(Subject("m", "1", Signature((X,), (X,)), none))
     assert exact is not None and exact[0].example is None
     assert predict(Subject("m", "1", Signature((), ()))) is None
+    assert predict(Subject("m", "1", SCORE)) is None
 
 
 def test_operations() -> None:
