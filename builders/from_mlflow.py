@@ -6,6 +6,7 @@ that was recorded. The signature's names, the input example and where the model 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +39,7 @@ def convert(source: Source, work: Path) -> Conversion:
     for flavor, find in FLAVORS.items():
         if flavor not in model.flavors or reason:
             continue
-        inner = replace(source, path=find(model, model.flavors[flavor]))
+        inner = replace(source, path=usual(find(model, model.flavors[flavor]), work))
         converter, reason = _converter(model, flavor, inner)
         if converter is not None:
             return _told(model, flavor, _converted(converter, model, inner, work))
@@ -91,6 +92,19 @@ def _no_flavor(model: MlflowModel) -> str:
     return f"flavors {', '.join(sorted(model.flavors))}: MLflow itself is asked"
 
 
+def usual(path: Path, work: Path) -> Path:
+    """The file under the suffix that its own framework gives it, by which converters know it; MLflow has others."""
+    suffix = _USUAL.get(path.suffix.lower(), "")
+    if path.suffix.lower() == ".xgb":
+        with path.open("rb") as f:
+            suffix = ".ubj" if f.read(2)[1:] == b"L" else ".json"  # the length of a UBJSON object's first key
+    if not suffix or not path.is_file():
+        return path
+    target = work / f"{path.stem}{suffix}"
+    shutil.copyfile(path, target)
+    return target
+
+
 def _named(key: str, default: str = "") -> Find:
     return lambda model, flavor: model.place(flavor.get(key) or default, f"'{key}'")
 
@@ -119,6 +133,7 @@ def _first(folder: Path, *names: str) -> Path:
     return found
 
 
+_USUAL = {".lgb": ".txt", ".cb": ".cbm"}
 # asked in this order: what needs the fewest steps to an ONNX file comes first
 FLAVORS: dict[str, Find] = {
     "onnx": _named("data", "model.onnx"),

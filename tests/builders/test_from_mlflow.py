@@ -173,6 +173,22 @@ def test_where_a_flavor_keeps_its_file(
     assert from_mlflow.FLAVORS[flavor](model, model.flavors[flavor]) == folder / found
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        ("model.lgb", b"tree\n", "model.txt"),
+        ("model.cb", b"CBM1", "model.cbm"),
+        ("model.xgb", b'{"learner": {}}', "model.json"),
+        ("model.xgb", b"{L\x00\x00", "model.ubj"),
+    ],
+)
+def test_files_get_their_own_suffix(folder: Path, tmp_path: Path, name: str, content: bytes, found: str) -> None:
+    (folder / name).write_bytes(content)
+    made = from_mlflow.usual(folder / name, tmp_path)
+    assert made == tmp_path / found and made.read_bytes() == content
+    assert from_mlflow.usual(folder / "model.onnx", tmp_path) == folder / "model.onnx"
+
+
 def test_a_folder_without_the_file_it_should_hold(folder: Path) -> None:
     (folder / FILE).write_text(mlmodel({"keras": {"data": "data"}}))
     (folder / "data").mkdir()
