@@ -56,8 +56,9 @@ bench: install  ## every figure of benchmarks/results, made again here
 peers: install  ## Gantline beside eight other servers, each installed into .venvs/; twenty minutes
 	$(BIN)/python benchmarks/against_peers.py
 
-docs: install  ## write docs/cli/ from the commands' --help
+docs: install  ## write docs/cli/ from the commands' --help, and docs/scikit-learn.md (a minute)
 	$(BIN)/python scripts/help_pages.py
+	$(BIN)/python scripts/sklearn_page.py
 
 proto: install  ## compile proto/ into gantline/pb/
 	$(BIN)/python -m grpc_tools.protoc -I proto --include_imports --descriptor_set_out gantline/pb/gantline.binpb proto/*.proto

@@ -25,15 +25,17 @@ from gantline.errors import Unsupported
 
 from .booster_converter import register
 from .sklearn_encoders import encoder_shapes
+from .sklearn_functions import function_shapes
 from .sklearn_layout import Layout
-from .sklearn_prepared import prepared
+from .sklearn_prepared import known_options, prepared
 from .sklearn_repairs import converters
+from .sklearn_texts import text_options
+from .soundness import parts_of
 
 if TYPE_CHECKING:
     import onnx
 
 OPSET = {"": 21, "ai.onnx.ml": 3}  # IsolationForest's converter stops at ai.onnx.ml 3; all others are content with it
-LOCALE = "C.UTF-8"  # for lower case; skl2onnx's own choice, en_US.UTF-8, is missing in most containers
 _ADVICE = re.compile(r"[, ]*you\s+may raise an iss?ue at \S+", re.IGNORECASE)
 _FLOAT, _DOUBLE = 1, 11  # TensorProto.DataType
 
@@ -66,7 +68,7 @@ def to_onnx(estimator: Any, layout: Layout, way: Way, outputs: int, target: Path
                 options=_options(model),
                 target_opset=OPSET,
                 custom_conversion_functions=converters(),
-                custom_shape_calculators=encoder_shapes(),
+                custom_shape_calculators={**encoder_shapes(), **function_shapes()},
             )
         except Unsupported:
             raise
@@ -81,33 +83,22 @@ def to_onnx(estimator: Any, layout: Layout, way: Way, outputs: int, target: Path
 
 def _options(model: Any) -> dict[Any, dict[str, Any]]:
     from sklearn.base import is_classifier
-    from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+    from sklearn.feature_extraction.text import CountVectorizer
 
-    texts: dict[Any, dict[str, Any]] = {kind: {"locale": LOCALE} for kind in (CountVectorizer, TfidfVectorizer)}
+    texts: dict[Any, dict[str, Any]] = {
+        id(one): text_options(one) for one in parts_of(model) if isinstance(one, CountVectorizer)
+    }
     if not is_classifier(model):
         return texts
     last = model
     while hasattr(last, "steps"):
         last = last.steps[-1][1]
-    known = _known_options(last)
+    known = known_options(last)
     chosen = {"zipmap": False} if known is None or "zipmap" in known else {}
     # without probabilities the second output is the decision function itself, for two classes as [-s, s]
     if not hasattr(model, "predict_proba") and known is not None and "raw_scores" in known:
         chosen["raw_scores"] = True
     return {**texts, id(model): chosen} if chosen else texts
-
-
-def _known_options(model: Any) -> dict[str, Any] | None:
-    """The options that skl2onnx has for a class; None when it cannot say."""
-    from skl2onnx._supported_operators import sklearn_operator_name_map
-    from skl2onnx.common._registration import get_converter
-
-    alias = sklearn_operator_name_map.get(type(model))
-    try:
-        found = get_converter(alias).get_allowed_options() if alias else None
-    except (AttributeError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def _type(datatype: str, shape: tuple[int, ...], wide: bool) -> Any:

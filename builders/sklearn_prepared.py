@@ -90,6 +90,36 @@ def _dense_projection(projection: Any) -> Any:
     return out
 
 
+def _sublinear(vectoriser: Any) -> Any:
+    """Counts, then their weights, where the counts' logarithm is asked for (see `sklearn_functions`)."""
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    if not vectoriser.sublinear_tf:
+        return vectoriser
+    counts = CountVectorizer()
+    counts.__dict__.update(vectoriser.__dict__)
+    return _pipeline([("counts", counts), ("weights", vectoriser._tfidf)])
+
+
+def _transformed_target(model: Any) -> Any:
+    """The regressor, and after it what undoes the change of the target, if that has a form of its own."""
+    from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+    change = model.transformer_
+    if isinstance(change, FunctionTransformer):
+        undo = FunctionTransformer(change.inverse_func)
+    elif isinstance(change, StandardScaler):
+        undo = StandardScaler()
+        undo.__dict__.update(change.__dict__)
+        scale = np.ones(change.n_features_in_) if change.scale_ is None else change.scale_
+        mean = np.zeros_like(scale) if change.mean_ is None else change.mean_
+        undo.with_mean = undo.with_std = True
+        undo.mean_, undo.scale_ = -mean / scale, 1 / scale
+    else:
+        return model
+    return _pipeline([("regressor", prepared(model.regressor_)), ("undo", undo)])
+
+
 def _no_gaps(encoder: Any) -> Any:
     out = copy.copy(encoder)
     out.categories_ = [without_gaps(c) for c in encoder.categories_]
@@ -112,5 +142,20 @@ _CHANGES: dict[str, Callable[[Any], Any]] = {
     "StackingClassifier": _stack,
     "StackingRegressor": _stack,
     "SparseRandomProjection": _dense_projection,
+    "TfidfVectorizer": _sublinear,
+    "TransformedTargetRegressor": _transformed_target,
     "TargetEncoder": _no_gaps,
 }
+
+
+def known_options(model: Any) -> dict[str, Any] | None:
+    """The options that skl2onnx has for a class; None when it cannot say."""
+    from skl2onnx._supported_operators import sklearn_operator_name_map
+    from skl2onnx.common._registration import get_converter
+
+    alias = sklearn_operator_name_map.get(type(model))
+    try:
+        found = get_converter(alias).get_allowed_options() if alias else None
+    except (AttributeError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None

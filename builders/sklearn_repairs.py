@@ -1,6 +1,7 @@
 """Repairs to skl2onnx 1.20, given to it by its own hook for converters; nothing of it is patched.
 
-- Trees: `sklearn_trees`. Encoders, bins and imputers: `sklearn_encoders`.
+- Trees: `sklearn_trees`. Encoders, bins and imputers: `sklearn_encoders`. Quantiles and calibration: `sklearn_curves`.
+  Functions: `sklearn_functions`.
 - Histogram gradient boosting, here: truth values and numpy integers in attributes, which onnx refuses; thresholds
   rounded to the nearest float32, where the comparison x <= t of a float32 x with a float64 t asks for rounding down;
   and the exponential after a logarithmic loss, which is forgotten.
@@ -15,7 +16,9 @@ import numpy as np
 from gantline.errors import Unsupported
 from gantline.tensors import Array
 
+from .sklearn_curves import curve_converters
 from .sklearn_encoders import encoder_converters
+from .sklearn_functions import function_converters
 from .sklearn_trees import rounded_down, tree_converters
 
 _AS_TENSORS = ("nodes_values", "nodes_hitrates", "class_weights", "target_weights", "base_values")
@@ -28,6 +31,8 @@ def converters() -> dict[type, Any]:
     return {
         **tree_converters(),
         **encoder_converters(),
+        **curve_converters(),
+        **function_converters(),
         HistGradientBoostingClassifier: _boosting("SklearnHistGradientBoostingClassifier"),
         HistGradientBoostingRegressor: _boosting("SklearnHistGradientBoostingRegressor"),
     }

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -111,7 +112,7 @@ def _environment(source: Source, trusted: Iterable[str], layout: Layout) -> Envi
 
 def _distributions(types: Iterable[str]) -> list[str]:
     """The distributions that the file's other types come from; BadArtefact for a class that is in none."""
-    known = packages_distributions()
+    known = _installed()
     out = []
     for name in types:
         top = name.partition(".")[0]
@@ -124,6 +125,12 @@ def _distributions(types: Iterable[str]) -> list[str]:
             )
         out += known[top][:1]
     return out
+
+
+@cache
+def _installed() -> Mapping[str, list[str]]:
+    """Packages and the distributions that have them; to look takes a tenth of a second or more."""
+    return packages_distributions()
 
 
 def _version(name: str) -> str:

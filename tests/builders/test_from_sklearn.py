@@ -121,8 +121,8 @@ def test_text(packaged: Packager) -> None:
     model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(documents, ["p", "n", "p", "n", "p", "n"] * 4)
     package = packaged(model)
     assert package.manifest.engine == "onnx"
-    assert any("letters outside ASCII" in note for note in package.manifest.notes)
-    texts = ["a GOOD film", "so bad", "unknown words"]
+    assert any("final sigma" in note for note in package.manifest.notes)
+    texts = ["a GOOD film", "so bad", "unknown words", "great-acting, i.e. a GOOD film!", "gööd film", ""]
     got = answer(package, {"X": np.array([[t.encode()] for t in texts], object)})
     np.testing.assert_allclose(got["probabilities"], model.predict_proba(texts), atol=1e-6)
 

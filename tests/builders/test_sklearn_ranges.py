@@ -91,7 +91,11 @@ def test_documents_are_made_of_the_vocabulary() -> None:
     model = make_pipeline(CountVectorizer(), LogisticRegression()).fit(["good film", "bad film"], [1, 0])
     rows: Array = sampler(model, layout_of(model, None))[0](20)["X"]
     assert rows.shape == (20, 1)
-    assert {w for text in rows.ravel() for w in text.decode().split()} == {"good", "bad", "film"}
+    texts = [text.decode() for text in rows.ravel()]
+    assert {w for text in texts[::2] for w in text.split()} == {"good", "bad", "film"}
+    # every other one as somebody might write it
+    assert any("FILM" in t for t in texts[1::2]) and all("film" in t.lower() for t in texts[1::2])
+    assert any(not t.isascii() for t in texts[1::2]) and any(", " in t for t in texts[1::2])
 
 
 def test_a_split_between_missing_and_known_has_no_range() -> None:
