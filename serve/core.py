@@ -66,7 +66,7 @@ class Core:
         try:
             model = self.routes.get(head.path) or self.find(head.path)
         except GantlineError as e:
-            self._absent(e, head, responder, partial(self.infer, head, body, responder, arrived), arrived, len(body))
+            self.absent(e, head, responder, partial(self.infer, head, body, responder, arrived), arrived, len(body))
             return
         hold: Hold | None = None
         try:
@@ -187,7 +187,7 @@ class Core:
             model = self.find(head.path)  # by now another version may be in its place
         except GantlineError as e:
             again = partial(self._resume, head, request, responder, arrived, hold, deliver)
-            self._absent(e, head, responder, again, arrived, hold=hold)
+            self.absent(e, head, responder, again, arrived, hold=hold)
             return
         try:
             self.submit(model, request, head, responder, deliver, arrived)
@@ -197,7 +197,7 @@ class Core:
             model.statistics.failed(perf_counter_ns() - arrived, e)
             self._refuse(e, responder)
 
-    def _absent(
+    def absent(
         self, error: GantlineError, head: Head, responder: Responder, again: Callable[[], None], arrived: int,
         size: int = 0, hold: Hold | None = None,
     ) -> None:  # fmt: skip

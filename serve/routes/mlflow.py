@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
+from time import perf_counter_ns
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 import gantline
+from gantline.errors import GantlineError
 from gantline.wire.mlflow import error_body
 
 from ..core import Core
@@ -17,6 +20,7 @@ from ..exchange import Head, Headers, Responder
 from ..faces.mlflow import INVOCATIONS
 from ..fronts.asgi import Endpoint
 from ..readiness import Readiness
+from ..standby import Standby
 from .azure import AzureRoutes
 
 
@@ -46,7 +50,14 @@ class MlflowRoutes:
 
     def invoke(self, head: Head, body: bytes, responder: Responder) -> None:
         """Answer a request for predictions, now or later."""
-        model = self.models.get(head.path)
+        try:
+            model = self.models.get(head.path) or self._core.find(head.path)
+        except Standby as e:  # whether it is a script, and so who answers, is known when it is loaded
+            again = partial(self.invoke, head, body, responder)
+            self._core.absent(e, head, responder, again, perf_counter_ns(), len(body))
+            return
+        except GantlineError:
+            model = None  # as the core will tell
         if model is not None and model.scores is not None:
             face = self._azure.face_of(model)
             if face is not None:
@@ -64,7 +75,7 @@ class MlflowRoutes:
 
     async def _ping(self, request: Request) -> Response:
         name = self._repository.default_name()
-        if self._readiness and (not name or self._repository.default_model() is not None):
+        if self._readiness and (not name or self._repository.default_model() or self._repository.awaits(name)):
             return Response(b"\n", media_type="application/json")
         return Response(error_body(503, "not ready"), 503, media_type="application/json")
 

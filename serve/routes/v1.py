@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -16,6 +17,7 @@ from ..core import Core
 from ..fronts.asgi import Endpoint
 from ..paths import v1_model
 from ..repository import LOADING, READY, UNLOADING, Repository, Slot
+from ..standby import Standby, loaded
 from .answering import get, json_response, post
 
 # what TensorFlow Serving calls a version's state, and an element's type
@@ -65,18 +67,19 @@ class V1Routes:
         try:
             self.repository.find(name, version)
         except Unavailable as e:
-            error = e
+            standby = isinstance(e, Standby) and self.repository.awaits(name)  # who asks it first has it loaded
+            error = None if standby else e
         document: dict[str, Any] = {
             "name": name,
             "ready": error is None,
-            "model_version_status": list(map(_status, slots)),
+            "model_version_status": [_status(s, self.repository.stands_by(s)) for s in slots],
         }
         if error is not None:
             document["error"] = error.message
         return json_response(document, 200 if error is None else 503)
 
     async def metadata(self, request: Request) -> Response:
-        model = self.repository.find(*_named(request))
+        model = await loaded(partial(self.repository.find, *_named(request)))
         signature = {
             "inputs": {t.name: _tensor(t) for t in model.signature.inputs},
             "outputs": {t.name: _tensor(t) for t in model.signature.outputs},
@@ -111,11 +114,12 @@ def _named(request: Request) -> tuple[str, str]:
     return request.path_params["name"], version
 
 
-def _status(slot: Slot) -> dict[str, Any]:
-    fault = slot.reason if slot.state not in _STATES else ""
+def _status(slot: Slot, standby: bool) -> dict[str, Any]:
+    state = READY if standby else slot.state
+    fault = slot.reason if state not in _STATES else ""
     return {
         "version": slot.entry.version,
-        "state": _STATES.get(slot.state, "END"),
+        "state": _STATES.get(state, "END"),
         "status": {"error_code": "UNAVAILABLE" if fault else "OK", "error_message": fault},
     }
 
