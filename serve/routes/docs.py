@@ -23,7 +23,8 @@ from .. import page
 from ..control import Control
 from ..keys import Role
 from ..openapi.subjects import LARGE, subject_of, told
-from ..repository import Repository, Slot
+from ..repository import READY, Repository, Slot
+from ..standby import TEXT
 from .answering import get, json_response
 from .openapi import visible
 
@@ -106,15 +107,15 @@ class DocsRoutes:
     async def model(self, request: Request) -> Response:
         """One version, loaded or not, as its package and its session have it."""
         slot, head = self._slot(request), request.scope.get("gantline.head")
-        entry, model = slot.entry, slot.model
+        entry, model, standby = slot.entry, slot.model, self._repository.stands_by(slot)
         # who made it, and from which repository, is not told to everybody who may ask it
         lineage = head is None or head.key is None or head.key.role is Role.ADMIN
         out: dict[str, Any] = {
             "name": entry.name,
             "version": entry.version,
             "versions": [s.entry.version for s in self._repository.slots(entry.name)],
-            "state": slot.state,
-            "reason": slot.reason[:_REASON],
+            "state": READY if standby else slot.state,
+            "reason": TEXT if standby else slot.reason[:_REASON],
         }
 
         def read() -> dict[str, Any]:

@@ -129,6 +129,11 @@ def test_a_model_that_is_not_loaded_is_shown_by_its_package(servers: Callable[..
     assert "version" not in get(server, "/docs/models").json()["models"][0]
 
 
+def test_a_model_that_its_first_request_loads_is_ready(servers: Callable[..., Running], package: Path) -> None:
+    found = get(servers(package, load="on-demand"), "/docs/models/double").json()
+    assert found["state"] == "READY" and "first request" in found["reason"] and found["inputs"]
+
+
 def test_other_peoples_pages_get_nothing(server: Running) -> None:
     theirs = ("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: cors", "Origin: https://evil.example")
     for path in ("/openapi.json", "/docs/models", "/docs/models/double", "/docs/page.js"):
