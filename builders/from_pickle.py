@@ -25,6 +25,7 @@ from gantline.errors import BadArtefact, Unavailable, Unsupported, UsageError
 from gantline.manifest import EnvironmentRequest
 
 from . import from_sklearn
+from .boosters import FRAMEWORKS
 from .isolated import Isolated
 from .pickle_scan import Scan, scan
 from .source import Conversion, Source
@@ -37,9 +38,6 @@ TIMEOUT_S = 600
 # what pickles of scikit-learn models refer to; _loss is the name under which 1.4 and 1.5 pickle sklearn._loss
 _KNOWN = {"sklearn", "numpy", "scipy", "joblib", "pandas", "_loss"}
 _LATER = {
-    "xgboost": "XGBoost",
-    "lightgbm": "LightGBM",
-    "catboost": "CatBoost",
     "keras": "Keras",
     "tensorflow": "TensorFlow",
 }
@@ -64,6 +62,9 @@ def convert(source: Source, work: Path) -> Conversion:
             f"--trust-pickle, or {_SAVE}"
         )
     found = scan(path)
+    boosters = sorted({n.module.split(".")[0] for n in found.names} & set(FRAMEWORKS))
+    if boosters:
+        return _boosted(source, path, boosters, work)
     _check_is_sklearn(found, path)
     made_with = _version_of(found, path)
     environment, same = _environment(source, found, made_with)
@@ -72,6 +73,31 @@ def convert(source: Source, work: Path) -> Conversion:
     inner = replace(source, path=saved, environment=None, trust=(*source.trust, *types))
     note = f"unpickled by scikit-learn {made_with} in a process of its own, because --trust-pickle was given"
     conversion = from_sklearn.convert(inner, work) if same else Isolated(environment, str(path)).convert(inner, work)
+    conversion.notes = (*conversion.notes, note)
+    return conversion
+
+
+def _boosted(source: Source, path: Path, boosters: list[str], work: Path) -> Conversion:
+    """A pickle with boosters in it, which does not say whose version made it: the user does, by --env."""
+    names = " and ".join(FRAMEWORKS[b] for b in boosters)
+    if source.environment is None:
+        pins = " ".join(f"{b}==VERSION" for b in boosters)
+        raise UsageError(
+            f"{path}: holds models of {names}, and a pickle does not say which version made them; give --env a "
+            f"requirements file with {pins}, or --env current for what is installed here"
+        )
+    request = read_request(source.environment)
+    same = request.kind == "current"
+    if not same:
+        named = {r.name for r in _named(request.requirements)}
+        beside = tuple(n for n in ("scikit-learn", "skops", *_CONVERTERS) if n not in named)
+        request = replace(request, requirements=(*request.requirements, *beside))
+    environment = prepare(request)
+    saved = work / "unpickled.skops"
+    types = _resave(path, saved, environment, boosters)
+    inner = replace(source, path=saved, environment=source.environment if same else None, trust=(*source.trust, *types))
+    conversion = from_sklearn.convert(inner, work) if same else Isolated(environment, str(path)).convert(inner, work)
+    note = f"unpickled with the {names} of --env in a process of its own, because --trust-pickle was given"
     conversion.notes = (*conversion.notes, note)
     return conversion
 
@@ -199,7 +225,7 @@ def _requirements(lines: tuple[str, ...], found: Scan, made_with: str) -> tuple[
     return (*kept, *(w for name, w in wanted.items() if name not in named), binary)
 
 
-def _resave(path: Path, saved: Path, environment: Environment) -> list[str]:
+def _resave(path: Path, saved: Path, environment: Environment, boosters: Iterable[str] = ()) -> list[str]:
     """Load the pickle in a child and save it as .skops; the library types in it that skops wants to be trusted."""
     report = saved.with_suffix(".json")
     script = Path(__file__).with_name("unpickle_child.py")
@@ -222,5 +248,7 @@ def _resave(path: Path, saved: Path, environment: Environment) -> list[str]:
         words = done.stderr.decode("utf-8", "replace").strip().split("\n")[-1][:300]
         raise BadArtefact(f"{path}: the process that loaded it ended with code {done.returncode}: {words}") from e
     if "error" in found:
-        raise BadArtefact(f"{path}: cannot be loaded by the scikit-learn that made it: {found['error']}")
-    return [t for t in found["untrusted"] if t.split(".")[0] in ("sklearn", "numpy", "scipy")]
+        where = "in that environment" if boosters else "by the scikit-learn that made it"
+        raise BadArtefact(f"{path}: cannot be loaded {where}: {found['error']}")
+    known = ("sklearn", "numpy", "scipy", "collections", *boosters)
+    return [t for t in found["untrusted"] if t.split(".")[0] in known]

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from gantline.fitting import fit
 from gantline.signature import Signature
 from gantline.tensors import Array
 
-from .boosters import face_in, versions_in
+from .boosters import face_in, framework_of, versions_in
 from .face import with_holes
 from .parity import PROBES, Evidence, measure
 from .sklearn_answers import Answer, answers_of, class_names, reference
@@ -28,7 +29,7 @@ from .sklearn_ranges import sampler
 from .sklearn_script import Fallback, behind_script
 from .sklearn_width import wide_enough
 from .soundness import parts_of
-from .source import Conversion, Predict, Sampler, Source
+from .source import Conversion, Converter, Predict, Sampler, Source
 from .thresholds import probes
 
 MODEL = "model.onnx"
@@ -62,7 +63,12 @@ def convert(source: Source, work: Path) -> Conversion:
         return convert_estimator(source.object, source, work)
     from .skops_file import load_skops
 
-    return convert_estimator(load_skops(source.path, source.trust), source, work)
+    loaded = load_skops(source.path, source.trust)
+    framework = framework_of(loaded)
+    if framework:
+        alone: Converter = import_module(f"gantline.builders.from_{framework}")
+        return alone.convert(replace(source, path=None, object=loaded), work)
+    return convert_estimator(loaded, source, work)
 
 
 def convert_estimator(estimator: Any, source: Source, work: Path, otherwise: Fallback = behind_script) -> Conversion:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -143,3 +144,13 @@ def test_inside_a_pipeline(packaged: Packager) -> None:
     assert package.manifest.engine == "onnx" and package.manifest.source is not None
     assert package.manifest.source.versions["catboost"] == catboost.__version__
     np.testing.assert_allclose(answer(package, {"X": X})["probabilities"], model.predict_proba(rows), atol=1e-5)
+
+
+def test_pickled(packaged: Packager, tmp_path: Path) -> None:
+    model = catboost.CatBoostClassifier(**QUIET).fit(Z, CLASSES)
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps(model))
+    package = packaged(tmp_path / "m.pkl", trust_pickle=True, env="current")
+    source = package.manifest.source
+    assert source is not None and (source.framework, source.type) == ("catboost", type(model).__name__)
+    assert package.manifest.engine == "onnx" and "unpickled with" in package.manifest.notes[-1]
+    np.testing.assert_allclose(answer(package, {"X": X})["probabilities"], model.predict_proba(X), atol=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -163,4 +164,14 @@ def test_inside_a_pipeline(packaged: Packager) -> None:
     package = packaged(model)
     assert package.manifest.engine == "onnx" and package.manifest.source is not None
     assert package.manifest.source.versions["lightgbm"] == lightgbm.__version__
+    np.testing.assert_allclose(answer(package, X)["probabilities"], model.predict_proba(X), atol=1e-5)
+
+
+def test_pickled(packaged: Packager, tmp_path: Path) -> None:
+    model = lightgbm.LGBMClassifier(n_estimators=10, verbose=-1).fit(Z, CLASSES)
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps(model))
+    package = packaged(tmp_path / "m.pkl", trust_pickle=True, env="current")
+    source = package.manifest.source
+    assert source is not None and (source.framework, source.type) == ("lightgbm", type(model).__name__)
+    assert package.manifest.engine == "onnx" and "unpickled with" in package.manifest.notes[-1]
     np.testing.assert_allclose(answer(package, X)["probabilities"], model.predict_proba(X), atol=1e-5)

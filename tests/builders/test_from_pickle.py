@@ -22,7 +22,7 @@ from gantline.builders.pack import pack
 from gantline.builders.pickle_scan import Name, Scan
 from gantline.builders.source import Source
 
-from gantline.errors import BadArtefact, Unsupported, UsageError
+from gantline.errors import BadArtefact, UsageError
 from gantline.manifest import EnvironmentRequest
 from gantline.tensors import Array
 
@@ -123,8 +123,8 @@ def says_version(number: str) -> bytes:
 @pytest.mark.parametrize(
     ("content", "error", "says"),
     [
-        (by_hand("xgboost.sklearn", "XGBClassifier"), Unsupported, "XGBoost models are for a later version"),
-        (by_hand("lightgbm.sklearn", "LGBMClassifier"), Unsupported, "LightGBM models are for a later version"),
+        (by_hand("xgboost.sklearn", "XGBClassifier"), UsageError, r"holds models of XGBoost, .*xgboost==VERSION"),
+        (by_hand("lightgbm.sklearn", "LGBMClassifier"), UsageError, r"holds models of LightGBM, .*--env current"),
         (by_hand("torch.nn.modules.linear", "Linear"), BadArtefact, r"torch\.save\(model\.state_dict\(\)\)"),
         (by_hand("shop.models", "Net"), BadArtefact, r"found an object of class shop\.models\.Net"),
         (by_hand("sklearn.svm", "SVC"), BadArtefact, "does not say which scikit-learn made it"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -235,3 +236,13 @@ def test_inside_scikit_learn(packaged: Packager, make: Callable[[], Any]) -> Non
     np.testing.assert_allclose(
         answer(package, Z)["probabilities"], model.predict_proba(Z.astype(np.float64)), atol=1e-5
     )
+
+
+def test_pickled(packaged: Packager, tmp_path: Path) -> None:
+    model = xgboost.XGBClassifier(n_estimators=10).fit(Z, CLASSES)
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps(model))
+    package = packaged(tmp_path / "m.pkl", trust_pickle=True, env="current")
+    source = package.manifest.source
+    assert source is not None and (source.framework, source.type) == ("xgboost", type(model).__name__)
+    assert package.manifest.engine == "onnx" and "unpickled with" in package.manifest.notes[-1]
+    np.testing.assert_allclose(answer(package, X)["probabilities"], model.predict_proba(X), atol=1e-5)
