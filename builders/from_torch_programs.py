@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
-import sys
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +17,7 @@ from gantline.errors import BadArtefact
 from gantline.tensors import Array
 
 from .from_torch_load import Loaded
+from .silence import silence
 
 if TYPE_CHECKING:
     import torch
@@ -197,21 +196,9 @@ def _save_script(module: Any, folder: Path) -> Path:
 
 @contextlib.contextmanager
 def silent() -> Iterator[None]:
-    """Exporters print progress, advice and whole graphs, from C++ too; the report of a conversion is the manifest."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = [(fd, os.dup(fd)) for fd in (1, 2)]
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        for fd, _ in kept:
-            os.dup2(nowhere, fd)
-        with quiet(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        for fd, copy in kept:
-            os.dup2(copy, fd)
-            os.close(copy)
-        os.close(nowhere)
+    """Neither the terminal nor torch's loggers get what its exporters say."""
+    with silence(), quiet():
+        yield
 
 
 @contextlib.contextmanager

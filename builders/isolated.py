@@ -1,7 +1,7 @@
 """Isolated: a conversion done by another environment's interpreter, with the versions that the model was made with.
 
-Two scikit-learns cannot share a process. The child converts the .skops file and stays, to answer as the source model
-does: parity is between what its scikit-learn says and what our onnxruntime says.
+Two scikit-learns cannot share a process, and TensorFlow need not be in this one. The child converts the file and stays,
+to answer as the source model does: parity is between what its framework says and what our onnxruntime says.
 """
 
 from __future__ import annotations
@@ -31,27 +31,38 @@ Answer: TypeAlias = tuple[Header, dict[str, Array]]
 class Isolated:
     """The child process. It ends with this object."""
 
-    def __init__(self, environment: Environment, where: str) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        where: str,
+        converter: str = "gantline.builders.from_sklearn",
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self.where = where
+        self.converter = converter  # the module whose convert() is called over there
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the child
         self._child = subprocess.Popen(
             [str(environment.python), "-m", "gantline.builders.isolated_child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env=environment.variables(os.environ),
+            env=environment.variables(os.environ) | dict(variables or {}),
             cwd=tempfile.gettempdir(),
         )
         self._end = weakref.finalize(self, _end, self._child, self._log)
 
     def convert(self, source: Source, work: Path) -> Conversion:
-        """from_sklearn.convert over there. The conversion's functions keep this object, and so the child, alive."""
+        """convert() over there. The conversion's functions keep this object, and so the child, alive."""
         header = {
             "call": "convert",
+            "converter": self.converter,
             "name": source.name,
-            "path": str(source.path),
+            "path": os.path.abspath(source.path or ""),
             "work": str(work),
             "trust": list(source.trust),
+            "module": source.module,
+            "directory": os.getcwd(),  # where that module may be
+            "signature": source.signature,
             "sampled": source.sample is not None,
             "rows": source.rows,
             "limits": [source.limits.rtol, source.limits.flips],
@@ -61,7 +72,7 @@ class Isolated:
         has = found["has"]
         return Conversion(
             engine=manifest.engine,
-            framework="sklearn",
+            framework=found["framework"],
             type=found["type"],
             files={inside: Path(path) for inside, path in found["files"].items()},
             model=found["model"],

@@ -1,4 +1,4 @@
-"""Run by the interpreter of another environment (`-m`): converts a .skops there and answers for the source model.
+"""Run by the interpreter of another environment (`-m`): converts a file there and answers for the source model.
 
 Frames come in on stdin and go out on stdout (see isolated.py); whatever libraries print goes to stderr.
 """
@@ -8,16 +8,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from gantline.errors import GantlineError
 from gantline.manifest import Manifest
 from gantline.tensors import Array
 
-from . import from_sklearn
 from .frames import Header, read_frame, write_frame
-from .source import Conversion, Limits, Source
+from .source import Conversion, Converter, Limits, Source
 
 
 def main() -> int:
@@ -44,15 +44,19 @@ def main() -> int:
 
 
 def _convert(header: Header, arrays: Mapping[str, Array]) -> Conversion:
+    if header["module"]:
+        sys.path.insert(0, header["directory"])
     source = Source(
         name=header["name"],
         path=Path(header["path"]),
         trust=tuple(header["trust"]),
+        module=header["module"],
+        signature=header["signature"],
         sample=dict(arrays) if header["sampled"] else None,
         rows=header["rows"],
         limits=Limits(*header["limits"]),
     )
-    return from_sklearn.convert(source, Path(header["work"]))
+    return cast(Converter, import_module(header["converter"])).convert(source, Path(header["work"]))
 
 
 def _described(c: Conversion) -> Header:
@@ -60,6 +64,7 @@ def _described(c: Conversion) -> Header:
     return {
         "manifest": manifest.to_json(),
         "fields": sorted(c.manifest),
+        "framework": c.framework,
         "type": c.type,
         "files": {inside: str(path) for inside, path in c.files.items()},
         "model": c.model,

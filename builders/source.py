@@ -14,9 +14,9 @@ from gantline.tensors import Array
 
 Predict: TypeAlias = Callable[[Mapping[str, Array]], list[Array]]  # inputs -> outputs in signature order
 KINDS = (
-    "an .onnx, .skops, .pkl, .joblib, .pt, .pt2 or .safetensors file, a model file of XGBoost (.json, .ubj), LightGBM "
-    "(.txt) or CatBoost (.cbm), a directory with a scoring script, an entry of a Triton repository or an Azure ML "
-    "deployment"
+    "an .onnx, .skops, .pkl, .joblib, .pt, .pt2, .safetensors, .keras or .h5 file, a model file of XGBoost (.json, "
+    ".ubj), LightGBM (.txt) or CatBoost (.cbm), a SavedModel, a directory with a scoring script, an entry of a Triton "
+    "repository or an Azure ML deployment"
 )
 Sampler: TypeAlias = Callable[[int], dict[str, Array]]  # rows -> inputs
 
@@ -39,8 +39,9 @@ class Source:
     reference: str = ""
     trust_pickle: bool = False
     trust: tuple[str, ...] = ()  # types that a .skops file may hold beside those that are known to be safe
-    module: str = ""  # torch state: pkg.mod:Class
+    module: str = ""  # torch state, Keras model with a class of its own: pkg.mod:Class
     init: dict[str, Any] = field(default_factory=dict)  # its arguments
+    signature: str = ""  # which one of a SavedModel's
     sample: dict[str, Array] | None = None  # inputs as given; names may be the model's or one unnamed table
     body: Path | None = None  # the sample of a scoring script: what a client sends to /score
     script: Path | None = None
@@ -103,6 +104,8 @@ SOURCES: dict[str, str] = {
     "catboost": "gantline.builders.from_catboost",
     "sklearn": "gantline.builders.from_sklearn",
     "pickle": "gantline.builders.from_pickle",
+    "keras": "gantline.builders.from_keras",
+    "savedmodel": "gantline.builders.from_saved_model",
     "torch": "gantline.builders.from_torch",
     "triton": "gantline.builders.from_triton",
     "azure": "gantline.builders.from_azure",
@@ -129,7 +132,8 @@ def _unknown(source: Source) -> str:
     path = source.path
     if path is None:
         what = source.reference or f"{type(source.object).__module__}.{type(source.object).__qualname__}"
-        return f"{what}: expected a fitted scikit-learn estimator, a booster or a torch module"
+        kinds = "a fitted scikit-learn estimator, a booster, a torch module, or a Keras or TensorFlow model"
+        return f"{what}: expected {kinds}"
     if not path.exists():
         return f"{path}: no such file or directory"
     if path.is_dir():

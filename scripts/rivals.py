@@ -53,6 +53,18 @@ RIVALS: dict[str, tuple[str, ...]] = {
     # what judges the OpenAPI document, and what asks a server by it
     "openapi": ("schemathesis==4.32.5", "openapi-spec-validator==0.9.0", "jsonschema==4.26.0"),
     "ray": ("ray[serve]==2.60.0", "onnxruntime==1.31.1", "numpy==2.4.6"),
+    # no rival: what reads Keras models and SavedModels, with what packages them (the converters want no other numpy)
+    "tensorflow": (
+        "tensorflow-cpu==2.21.0",
+        "keras==3.15.1",
+        "tf2onnx==1.17.0",
+        "onnx==1.23.2",
+        "onnxruntime==1.31.1",
+        "orjson==3.13.0",
+        "packaging==26.3",
+        "pyyaml==6.0.3",
+        "scikit-learn==1.9.1",
+    ),
     # the only tritonserver on PyPI: the C++ server with its Python backend
     "triton": ("nvidia-pytriton==0.7.0", "onnxruntime==1.31.1"),
 }

@@ -34,9 +34,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("-o", dest="output", type=Path, metavar="DIR", help="where to write the package (default: ./NAME.pkg)")
     add("--overwrite", action="store_true", help="replace what is at -o")
     add("--trust-pickle", action="store_true", help="allow loading a pickle: it can run any code while it is read")
-    add("--trust", action="append", default=[], metavar="TYPE", help="allow this type in a .skops file; repeatable")
-    add("--module", default="", metavar="PKG.MOD:CLASS", help="the class of a torch state file")
+    add(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="TYPE",
+        help="allow this type in a .skops file, or Lambda in a Keras one",
+    )
+    add("--module", default="", metavar="PKG.MOD:CLASS", help="the class of a torch state, or in a Keras model")
     add("--init", metavar="JSON", help="keyword arguments of that class")
+    add("--signature", default="", metavar="NAME", help="which of a SavedModel's (default: serving_default)")
     add("--rtol", type=float, metavar="X", help="relative error that parity allows (default 1e-4)")
     add("--allow-flips", type=int, metavar="N", help="rows in which a label may differ (default 0)")
     add("--max-batch-size", type=int, metavar="N", help="rows that the server may stack (default 64; 0: never)")
@@ -71,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
         trust=tuple(args.trust),
         module=args.module,
         init=_init(args.init),
+        signature=args.signature,
         rtol=args.rtol,
         allow_flips=args.allow_flips,
         max_batch_size=args.max_batch_size,

@@ -17,7 +17,9 @@ def test_by_name_and_by_kind() -> None:
     assert converter_for(Source("m", path=Path("a/m.ONNX"))) is from_onnx
     assert converter_for(Source("m", path=Path("m.skops"))) is from_sklearn
     assert converter_for(Source("m", object=Ridge())) is from_sklearn
-    assert list(SOURCES)[-1] == "script", "any directory with a score.py is one, if nobody knows better"
+    order = list(SOURCES)
+    assert order.index("keras") < order.index("torch"), "a Keras model whose backend is torch is a torch module, too"
+    assert order[-1] == "script", "any directory with a score.py is one, if nobody knows better"
 
 
 @pytest.mark.parametrize("name", ["picture.png", "folder", "gone.dat", "table.csv"])
