@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,18 @@ from .tf_saved import DEFAULT
 
 
 def convert(source: Source, work: Path) -> Conversion:
-    """The file at `source.path`, checked before it is loaded."""
+    """The file at `source.path`, checked before it is loaded; by torch where there is no TensorFlow."""
     path = source.path
     assert path is not None
     check_keras(path, source)
-    return convert_model(_loaded(path, source), source, work, str(path))
+    # this is a process of its own, and Keras is not imported yet
+    os.environ["KERAS_BACKEND"] = backend = "tensorflow" if find_spec("tensorflow") else "torch"
+    model = _loaded(path, source)
+    if backend == "torch":
+        from . import keras_torch
+
+        return keras_torch.convert_model(model, source, work, str(path))
+    return convert_model(model, source, work, str(path))
 
 
 def convert_model(model: Any, source: Source, work: Path, where: str) -> Conversion:

@@ -42,8 +42,14 @@ class KerasModel:
         """Outputs of the model for its inputs, both flat and in the signature's order."""
         import keras
 
+        return list(keras.tree.flatten(self.answer(tensors)))
+
+    def answer(self, tensors: Sequence[Any]) -> Any:
+        """The outputs in the structure that the model gives them."""
+        import keras
+
         packed = tensors[0] if self.structure is None else keras.tree.pack_sequence_as(self.structure, list(tensors))
-        return list(keras.tree.flatten(self.model(packed, training=False)))
+        return self.model(packed, training=False)
 
     def save(self, saved: Path) -> None:
         """Write a SavedModel with the signature serving_default: no class of the model's is needed to read it."""
@@ -74,19 +80,26 @@ class KerasModel:
 
 
 def studied(model: Any, sample: Mapping[str, Array] | None, where: str) -> KerasModel:
-    """Look at a model. BadArtefact for one whose inputs nobody knows yet: not called, and no sample to call it with."""
+    """Look at a model whose backend is TensorFlow. BadArtefact for one that cannot be called."""
+    specs, structure = inputs_of(model, sample, where)
+    bare = KerasModel(model, Signature(specs, ()), structure)
+    return KerasModel(model, Signature(specs, _outputs(bare, where)), structure)
+
+
+def inputs_of(model: Any, sample: Mapping[str, Array] | None, where: str) -> tuple[tuple[TensorSpec, ...], Any]:
+    """The inputs, and the structure that call() wants them in, whatever the backend.
+
+    BadArtefact for a model whose inputs nobody knows yet: not called, and no sample to call it with.
+    """
     inputs = getattr(model, "inputs", None)
     if inputs:
         structure = _structure(model)
         keys = {id(t): k for k, t in structure.items()} if isinstance(structure, dict) else {}
         names = _named([str(keys.get(id(t), t.name)) for t in inputs], _NUMBERED, "input")
-        specs = tuple(_spec(n, t, where) for n, t in zip(names, inputs, strict=True))
-    elif sample is not None:
-        specs, structure = _of_sample(sample)
-    else:
-        raise BadArtefact(f"{where}: does not say what its inputs are (a subclassed model); package it with --sample")
-    bare = KerasModel(model, Signature(specs, ()), structure)
-    return KerasModel(model, Signature(specs, _outputs(bare, where)), structure)
+        return tuple(_spec(n, t, where) for n, t in zip(names, inputs, strict=True)), structure
+    if sample is not None:
+        return _of_sample(sample)
+    raise BadArtefact(f"{where}: does not say what its inputs are (a subclassed model); package it with --sample")
 
 
 def _structure(model: Any) -> Any:
@@ -123,14 +136,18 @@ def _outputs(bare: KerasModel, where: str) -> tuple[TensorSpec, ...]:
         raise BadArtefact(f"{where}: the model cannot be called: {one_line(e)}") from e
     found = traced.structured_outputs
     flat = keras.tree.flatten(found)
-    names = _names_of_outputs(bare.model, found, len(flat))
-    taken = {t.name for t in specs}
-    if len(set(names)) != len(names) or taken & set(names):
-        names = [f"output_{i}" for i in range(len(flat))]
+    names = names_of_outputs(bare.model, found, len(flat), {t.name for t in specs})
     return tuple(_spec(n, t, where) for n, t in zip(names, flat, strict=True))
 
 
-def _names_of_outputs(model: Any, found: Any, count: int) -> list[str]:
+def names_of_outputs(model: Any, found: Any, count: int, taken: set[str]) -> list[str]:
+    """Names of the `count` outputs in `found`, none of them `taken`: the user's where there are such."""
+    names = _own_names(model, found, count)
+    unlike = len(set(names)) == len(names) and not taken & set(names)
+    return names if unlike else [f"output_{i}" for i in range(count)]
+
+
+def _own_names(model: Any, found: Any, count: int) -> list[str]:
     if isinstance(found, dict) and len(found) == count:
         return [_clean(n) for n in sorted(found)]
     operations = [getattr(getattr(t, "_keras_history", None), "operation", None) for t in getattr(model, "outputs", [])]

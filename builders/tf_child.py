@@ -15,7 +15,7 @@ from gantline.manifest import EnvironmentRequest
 from .source import Source
 
 # parity is with what a CPU computes, and TensorFlow says much at its start
-VARIABLES = {"KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+VARIABLES = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 _CONVERTERS = ("numpy", "onnx", "onnxruntime", "packaging", "pyyaml", "tf2onnx")  # beside the framework itself
 
 

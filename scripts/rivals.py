@@ -57,6 +57,7 @@ RIVALS: dict[str, tuple[str, ...]] = {
     "tensorflow": (
         "tensorflow-cpu==2.21.0",
         "keras==3.15.1",
+        "jax==0.10.2",
         "tf2onnx==1.17.0",
         "onnx==1.23.2",
         "onnxruntime==1.31.1",
