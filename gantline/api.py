@@ -13,7 +13,7 @@ from .packages import Package
 from .tensors import Array
 
 if TYPE_CHECKING:
-    from gantline.builders.source import Source
+    from gantline.builders.source import Limits, Source
 
     from .manifest import Batching, SequenceInfo
 
@@ -56,9 +56,8 @@ def package(
     """
     from gantline.builders.lineage import Told
     from gantline.builders.pack import Choices, pack
-    from gantline.builders.source import Limits, Source
+    from gantline.builders.source import Source
 
-    default = Limits()
     source = Source(
         name=name,
         **_pointed_at(model),
@@ -72,13 +71,20 @@ def package(
         code=_path(code),
         model_dir=_path(model_dir),
         environment=_path(env),
-        limits=Limits(default.rtol if rtol is None else rtol, default.flips if allow_flips is None else allow_flips),
+        limits=_limits(rtol, allow_flips),
     )
     _check(source)
     target = Path(output) if output is not None else Path(f"{name}.pkg")
     batching = _padded(pad or {}, pad_mask, unpad or {})
     kept = _kept(sequences)
     return pack(source, target, Choices(overwrite, max_batch_size, batching, kept, Told(label, run, dataset)))
+
+
+def _limits(rtol: float | None, flips: int | None) -> Limits:
+    from gantline.builders.source import Limits
+
+    default = Limits()
+    return Limits(default.rtol if rtol is None else rtol, default.flips if flips is None else flips)
 
 
 def _kept(sequences: Mapping[str, Any] | None) -> SequenceInfo | None:
