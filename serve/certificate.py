@@ -6,10 +6,13 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from gantline.errors import UsageError
+
+from .validity import complaint
 
 PERIOD_S = 1.0  # between two looks
 MAX_BYTES = 1 << 20  # of each file
@@ -32,6 +35,7 @@ class Certificate:
         self._current, self.pair = self._load(found), found  # `pair`: the texts of chain and key that are in force
         self._seen: object = found  # at the last look: the texts, or why there are none
         self._judged: object = found  # what was last taken, or refused
+        self._warn()
 
     def context(self, protocols: Sequence[str] = ()) -> ssl.SSLContext:
         """For the listener, which keeps it: each handshake goes on with the pair in force. `protocols`: for ALPN."""
@@ -85,6 +89,7 @@ class Certificate:
             return False  # it is as it was before something went wrong
         self._current, self.pair = current, found
         _log.warning("%s has changed: new connections get it", self.chain)
+        self._warn()
         return True
 
     async def watch(self) -> None:
@@ -92,6 +97,10 @@ class Certificate:
         while True:
             await asyncio.sleep(PERIOD_S)
             await asyncio.to_thread(self.look)
+
+    def _warn(self) -> None:
+        if words := complaint(self.pair[0], datetime.now(UTC)):
+            _log.warning("the certificate in %s %s", self.chain, words)
 
     def _read(self) -> tuple[bytes, bytes]:
         return _text(self.chain, "tls_certificate"), _text(self.key, "tls_key")

@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import threading
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,3 +123,14 @@ def test_what_no_server_can_start_with(
     monkeypatch.setattr(module, "MAX_BYTES", 100)
     with pytest.raises(UsageError, match="larger than 100 bytes"):
         Certificate(str(first), str(key))
+
+
+def test_one_that_is_about_to_expire_is_told_of(
+    tmp_path: Path, issue: Issue, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gantline.serve.validity.SOON", timedelta(days=3))  # it is issued for two
+    chain, key = issue(tmp_path)
+    caplog.set_level(logging.WARNING)
+    Certificate(str(chain), str(key))
+    (message,) = caplog.messages
+    assert message.startswith(f"the certificate in {chain} expires on 2")
