@@ -28,6 +28,10 @@ ROWS: dict[str, str] = {
     "XGBoost XGBClassifier": "boosters",
     "LightGBM LGBMClassifier": "boosters",
     "CatBoost CatBoostClassifier": "boosters",
+    "Keras perceptron": "tensorflow",
+    "Keras LSTM": "tensorflow",
+    "Keras file (two processes)": "tensorflow",
+    "TensorFlow SavedModel (two processes)": "tensorflow",
 }
 Row = dict[str, str | float]
 

@@ -54,11 +54,43 @@ def catboost() -> Any:
     return CatBoostClassifier(**settings).fit(*data())
 
 
+def keras_perceptron() -> Any:
+    import keras
+
+    keras.utils.set_random_seed(0)
+    layers = [keras.Input((20,)), keras.layers.Dense(256, "relu"), keras.layers.Dense(3, "softmax")]
+    model = keras.Sequential(layers)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(*data(), epochs=2, verbose=0)
+    return model
+
+
+def keras_lstm() -> Any:
+    import keras
+
+    layers = [keras.Input((None,), dtype="int32"), keras.layers.Embedding(1000, 32), keras.layers.LSTM(64)]
+    return keras.Sequential([*layers, keras.layers.Dense(2)])
+
+
+def keras_file() -> Path:
+    keras_perceptron().save("model.keras")
+    return Path("model.keras")
+
+
+def saved_model() -> Path:
+    keras_perceptron().export("saved", verbose=False)
+    return Path("saved")
+
+
 MODELS: dict[str, Callable[[], Any]] = {
     "scikit-learn RandomForestClassifier": sklearn,
     "XGBoost XGBClassifier": xgboost,
     "LightGBM LGBMClassifier": lightgbm,
     "CatBoost CatBoostClassifier": catboost,
+    "Keras perceptron": keras_perceptron,
+    "Keras LSTM": keras_lstm,
+    "Keras file (two processes)": keras_file,
+    "TensorFlow SavedModel (two processes)": saved_model,
 }
 
 
@@ -72,7 +104,7 @@ def main(name: str, rounds: int) -> None:
         converting.append(time.perf_counter() - begun)
         target = Path("model.pkg")
         begun = time.perf_counter()
-        package = pack.pack(Source("model", object=model), target, pack.Choices(overwrite=True))
+        package = pack.pack(_source(model), target, pack.Choices(overwrite=True))
         packaging.append(time.perf_counter() - begun)
     packaging[0] += converting[0]  # whatever was imported for the first conversion, packaging would have imported
     parity = package.manifest.parity
@@ -88,12 +120,16 @@ def main(name: str, rounds: int) -> None:
     sys.stdout.write(json.dumps(facts) + "\n")
 
 
+def _source(model: Any) -> Source:
+    return Source("model", path=model) if isinstance(model, Path) else Source("model", object=model)
+
+
 def _converted(model: Any) -> Conversion:
     import tempfile
 
     from gantline.builders.source import converter_for
 
-    source = Source("model", object=model)
+    source = _source(model)
     with tempfile.TemporaryDirectory() as work:
         return converter_for(source).convert(source, Path(work))
 
