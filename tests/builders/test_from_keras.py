@@ -31,7 +31,10 @@ def test_what_is_missing_is_said_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(BadArtefact, match=r"gone\.keras: no such file; expected a Keras model"):
         from_keras.convert(Source("m", path=tmp_path / "gone.keras"), tmp_path)
     (tmp_path / "m.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
-    with pytest.raises(UsageError, match=r"m\.h5: packaging it needs tensorflow and keras and tf2onnx: pip install"):
+    # with torch here, Keras alone is missing
+    with pytest.raises(
+        UsageError, match=r"m\.h5: packaging it needs (tensorflow and )?keras( and tf2onnx)?: pip install"
+    ):
         from_keras.convert(Source("m", path=tmp_path / "m.h5"), tmp_path)
 
 
