@@ -16,6 +16,7 @@ import numpy as np
 from gantline.builders import pack
 from gantline.builders.source import Conversion, Source
 
+from gantline.packages import Package
 from gantline.tensors import Array
 
 TREES, DEPTH = 100, 6
@@ -97,15 +98,22 @@ MODELS: dict[str, Callable[[], Any]] = {
 def main(name: str, rounds: int) -> None:
     """Package the model `rounds` times after a first one."""
     model = MODELS[name]()
-    converting, packaging = [], []
-    for _ in range(rounds + 1):
-        begun = time.perf_counter()
+    target = Path("model.pkg")
+
+    def once() -> tuple[Conversion, Package, float, float]:
+        times = [time.perf_counter()]
         conversion = _converted(model)
-        converting.append(time.perf_counter() - begun)
-        target = Path("model.pkg")
-        begun = time.perf_counter()
+        times.append(time.perf_counter())
         package = pack.pack(_source(model), target, pack.Choices(overwrite=True))
-        packaging.append(time.perf_counter() - begun)
+        times.append(time.perf_counter())
+        return conversion, package, times[1] - times[0], times[2] - times[1]
+
+    conversion, package, first, second = once()
+    converting, packaging = [first], [second]
+    for _ in range(rounds):
+        conversion, package, first, second = once()
+        converting.append(first)
+        packaging.append(second)
     packaging[0] += converting[0]  # whatever was imported for the first conversion, packaging would have imported
     parity = package.manifest.parity
     assert parity is not None and conversion.engine == package.manifest.engine
