@@ -121,7 +121,7 @@ def test_references_that_lead_nowhere(tmp_path: Path, shop: Any, reference: str,
 
 
 def test_a_reference_to_something_else(tmp_path: Path, shop: Any) -> None:
-    with pytest.raises(BadArtefact, match="expected a fitted scikit-learn estimator or a torch module"):
+    with pytest.raises(BadArtefact, match="expected a fitted scikit-learn estimator, a booster, a torch module"):
         pack(Source("m", reference="torch_shop:thing"), tmp_path / "m.pkg")
 
 

@@ -27,14 +27,14 @@ def test_for_people(repository: Path, capsys: pytest.CaptureFixture[str]) -> Non
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith("broken:1") and "config.pbtxt:1" in out[0]
     assert out[1].startswith("good:1") and out[1].endswith("good/1")
-    assert [line.split()[-1] for line in out[2:]] == ["optimization", "response_cache"]
+    assert [line.split()[-1] for line in out[2:]] == ["optimization.graph", "response_cache"]
 
 
 def test_for_programs(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(repository), "--json"]) == 0
     broken, good = json.loads(capsys.readouterr().out)["models"]
     assert broken["path"] == "" and "config.pbtxt" in broken["problem"]
-    assert good["problem"] == "" and good["not_acted_on"] == ["optimization", "response_cache"]
+    assert good["problem"] == "" and good["not_acted_on"] == ["optimization.graph", "response_cache"]
 
 
 def test_nothing_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
