@@ -27,6 +27,9 @@ WRONG = [None, "unknown-to-everybody-here", BOSS[:-1], BOSS + "x", BOSS.upper(),
 TURNED_AWAY = (400, 401, 403)  # 400: it is not HTTP
 
 
+pytestmark = pytest.mark.slow  # thousands of requests each
+
+
 @pytest.fixture(scope="module")
 def guarded(servers: Callable[..., Running], zoo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server on whose port both versions of HTTP, and gRPC, are spoken."""

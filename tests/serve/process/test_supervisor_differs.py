@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from tests.serve.conftest import Running
     from tests.serve.process.conftest import Program, Programs
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes by /proc")
+pytestmark = [
+    pytest.mark.slow,  # several processes each
+    pytest.mark.skipif(sys.platform != "linux", reason="looks at processes by /proc"),
+]
 WAIT_S = 60.0
 # as if there was room for one of them
 SCRIPT = """

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from tests.serve.conftest import Running
     from tests.serve.process.conftest import Load, Program, Programs
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes by /proc")
+pytestmark = [
+    pytest.mark.slow,  # several processes each
+    pytest.mark.skipif(sys.platform != "linux", reason="looks at processes by /proc"),
+]
 ROW = {"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]}
 TEN = {"inputs": [{"name": "x", "shape": [1], "datatype": "INT64", "data": [10]}]}
 

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from tests.serve.process.conftest import Program, Programs
 
 grpc = pytest.importorskip("grpc")
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes by /proc")
+pytestmark = [
+    pytest.mark.slow,  # several processes each
+    pytest.mark.skipif(sys.platform != "linux", reason="looks at processes by /proc"),
+]
 CLIENTS = 8
 WAIT_S = 60.0
 CALL = b"\n\x06double" + encode_request(Request({"x": np.ones((1, 3), np.float32)}))  # field 1: the model's name

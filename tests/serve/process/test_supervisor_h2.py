@@ -26,7 +26,10 @@ from gantline.wire.v2_grpc import decode_reply, encode_request
 if TYPE_CHECKING:
     from tests.serve.process.conftest import Program, Programs
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes by /proc")
+pytestmark = [
+    pytest.mark.slow,  # several processes each
+    pytest.mark.skipif(sys.platform != "linux", reason="looks at processes by /proc"),
+]
 WAIT_S = 60.0
 CLIENTS = 8
 INFER = "/inference.GRPCInferenceService/ModelInfer"

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from tests.serve.conftest import Running
     from tests.serve.process.conftest import Program, Programs
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes by /proc")
+pytestmark = [
+    pytest.mark.slow,  # several processes each
+    pytest.mark.skipif(sys.platform != "linux", reason="looks at processes by /proc"),
+]
 ROW = {"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]}
 
 

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from tests.serve.conftest import Running
     from tests.serve.process.conftest import Program, Programs
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes by /proc")
+pytestmark = [
+    pytest.mark.slow,  # several processes each
+    pytest.mark.skipif(sys.platform != "linux", reason="looks at processes by /proc"),
+]
 WAIT_S = 60.0
 ROWS = {"inputs": [{"name": "x", "shape": [2, 3], "datatype": "FP32", "data": [1, 2, 3, 4, 5, 6]}]}
 

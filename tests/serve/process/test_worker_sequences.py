@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from tests.serve.conftest import Running
     from tests.serve.process.conftest import Programs
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes by /proc")
+pytestmark = [
+    pytest.mark.slow,  # several processes each
+    pytest.mark.skipif(sys.platform != "linux", reason="looks at processes by /proc"),
+]
 
 
 def test_a_sequence_goes_over_any_connection(tmp_path: Path, program: Programs, client: type[Running]) -> None:

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from tests.serve.conftest import Answer, Running, Scaler
     from tests.serve.process.conftest import Program, Programs
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes by /proc")
+pytestmark = [
+    pytest.mark.slow,  # several processes each
+    pytest.mark.skipif(sys.platform != "linux", reason="looks at processes by /proc"),
+]
 BODY = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]}]}
 
 
