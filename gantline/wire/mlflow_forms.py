@@ -48,11 +48,13 @@ class ScoringForm(RequestForm):
             text = body.decode("ascii")  # so that characters are bytes
             values, end = json.JSONDecoder().raw_decode(text, bracket)
             prefix, suffix = body[:bracket], body[end:]
-            orjson.loads(prefix + b"[]" + suffix)  # no NaN around the list: it would be read by another parser
+            rest = orjson.loads(prefix + b"[]" + suffix)  # no NaN around the list: it would be read by another parser
         except (ValueError, RecursionError):
             return None
-        if b"\\" in prefix or b"\\" in suffix:
-            return None  # a key could be spelled with escapes
+        word = key[1:-1].decode()
+        own = rest.get("dataframe_split", rest) if word == "data" else rest
+        if own.get(word) != [] or b"\\" in prefix or b"\\" in suffix:
+            return None  # the word is another object's key, params' say, or the key is spelled once more, with escapes
         return cls(prefix, suffix, request, shape_of(values))
 
     def read(self, body: bytes) -> Array | None:

@@ -72,6 +72,15 @@ def test_any_row(row: list[Any]) -> None:
         np.testing.assert_array_equal(short, long(body, signature).inputs["X"])
 
 
+@pytest.mark.parametrize("word", ["data", "inputs"])
+def test_a_list_of_the_params_is_never_taken_for_the_models(word: str) -> None:
+    body = b'{"instances": [[1.5, 2.5]], "params": {"%s": [[7.5, 8.5]]}}' % word.encode()
+    request = long(body, SIGNATURES["matrix"])
+    assert next(iter(request.inputs.values())).tolist() == [[1.5, 2.5]]
+    form = ScoringForm.of(body, request)
+    assert form is None or form.read(body.replace(b"7.5", b"9.5")) is None
+
+
 @pytest.mark.parametrize(
     "body",
     [
