@@ -1,0 +1,64 @@
+"""Settings: what a container of an image starts with, as its config says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gantline.manifest import Manifest
+
+from . import places
+from .base import Base
+
+HTTP, GRPC = 8000, 8001
+# nanoseconds, as Docker has them; Kubernetes ignores health checks in images
+_SECOND = 1_000_000_000
+_HEALTH = {
+    "Test": ["CMD", places.PYTHON, "-m", "gantline.cli.contained", "--healthy"],
+    "Interval": 10 * _SECOND, "Timeout": 5 * _SECOND, "StartPeriod": 60 * _SECOND, "StartInterval": _SECOND // 2,
+    "Retries": 3,
+}  # fmt: skip
+_VARIABLES = {
+    "GANTLINE_HOST": "0.0.0.0",
+    "GANTLINE_NO_AUTH": "true",  # until its operator mounts keys
+    "GANTLINE_MODEL_CONTROL": "none",  # what it serves is what it was built of
+    "HOME": "/tmp",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+def image_config(
+    base: Base, manifest: Manifest, folder: str, diff_ids: tuple[str, ...], history: tuple[str, ...], created: str
+) -> dict[str, Any]:
+    """The config of an image: what runs, as whom, and what it is called. `created` is RFC 3339."""
+    labels = {
+        **(base.settings.get("Labels") or {}),
+        "org.opencontainers.image.title": manifest.name,
+        "org.opencontainers.image.base.name": base.name,
+        "dev.gantline.package.name": manifest.name,
+        "dev.gantline.package.digest": manifest.digest,
+    }
+    settings = {
+        "User": f"{places.USER}:{places.USER}",
+        "ExposedPorts": {f"{HTTP}/tcp": {}, f"{GRPC}/tcp": {}},
+        "Env": _merged(base.settings.get("Env") or [], _VARIABLES),
+        "Entrypoint": [places.PYTHON, "-m", "gantline.cli.contained"],
+        "Cmd": [f"/{folder}"],
+        "WorkingDir": "/",
+        "StopSignal": "SIGTERM",
+        "Healthcheck": _HEALTH,
+        "Labels": labels,
+    }
+    return {
+        **base.platform.to_json(),
+        "created": created,
+        "config": settings,
+        "rootfs": {"type": "layers", "diff_ids": list(diff_ids)},
+        "history": [{"created": created, "created_by": line} for line in history],
+    }
+
+
+def _merged(lines: list[str], mine: Mapping[str, str]) -> list[str]:
+    kept = [line for line in lines if line.partition("=")[0] not in mine]
+    return kept + [f"{name}={value}" for name, value in sorted(mine.items())]

@@ -1,0 +1,42 @@
+"""A file's lock: one process at a time; the operating system frees the lock of a process that dies."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import Unsupported
+
+
+@contextmanager
+def only_one(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold the lock of `path`, which is made if need be; `waiting` is called when another process has it.
+
+    Unsupported where the disk has no locks. The file stays: a third process could else lock another of its name.
+    """
+    with path.open("a+b") as f:
+        if not _lock(f.fileno(), path, wait=False):
+            waiting()
+            _lock(f.fileno(), path, wait=True)
+        yield
+
+
+def _lock(handle: int, path: Path, wait: bool) -> bool:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(handle, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as e:
+        if wait:
+            raise Unsupported(f"{path}: cannot be locked ({e.strerror}); set GANTLINE_HOME to another disk") from e
+        return False
+    return True

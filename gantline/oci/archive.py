@@ -1,0 +1,84 @@
+"""Archive: images of a store as one tar that is an OCI layout and a docker-archive at once, or as a layout directory.
+
+Any `docker load` reads manifest.json, which knows one platform; containerd, podman and new Docker read index.json.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..blobs import canonical_json, publish_directory, publish_file
+from .descriptor import INDEX, INDEXES, REF_NAME, Descriptor
+from .image import Image, manifests
+from .store import LAYOUT, Store
+
+CONTAINERD_NAME = "io.containerd.image.name"  # the whole name, where ref.name is the tag alone
+
+
+def write_archive(store: Store, descriptor: Descriptor, name: str, target: Path, overwrite: bool = False) -> int:
+    """Write one tar; its size in bytes. The same image gives the same bytes."""
+    images = [Image.open(store, d) for d in manifests(store, descriptor)]
+    with publish_file(target, overwrite) as work:
+        with tarfile.open(work, "w", format=tarfile.PAX_FORMAT) as tar:
+            for folder in ("blobs/", "blobs/sha256/"):
+                info = tarfile.TarInfo(folder)
+                info.type, info.mode = tarfile.DIRTYPE, 0o755
+                tar.addfile(info)
+            for digest in sorted(_digests(store, descriptor, images)):
+                path = store.path(digest)
+                with path.open("rb") as f:
+                    tar.addfile(_info(_at(digest), path.stat().st_size), f)
+            for at, data in _documents(descriptor, name, images):
+                tar.addfile(_info(at, len(data)), io.BytesIO(data))
+        return work.stat().st_size
+
+
+def write_layout(store: Store, descriptor: Descriptor, name: str, target: Path, overwrite: bool = False) -> int:
+    """Write an OCI image layout; the sum of its blobs in bytes."""
+    images = [Image.open(store, d) for d in manifests(store, descriptor)]
+    with publish_directory(target, overwrite, LAYOUT) as work:
+        (work / "blobs" / "sha256").mkdir(parents=True)
+        total = 0
+        for digest in _digests(store, descriptor, images):
+            shutil.copyfile(store.path(digest), work / _at(digest))
+            total += store.path(digest).stat().st_size
+        for at, data in _documents(descriptor, name, images):
+            if at != "manifest.json":
+                (work / at).write_bytes(data)
+        return total
+
+
+def _digests(store: Store, descriptor: Descriptor, images: list[Image]) -> set[str]:
+    found = {descriptor.digest} if descriptor.media_type in INDEXES else set()
+    for image in images:
+        found |= {image.descriptor.digest, image.id, *(layer.digest for layer in image.layers)}
+    return found
+
+
+def _documents(descriptor: Descriptor, name: str, images: list[Image]) -> Iterator[tuple[str, bytes]]:
+    named = {**descriptor.to_json(), "annotations": {**descriptor.annotations, REF_NAME: name, CONTAINERD_NAME: name}}
+    index: dict[str, Any] = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [named]}
+    yield "index.json", canonical_json(index)
+    yield LAYOUT, canonical_json({"imageLayoutVersion": "1.0.0"})
+    first = images[0]
+    docker = {
+        "Config": _at(first.id),
+        "RepoTags": [name] if name else [],
+        "Layers": [_at(layer.digest) for layer in first.layers],
+    }
+    yield "manifest.json", canonical_json([docker])
+
+
+def _at(digest: str) -> str:
+    return "blobs/sha256/" + digest.removeprefix("sha256:")
+
+
+def _info(path: str, size: int) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(path)
+    info.size, info.mode = size, 0o644
+    return info

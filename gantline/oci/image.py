@@ -1,0 +1,125 @@
+"""Image: a manifest, its config and its layers, read from a store; and an index of one per platform."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..blobs import canonical_json
+from ..errors import BadArtefact, NotFound
+from .descriptor import CONFIG, INDEX, INDEXES, MANIFEST, MANIFESTS, Descriptor
+from .platforms import Platform
+from .store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One platform's image. `descriptor` is its manifest's; `layers` go from the base up."""
+
+    descriptor: Descriptor
+    config_descriptor: Descriptor
+    layers: tuple[Descriptor, ...]
+    config: dict[str, Any]
+    annotations: dict[str, str]
+
+    @property
+    def id(self) -> str:
+        """The image ID: the digest of its config, which does not depend on how layers are compressed."""
+        return self.config_descriptor.digest
+
+    @property
+    def platform(self) -> Platform:
+        return Platform.from_json(self.config, f"config {self.id}")
+
+    @property
+    def diff_ids(self) -> tuple[str, ...]:
+        """The digests of the layers' plain tars, from the base up."""
+        return tuple(self.config["rootfs"]["diff_ids"])
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return dict(self.settings.get("Labels") or {})
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a container of it starts with: Env, Entrypoint, User and so on."""
+        return dict(self.config.get("config") or {})
+
+    @classmethod
+    def open(cls, store: Store, descriptor: Descriptor) -> Image:
+        """Read manifest and config. BadArtefact for anything but an image's manifest."""
+        where = str(store.path(descriptor.digest))
+        manifest = store.read_json(descriptor)
+        media_type = str(manifest.get("mediaType") or descriptor.media_type)
+        if media_type not in MANIFESTS:
+            raise BadArtefact(f"{where}: {media_type} is not an image's manifest")
+        config_descriptor = Descriptor.from_json(manifest.get("config"), where)
+        layers = manifest.get("layers")
+        if not isinstance(layers, list):
+            raise BadArtefact(f"{where}: an image's manifest lists layers")
+        config = store.read_json(config_descriptor)
+        rootfs = config.get("rootfs")
+        diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
+        if not isinstance(diff_ids, list) or len(diff_ids) != len(layers):
+            raise BadArtefact(f"{where}: {len(layers)} layers, and its config does not list as many diff_ids")
+        described = tuple(Descriptor.from_json(layer, where) for layer in layers)
+        return cls(descriptor, config_descriptor, described, config, dict(manifest.get("annotations") or {}))
+
+
+def write_manifest(
+    store: Store, config: dict[str, Any], layers: tuple[Descriptor, ...], annotations: dict[str, str]
+) -> Image:
+    """Keep a config and a manifest for layers that the store has; the image of them."""
+    described = store.add(canonical_json(config), CONFIG)
+    manifest: dict[str, Any] = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": described.to_json(),
+        "layers": [layer.to_json() for layer in layers],
+    }
+    if annotations:
+        manifest["annotations"] = annotations
+    kept = store.add(canonical_json(manifest), MANIFEST)
+    platform = Platform.from_json(config, "config")
+    return Image.open(store, Descriptor(kept.media_type, kept.digest, kept.size, platform))
+
+
+def write_index(store: Store, images: tuple[Image, ...], annotations: dict[str, str]) -> Descriptor:
+    """Keep an index of images of several platforms."""
+    tree: dict[str, Any] = {
+        "schemaVersion": 2,
+        "mediaType": INDEX,
+        "manifests": [image.descriptor.to_json() for image in images],
+    }
+    if annotations:
+        tree["annotations"] = annotations
+    return store.add(canonical_json(tree), INDEX)
+
+
+def manifests(store: Store, descriptor: Descriptor) -> Iterator[Descriptor]:
+    """The manifests of images behind a descriptor: itself, or those that an index lists (attestations left out)."""
+    if descriptor.media_type not in INDEXES:
+        yield descriptor
+        return
+    where = str(store.path(descriptor.digest))
+    listed = store.read_json(descriptor).get("manifests")
+    if not isinstance(listed, list):
+        raise BadArtefact(f"{where}: an index lists manifests")
+    for tree in listed:
+        found = Descriptor.from_json(tree, where)
+        of_a_platform = found.platform is None or found.platform.os != "unknown"
+        if of_a_platform and found.media_type in MANIFESTS:
+            yield found
+
+
+def choose(store: Store, descriptor: Descriptor, platform: Platform, name: str) -> Descriptor:
+    """The manifest for a platform; NotFound says which there are."""
+    found = list(manifests(store, descriptor))
+    if descriptor.media_type not in INDEXES:
+        return found[0]
+    for one in found:
+        if one.platform is None or one.platform.serves(platform):
+            return one
+    there = ", ".join(str(d.platform) for d in found) or "none"
+    raise NotFound(f"{name}: has no image for {platform}; there is {there}")

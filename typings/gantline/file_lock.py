@@ -1,0 +1,1 @@
+../../gantline/file_lock.py

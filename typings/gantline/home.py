@@ -1,0 +1,1 @@
+../../gantline/home.py
