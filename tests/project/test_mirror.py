@@ -22,6 +22,7 @@ ELSEWHERE = {
     "builders/catboost_forest.py": "tests/builders/test_from_catboost.py",
     "builders/lightgbm_forest.py": "tests/builders/test_from_lightgbm.py",
     "builders/xgboost_forest.py": "tests/builders/test_from_xgboost.py",
+    "builders/image/places.py": "tests/builders/image/test_runtime.py",  # names of places, which it lays out
     "builders/from_torch_example.py": "tests/builders/test_from_torch.py",  # steps of one converter, tried as a whole
     "builders/from_torch_pickle.py": "tests/builders/test_from_torch_load.py",
     "builders/from_torch_programs.py": "tests/builders/test_from_torch.py",

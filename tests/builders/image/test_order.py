@@ -1,0 +1,77 @@
+"""What a user asks of a build."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+from gantline.builders.image.order import Order, carry_out, check_tag
+
+from gantline.errors import UsageError, VerificationFailed
+from gantline.manifest import Manifest
+from gantline.oci.descriptor import INDEX
+from gantline.oci.platforms import Platform
+from gantline.oci.store import Store
+from gantline.packages import Package, seal
+
+BOTH = (Platform("linux", "amd64"), Platform("linux", "arm64"))
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("GANTLINE_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Package:
+    root = tmp_path / "m.pkg"
+    root.mkdir()
+    (root / "model.onnx").write_bytes(b"model")
+    return seal(root, Manifest("m", "onnx", "model.onnx"), {})
+
+
+def test_one_platform(package: Package, rootfs: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    order = Order("m:1", BOTH[:1], str(rootfs), tmp_path / "m.tar")
+    done = carry_out(package, order, lambda *_: [], said.append)
+    assert Store.of_user().names()["m:1"].digest == done.descriptor.digest == done.images[0].image.descriptor.digest
+    assert done.written == (tmp_path / "m.tar").stat().st_size
+    assert [line.partition(":")[0] for line in said] == ["linux/amd64"] * 3
+
+
+def test_several(package: Package, rootfs: Path, tmp_path: Path) -> None:
+    done = carry_out(package, Order("m:1", BOTH, str(rootfs), tmp_path / "m"), lambda *_: [], lambda _: None)
+    assert done.descriptor.media_type == INDEX
+    index = Store(tmp_path / "m").read_json(Store(tmp_path / "m").names()["m:1"])
+    assert [m["platform"]["architecture"] for m in index["manifests"]] == ["amd64", "arm64"]
+
+
+def test_nothing_stays_of_what_fails(package: Package, rootfs: Path, tmp_path: Path) -> None:
+    (package.path / "model.onnx").write_bytes(b"other")
+    with pytest.raises(VerificationFailed):
+        carry_out(package, Order("m:1", BOTH, str(rootfs), tmp_path / "m.tar"), lambda *_: [], lambda _: None)
+    assert not (tmp_path / "m.tar").exists() and not (tmp_path / "home" / "store").exists()
+
+
+@pytest.mark.parametrize("tag", ["iris", "Iris:1", "iris:", ":1", "iris:1:2", "-iris:1", "iris:.1", "a//b:1", "iris:" + "1" * 129])
+def test_tags_that_cannot_be(tag: str) -> None:
+    with pytest.raises(UsageError, match="expected NAME:TAG"):
+        check_tag(tag)
+
+
+@pytest.mark.parametrize("tag", ["iris:1", "team/iris-model:v1.2_3", "a__b.c:latest"])
+def test_tags(tag: str) -> None:
+    assert check_tag(tag) == tag
+
+
+def test_an_archive_of_several_names_the_first_for_docker(package: Package, rootfs: Path, tmp_path: Path) -> None:
+    carry_out(package, Order("m:1", BOTH, str(rootfs), tmp_path / "m.tar"), lambda *_: [], lambda _: None)
+    with tarfile.open(tmp_path / "m.tar") as tar:
+        file = tar.extractfile("manifest.json")
+        assert file is not None
+        (docker,) = json.loads(file.read())
+        config = tar.extractfile(docker["Config"])
+        assert config is not None and json.loads(config.read())["architecture"] == "amd64"

@@ -1,0 +1,52 @@
+"""Locks between real processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from gantline.file_lock import only_one
+
+HOLDER = """
+import sys
+from pathlib import Path
+from gantline.file_lock import only_one
+with only_one(Path(sys.argv[1]), lambda: print("waiting", flush=True)):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def holder(path: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def test_one_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with holder(path) as first:
+        assert said(first) == "held"
+        with holder(path) as second:
+            assert said(second) == "waiting"
+            first.communicate("go on\n", 20)
+            assert said(second) == "held"
+            second.communicate("go on\n", 20)
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with holder(path) as process:
+        assert said(process) == "held"
+        process.kill()
+        process.communicate(timeout=20)
+    waited: list[bool] = []
+    with only_one(path, lambda: waited.append(True)):
+        assert not waited
+    assert path.exists(), "removed, two processes could lock two files of one name"
