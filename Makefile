@@ -34,10 +34,10 @@ demo: install  ## train, package, serve and score real models; under two minutes
 	$(BIN)/gantline demo
 
 test: install  ## the tests, without those that take long
-	$(TESTING) -m "not slow and not oracle"
+	$(TESTING) -m "not slow and not oracle and not container"
 
 test-slow: install  ## the tests that take long, and those against other products
-	$(BIN)/python -m pytest -q -m "slow or oracle"
+	$(BIN)/python -m pytest -q -m "slow or oracle or container"
 
 check: install  ## lint, types, import direction, wheel, links
 	$(BIN)/ruff check .

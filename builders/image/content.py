@@ -28,7 +28,9 @@ def parts(package: Package) -> list[Part]:
     """Weights (each large file by itself, as plain tars: 7 % less is not worth gzip's time), code, and the rest."""
     digests = {f.path: f.digest for f in package.manifest.files}
     sizes = {f.path: f.size for f in package.manifest.files}
-    weights, code, rest = [], [], []
+    weights: list[str] = []
+    code: list[str] = []
+    rest: list[str] = []
     for path in sorted(digests):
         (weights if _is_weight(package, path) else code if _is_code(package, path) else rest).append(path)
     found = [_part(package, f"weights {path}", [path], digests, False) for path in weights if sizes[path] > LARGE]

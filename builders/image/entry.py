@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from gantline.errors import BadArtefact
 
@@ -19,7 +19,7 @@ class Entry:
 
     path: str
     size: int = 0
-    open: Callable[[], BinaryIO] | None = None
+    open: Callable[[], IO[bytes]] | None = None
     mode: int = FILE
     link: str = ""
 

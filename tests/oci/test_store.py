@@ -110,7 +110,7 @@ from pathlib import Path
 from gantline.oci.store import Store
 store = Store(Path(sys.argv[1]))
 for i in range(20):
-    store.name(f"{sys.argv[2]}:{i}", store.add(f"{sys.argv[2]}{i}".encode(), "application/vnd.oci.image.manifest.v1+json"))
+    store.name(f"{sys.argv[2]}:{i}", store.add(f"{sys.argv[2]}{i}".encode(), "a/b"))
 """
 
 

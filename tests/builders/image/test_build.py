@@ -90,9 +90,7 @@ def test_too_many_layers(
         build_image(package("1"), base, wheels, shelf)
 
 
-def test_its_time_is_what_one_is_told(
-    package: Make, base: Base, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_its_time_is_what_one_is_told(package: Make, base: Base, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     assert build_image(package("1"), base, [], shelf).image.config["created"] == "1970-01-01T00:00:00Z"
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")

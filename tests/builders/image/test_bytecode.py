@@ -24,10 +24,10 @@ def written(folder: Path, source: bytes = SOURCE) -> Path:
 def test_it_is_what_python_runs(tmp_path: Path) -> None:
     written(tmp_path)
     (tmp_path / "site" / "mod.py").write_text('X = "from source"\ndef f(a): ...\n')  # unchecked: not looked at
-    code = "import mod; print(mod.X, mod.f(1), mod.f.__doc__, mod.f.__code__.co_filename)"
+    code = "import mod; print(mod.X, mod.f(1), mod.f.__doc__)"
     command = [sys.executable, "-B", "-c", code]
     done = subprocess.run(command, cwd=tmp_path / "site", capture_output=True, text=True, check=True)
-    assert done.stdout.split("\n")[0] == "from bytecode {1: (1, 2.5, None, 't')} Doc. /site/mod.py"
+    assert done.stdout.split("\n")[0] == "from bytecode {1: (1, 2.5, None, 't')} Doc."
 
 
 def test_it_depends_on_the_source_alone(tmp_path: Path) -> None:

@@ -37,7 +37,9 @@ def test_a_model(make: Make) -> None:
 
 def test_a_script(make: Make) -> None:
     script = ScriptInfo("score.py", code="code", models="model")
-    package = make(Manifest("s", "script", script=script), {"code/score.py": b"", "model/a.pkl": b"", "model/b.txt": b""})
+    package = make(
+        Manifest("s", "script", script=script), {"code/score.py": b"", "model/a.pkl": b"", "model/b.txt": b""}
+    )
     assert [(p.title, len(p.entries)) for p in content.parts(package)] == [("weights", 2), ("code", 1), ("package", 1)]
 
 

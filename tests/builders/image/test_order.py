@@ -56,7 +56,9 @@ def test_nothing_stays_of_what_fails(package: Package, rootfs: Path, tmp_path: P
     assert not (tmp_path / "m.tar").exists() and not (tmp_path / "home" / "store").exists()
 
 
-@pytest.mark.parametrize("tag", ["iris", "Iris:1", "iris:", ":1", "iris:1:2", "-iris:1", "iris:.1", "a//b:1", "iris:" + "1" * 129])
+@pytest.mark.parametrize(
+    "tag", ["iris", "Iris:1", "iris:", ":1", "iris:1:2", "-iris:1", "iris:.1", "a//b:1", "iris:" + "1" * 129]
+)
 def test_tags_that_cannot_be(tag: str) -> None:
     with pytest.raises(UsageError, match="expected NAME:TAG"):
         check_tag(tag)
