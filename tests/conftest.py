@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.debian_base import debian_base
+
 # the same examples everywhere, and none is wrong for having taken long: as hypothesis itself has it where CI is set
 settings.register_profile("steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
@@ -84,3 +86,9 @@ def serving(starting: Starting) -> Serving:
             yield ready["url"]
 
     return serve
+
+
+@pytest.fixture(scope="session")
+def base_tar() -> Path:
+    """A root file system of Debian 12 with Python 3.11, as one tar: the base of images that tests run (`container`)."""
+    return debian_base()
