@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from functools import partial
 from time import perf_counter_ns
 from typing import Any
 
@@ -50,15 +51,21 @@ class Concurrent(Answerer):
         while True:
             message = channel.take()
             if message is not None:
-                task = self._loop.create_task(self._one(message))
-                self._tasks[message.id] = task
-                task.add_done_callback(lambda t, id=message.id: self._tasks.pop(id, None))  # type: ignore[misc]
+                task = self._tasks[message.id] = self._loop.create_task(self._one(message))
+                task.add_done_callback(partial(self._ended, message.id))
             elif channel.may_sleep():
                 break
         for id in channel.cancelled & self._tasks.keys():
+            channel.cancelled.discard(id)  # once: what it does to end is not to be interrupted
             self._tasks[id].cancel()
         self._news.set()
         self._news = asyncio.Event()
+
+    def _ended(self, id: int, task: asyncio.Task[None]) -> None:
+        del self._tasks[id]
+        if task.cancelled():  # before its first step, so that nothing of it could say so
+            self.send(ch.REPLY, id, ch.CANCELLED)
+            self._bell()
 
     async def _one(self, message: Message) -> None:
         id = message.id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 from gantline.accelerators.engine import EngineOptions
 from gantline.accelerators.script import channel as ch
@@ -10,7 +11,7 @@ from gantline.accelerators.script import channel as ch
 from .conftest import Start, Talk, ask
 
 SCRIPT = """
-    import asyncio
+    import asyncio, os
     def init():
         global together
         together = None
@@ -30,6 +31,21 @@ SCRIPT = """
         if data == "block":
             while True:
                 pass
+        if data.startswith("busy"):
+            _, began, gate = data.split()
+            open(began, "w").close()
+            while not os.path.exists(gate):
+                pass
+            return "done"
+        if data.startswith("tidy"):
+            _, began, gate = data.split()
+            open(began, "w").close()
+            try:
+                await asyncio.sleep(600)
+            finally:
+                while not os.path.exists(gate):
+                    await asyncio.sleep(0.001)
+                open(began + ".tidied", "w").close()
         await asyncio.sleep(0)
         return data
 """
@@ -73,6 +89,43 @@ def test_a_client_that_leaves_cancels_its_request(start: Start) -> None:
         assert (await Talk(engine, b"x").rest())[-1].body == b'"x"'
         engine.host.cancel(talk.call)
         assert (await talk.rest())[-1].flags == ch.CANCELLED
+
+    asyncio.run(main())
+
+
+def test_one_that_is_cancelled_before_it_begins_is_answered(start: Start, tmp_path: Path) -> None:
+    """The host was busy: it hears of the request and of the cancellation together."""
+    engine = start(SCRIPT)
+    began, gate = tmp_path / "began", tmp_path / "gate"
+
+    async def main() -> None:
+        busy = Talk(engine, f"busy {began} {gate}".encode())
+        while not began.exists():  # noqa: ASYNC110  # another process
+            await asyncio.sleep(0.001)
+        talk = Talk(engine, b"for ever")
+        engine.host.cancel(talk.call)
+        gate.touch()
+        assert (await talk.rest())[-1].flags == ch.CANCELLED
+        assert (await busy.rest())[-1].body == b'"done"'
+        assert engine.host.in_flight == 0
+
+    asyncio.run(main())
+
+
+def test_what_a_cancelled_request_does_to_end_is_not_interrupted(start: Start, tmp_path: Path) -> None:
+    engine = start(SCRIPT)
+    began, gate = tmp_path / "began", tmp_path / "gate"
+
+    async def main() -> None:
+        talk = Talk(engine, f"tidy {began} {gate}".encode())
+        while not began.exists():  # noqa: ASYNC110  # another process
+            await asyncio.sleep(0.001)
+        engine.host.cancel(talk.call)
+        for _ in range(3):  # each has the host look at what was cancelled
+            assert (await Talk(engine, b"x").rest())[-1].body == b'"x"'
+        gate.touch()
+        assert (await talk.rest())[-1].flags == ch.CANCELLED
+        assert (tmp_path / "began.tidied").exists()
 
     asyncio.run(main())
 
