@@ -123,7 +123,9 @@ class Running:
     # -- a client
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), WAIT_S)
+        s = socket.create_connection(("127.0.0.1", self.port), WAIT_S)
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # pieces are sent as they come
+        return s
 
     def talk(self, *pieces: bytes, half_close: bool = True) -> bytes:
         """Send on a connection of its own and return all that comes, up to the server's close."""

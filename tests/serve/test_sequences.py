@@ -210,6 +210,7 @@ def pipelined(server: Running, sequence: int, *flags: dict[str, Any], headers: t
     """Requests of one sequence on connections of their own, each sent when the one before it is in the server."""
     sequences = server.stack.repository.find("sum").sequences
     assert sequences is not None
+    open_now = sequences._open  # without this one, until its first request has been read
     connections = []
     for i, one in enumerate(flags):
         document = {
@@ -220,7 +221,7 @@ def pipelined(server: Running, sequence: int, *flags: dict[str, Any], headers: t
         last = i == len(flags) - 1
         connections[-1].sendall(server.post("/v2/models/sum/infer", document, *(headers if last else ())))
         if not last:
-            server.until(partial(lambda n: len(sequences._open[sequence].waiting) == n, i + 1))
+            server.until(partial(lambda n: sequence in open_now and len(open_now[sequence].waiting) == n, i + 1))
     answers = [server.read_answer(s) for s in reversed(connections)]
     for s in connections:
         s.close()
