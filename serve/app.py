@@ -30,6 +30,7 @@ from .faces.mlflow import owns as is_mlflow
 from .faces.v1 import V1Face
 from .fronts.gate import Gate, PageGate
 from .fronts.hot import Front
+from .inventory import Inventory
 from .key_file import KeyFile
 from .loader import Loader
 from .log_settings import LogSettings
@@ -127,7 +128,8 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: 
     memory = SharedMemory(settings.allow_shared_memory, settings.max_body_bytes, control)
     workers = settings.workers or usable_cores()
     budget = ByteBudget(settings.max_pending_bytes or usable_memory() // 4 // workers)
-    on_demand = OnDemand(loader, resolved, workers, budget, control) if settings.load == "on-demand" else None
+    on_demand = OnDemand(loader, resolved, workers, budget) if settings.load == "on-demand" else None
+    inventory = Inventory(on_demand, control) if on_demand is not None else None
     core = Core(repository, settings.max_body_bytes, pool, memory, budget)
     v1 = core.beside(V1Face())
     Operations(repository, loader, control, settings.model_control, on_demand)
@@ -145,7 +147,7 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: 
     repository.ledger.measured = not settings.no_metrics
     pages = Pages(settings.host)
     denials = access.denials if access else pages.denials
-    collector = Collector(repository, readiness, budget, control, not settings.no_triton_metrics, denials, on_demand)
+    collector = Collector(repository, readiness, budget, control, not settings.no_triton_metrics, denials, inventory)
     Explainer(repository, control)
     routes: list[BaseRoute] = [
         *v2.routes(),

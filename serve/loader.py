@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -62,7 +63,8 @@ class Loader:
         self._waiting = waiting
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._queued: dict[str, _Queued] = {}
-        self._room = asyncio.Semaphore(MAX_LOADING)
+        # of programs in this process, and of scripts: those may take minutes, and must not hold up the others
+        self._rooms = {inline: asyncio.Semaphore(MAX_LOADING) for inline in (True, False)}
         self._folders: dict[str, Path] = {}  # of models whose files came in a load request
         self._closing = False
         self.at_start: Collection[str] | None = None  # names to load at the start; None: as the settings say
@@ -147,12 +149,32 @@ class Loader:
             await self._apart(memory.give_back)
 
     async def restock(self, name: str) -> None:
-        """Look again where a model lies of which nothing is loaded, and load nothing. NotFound if it is not there."""
+        """Look again where a model lies of which nothing is loaded, and load nothing; NotFound if it is not there.
+
+        One that has been loaded by the time that its turn comes is loaded anew.
+        """
         async with self._turn(name):
-            there, _ = await self._look(name, "", {})
-            if not there:
-                raise NotFound(f"failed to find '{name}', it is not in the repository")
-            self.repository.restock(name, there)
+            cold = not self.repository.loaded(name)
+            if cold:
+                there, _ = await self._look(name, "", {})
+                if not there:
+                    raise NotFound(f"failed to find '{name}', it is not in the repository")
+                self.repository.restock(name, there)
+        if not cold:
+            await self.reload(name)
+
+    async def look_again(self, name: str) -> bool:
+        """After a load that failed: whether something else lies there than was known. It is known from then on."""
+        async with self._turn(name):
+            before = [slot.entry for slot in self.repository.slots(name)]
+            with suppress(GantlineError):  # nothing that makes sense: what went wrong before is to be told
+                there, _ = await self._look(name, "", {})
+                there.sort(key=lambda e: int(e.version))
+                if there and there != before and not self.repository.loaded(name):
+                    self.repository.restock(name, there)
+                    _log.info("model '%s': other files lie there than when the server looked", name)
+                    return True
+        return False
 
     async def close(self) -> None:
         """Unload everything, at the end of a server that answers nobody any more."""
@@ -168,10 +190,15 @@ class Loader:
             return names
         return [n for n in names if n in settings.models_to_load]
 
-    async def bring(self, name: str) -> dict[str, GantlineError]:
-        """Load the versions of a model that are known and not loaded; the errors of those that fail."""
+    async def bring(self, name: str, wanted: Callable[[], bool] = lambda: True) -> dict[str, GantlineError]:
+        """Load the versions of a model that are known and not loaded; the errors of those that fail.
+
+        `wanted`: asked when its turn has come; if not, nothing is done.
+        """
         async with self._turn(name):
             slots = [s for s in self.repository.slots(name) if s.model is None]
+            if not slots or not wanted():
+                return {}
             loaded, errors = await self._open([s.entry for s in slots])
             self.repository.swap(name, loaded, whole=False)
         return errors
@@ -243,7 +270,7 @@ class Loader:
         return loaded, errors
 
     async def _open_one(self, entry: Entry) -> Model | GantlineError:
-        async with self._room:
+        async with self._rooms[entry.package is None or entry.package.manifest.engine != "script"]:
             try:
                 with self._scale.weigh() as weighing:
                     opened = await self._apart(open_version, entry, self.resolved, self.common)
@@ -273,6 +300,8 @@ class Loader:
 
     async def _drain(self, model: Model) -> None:
         self._scale.stir()
+        while model.streams:  # noqa: ASYNC110  # one may be about to begin, and ends by itself
+            await asyncio.sleep(0.01)
         await model.dispatch.drain()
         if model.scores is not None:
             await model.scores.drain()

@@ -55,6 +55,7 @@ class Model:
             self.scores = ScriptQueue(script.crew, policy, self.statistics)
         self.forms = Forms(name, version)  # of V2, over HTTP and gRPC
         self.other_forms: dict[tuple[str, str], Forms] = {}  # of other faces, by their name and a head's style
+        self.streams = 0  # of gRPC, under way or about to begin: they must find it loaded
         self.growth = 0  # bytes that loading it added to this process, where that could be told
         self._since = perf_counter_ns()
         self._all = session.output_names
@@ -68,7 +69,7 @@ class Model:
     @property
     def at_rest(self) -> bool:
         """Whether nothing of it waits or runs, and no sequence and no stream is open."""
-        if not self.dispatch.at_rest or (self.scores is not None and not self.scores.at_rest):
+        if self.streams or not self.dispatch.at_rest or (self.scores is not None and not self.scores.at_rest):
             return False
         script = self.session.program
         if isinstance(script, ScriptEngine) and script.crew.in_flight:

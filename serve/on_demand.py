@@ -9,22 +9,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 from time import perf_counter_ns
-from typing import Any, TypeAlias
 
-from gantline.errors import DeadlineExceeded, GantlineError, Overloaded, Unavailable
+from gantline.errors import DeadlineExceeded, GantlineError, NotFound, Overloaded, Unavailable
 from gantline.settings import Resolved, ServeSettings
 
 from .admission import ByteBudget
-from .control import Arguments, Control
 from .loader import MAX_LOADING, Loader
 from .model import Model
 from .residency import SESSION, Held, Overhead, Retries, Room, Weights, idle, room_for
 from .telemetry.histogram import Histogram
 from .telemetry.memory import file_bytes, memory_of, own_memory
-from .telemetry.snapshot import Snapshot, add
 
 MAX_WAITING = 4096  # requests that wait for models to be loaded, of all models together
 ROOM_S = 1.0  # how long a load waits for those at work to finish, where they could make room
@@ -33,7 +30,6 @@ TICK_S = 1.0
 LEAST_FREED = 8 << 20  # bytes of unloaded models, from which on a trim of the heaps (2 ms) is worth while
 RETRY_AFTER_S = 1.0
 _MIB = 1 << 20
-Json: TypeAlias = dict[str, Any]
 _log = logging.getLogger("gantline.loader")
 
 
@@ -62,13 +58,12 @@ class Tally:
 class OnDemand:
     """A standby.Waker. Made and used on the event loop."""
 
-    def __init__(
-        self, loader: Loader, resolved: Resolved[ServeSettings], workers: int, budget: ByteBudget, control: Control
-    ) -> None:
+    def __init__(self, loader: Loader, resolved: Resolved[ServeSettings], workers: int, budget: ByteBudget) -> None:
         """`workers`: processes that load models, each under its share of the limit, this one among them."""
         self.repository = repository = loader.repository
         memory = resolved.settings.memory
         self.limit = max(memory // workers, 1) if memory else 0  # bytes that this process's models may weigh; 0: any
+        self._whose = "--memory gives" if workers == 1 else f"each of {workers} workers has of --memory"
         self.pinned: set[str] = {name for name in resolved.models if resolved.model(name).settings.pinned}
         self.tally = Tally()
         self._loader = loader
@@ -86,10 +81,11 @@ class OnDemand:
         self._patience: dict[str, int] = {}  # of loaded models, in ns
         self._weight: dict[str, int] = {}  # of loaded models, in bytes
         self._waiting = 0
-        self._room = asyncio.Semaphore(MAX_LOADING)  # who has to wait for it has not made others go yet
+        # who has to wait for it has not made others go yet; scripts, which may take minutes, hold up scripts only
+        self._rooms = {inline: asyncio.Semaphore(MAX_LOADING) for inline in (True, False)}
+        self._full = False  # more is pinned than the limit allows: told once
         repository.waker = self
         loader.at_start = self.pinned
-        control.register("memory", self._memory, merge_memory)
 
     def __repr__(self) -> str:
         return f"<OnDemand {sum(self._weight.values())}/{self.limit} bytes, {len(self._loads)} on their way>"
@@ -170,39 +166,10 @@ class OnDemand:
         loaded = self.repository.loaded
         yield from (Held(n, load.weight, busy=True) for n, load in self._loads.items() if load.weight and not loaded(n))
 
-    def measure(self, out: Snapshot) -> None:
-        """Add what /metrics shows of it."""
-        tally, loaded = self.tally, sum(1 for _ in self.repository.resident())
-        standby = {slot.entry.name for slot in self.repository.slots() if self.repository.stands_by(slot)}
-        add(out, "gantline_models", loaded, "loaded")
-        add(out, "gantline_models", len(standby) - len(self._loads.keys() & standby), "standby")
-        add(out, "gantline_models", len(self._loads), "loading")
-        add(out, "gantline_models_bytes", sum(h.weight for h in self.held()))
-        add(out, "gantline_models_limit_bytes", self.limit)
-        for outcome, count in (("ok", tally.loads), ("failed", tally.failed), ("refused", tally.refused)):
-            add(out, "gantline_model_loads", count, outcome)
-        add(out, "gantline_model_unloads", tally.evicted, "memory")
-        add(out, "gantline_model_unloads", tally.idled, "idle")
-        add(out, "gantline_load_wait_seconds", tally.waits.to_json())
-
-    async def _memory(self, arguments: Arguments) -> Json:
-        """What is in memory, for a person: the longest unused last."""
-        now, rows, found = perf_counter_ns(), list[Json](), list(self.held())
-        for one in sorted(found, key=lambda h: -h.last):
-            models = [s.model for s in self.repository.slots(one.name) if s.model is not None]
-            rows.append(
-                {
-                    "name": one.name,
-                    "bytes": one.weight,
-                    "file_bytes": _bytes_of(models),
-                    "growth_bytes": sum(m.growth for m in models),
-                    "unused_s": round((now - one.last) / 1e9, 3) if models else None,
-                    "state": "loading" if not models else "busy" if one.busy else "idle",
-                    "pinned": one.pinned,
-                }
-            )
-        used = sum(h.weight for h in found)
-        return {"limit_bytes": self.limit, "bytes": used, "known": len(self.repository.names()), "workers": [rows]}
+    @property
+    def loading(self) -> Set[str]:
+        """The names of those on their way in."""
+        return self._loads.keys()
 
     # -- in and out
 
@@ -219,6 +186,8 @@ class OnDemand:
 
     async def tick(self, now: int) -> None:
         """One look."""
+        for name in [n for n in self._weight if not self.repository.loaded(n)]:
+            self._forget(name)  # an operator took it away while it was being loaded
         for name, models in self.repository.resident():
             if any(not m.session.inline for m in models):
                 self._weight[name] = _bytes_of(models) + SESSION  # a script's memory is its process's, and grows
@@ -247,10 +216,17 @@ class OnDemand:
                     future.set_exception(error)
 
     async def _load(self, name: str, load: _Load) -> None:
-        size = sum(file_bytes(s.entry.package) for s in self.repository.slots(name) if s.entry.package)
-        async with self._room:
+        packages = [s.entry.package for s in self.repository.slots(name) if s.entry.package]
+        size = sum(map(file_bytes, packages))
+        async with self._rooms[all(p.manifest.engine != "script" for p in packages)]:
             await self._make_room(name, load, size)
-            errors = await self._loader.bring(name)
+            errors = await self._loader.bring(name, lambda: name not in self._dismissed)
+            if errors and not self.repository.loaded(name) and await self._loader.look_again(name):
+                errors = await self._loader.bring(name, lambda: name not in self._dismissed)
+        if not any(self.repository.slots(name)):  # it went while it was waited for
+            raise NotFound(f"Request for unknown model: '{name}' is not found")
+        if name in self._dismissed:
+            raise Unavailable(f"model '{name}' is not ready: unloaded", "not_ready")
         if not self.repository.loaded(name):
             reason = next((e.message for e in errors.values()), "nothing lies there")
             self._failed(name)
@@ -259,6 +235,7 @@ class OnDemand:
         weight, load.weight = self._weigh(name), 0
         if self.limit and weight > self.limit and name not in self.pinned:
             await self._retire(name, "too large")
+            self._weights.forget(name)  # it may have been measured while something else grew: next time anew
             raise self._too_large(name, weight)
         self._retries.forgive(name)
         await self._keep_limit()
@@ -267,6 +244,8 @@ class OnDemand:
         if self.limit and size > self.limit:
             raise self._too_large(name, size)
         needed = self._overhead.on(self._weights.expected(name, size))
+        if self.limit:
+            needed = min(needed, self.limit)  # what was learned is a guess: alone it may try
         self._base = self._base or own_memory(os.getpid())
         loop = asyncio.get_running_loop()
         end = loop.time() + ROOM_S
@@ -297,11 +276,14 @@ class OnDemand:
 
     async def _keep_limit(self) -> None:
         if self._fits(0):
+            self._full = False
             return
         room = room_for(0, self.held(), self.limit)
         await asyncio.gather(*(self._retire(name, "memory") for name in room.out))
-        if not room.fits and room.hopeless:
+        full = not room.fits and room.hopeless
+        if full and not self._full:
             _log.warning("models that are pinned take more than --memory allows: %s", self)
+        self._full = full
 
     async def _retire(self, name: str, why: str) -> bool:
         """Whether it went: not when it has begun to work again."""
@@ -353,7 +335,7 @@ class OnDemand:
         _log.error("model '%s' could not be loaded; a request after %.0f s tries again", name, pause / 1e9)
 
     def _too_large(self, name: str, weight: int) -> Unavailable:
-        text = f"it takes {weight / _MIB:.1f} MiB, more than the {self.limit / _MIB:.1f} MiB that --memory gives"
+        text = f"it takes {weight / _MIB:.1f} MiB, more than the {self.limit / _MIB:.1f} MiB that {self._whose}"
         for slot in self.repository.slots(name):
             slot.reason = text
         self._failed(name)
@@ -377,12 +359,3 @@ def _give_up(future: asyncio.Future[None], name: str, at_deadline: bool) -> None
 def _look_at(task: asyncio.Future[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         _log.error("memory could not be kept in order", exc_info=error)
-
-
-def merge_memory(answers: list[Json]) -> Json:
-    """Each worker has models of its own, under its share of the limit."""
-    return answers[0] | {
-        "limit_bytes": sum(a["limit_bytes"] for a in answers),
-        "bytes": sum(a["bytes"] for a in answers),
-        "workers": [rows for a in answers for rows in a["workers"]],
-    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from gantline.errors import BadArtefact, BadRequest, GantlineError, NotFound, Unavailable
@@ -14,6 +15,8 @@ from .repository import READY, Repository
 from .standby import TEXT, Standby
 from .statistics import merge_statistics
 from .telemetry.memory import memory_of
+
+_AT_ONCE = 32  # models told of in one turn of the loop
 
 
 class Operations:
@@ -86,7 +89,10 @@ class Operations:
         await self.loader.unload(name)
 
     async def _statistics(self, arguments: Arguments) -> list[dict[str, Any]]:
-        """name and version, either of them may be empty: the entries of "model_stats"."""
+        """name and version, either of them may be empty: the entries of "model_stats".
+
+        Of all models: those that are loaded, and with --load on-demand those that have been.
+        """
         name, version = arguments["name"], arguments["version"]
         models: list[Model] = [s.model for s in self.repository.slots() if s.model]
         if name:
@@ -95,7 +101,21 @@ class Operations:
             except Standby:
                 return self._remembered(name, version)
             models = [m for m in models if m.name == name and (not version or m is wanted)]
-        return [m.statistics.to_json(m.name, m.version, _memory(m)) for m in models]
+        found = [m.statistics.to_json(m.name, m.version, _memory(m)) for m in models]
+        return found if name else [*found, *await self._standing_by({(m.name, m.version) for m in models})]
+
+    async def _standing_by(self, told: set[tuple[str, str]]) -> list[dict[str, Any]]:
+        """Of models that the next request loads, what those have done that have done anything. `told`: not again."""
+        found = []
+        for slot in list(self.repository.slots()) if self.on_demand is not None else []:
+            name, version = slot.entry.name, slot.entry.version
+            if (name, version) in told or not self.repository.stands_by(slot):
+                continue
+            if (known := self.repository.ledger.kept(name, version)) is not None:
+                found.append(known.to_json(name, version))
+                if len(found) % _AT_ONCE == 0:
+                    await asyncio.sleep(0)  # there may be a thousand, and requests go between
+        return found
 
     def _remembered(self, name: str, version: str) -> list[dict[str, Any]]:
         """The statistics of a model that is not loaded now."""

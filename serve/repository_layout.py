@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -32,6 +32,7 @@ from .entry import Entry
 _log = logging.getLogger("gantline.repository")
 _EXPECTED = f"expected a package ({MANIFEST}), an .onnx file, or NAME/VERSION/{ONNX_FILE}"
 
+Mark: TypeAlias = tuple[int, int, int]  # of a manifest: time of change, size and inode
 # model name, what its config.pbtxt says of versions or "" -> which of its versions serve
 Choose: TypeAlias = Callable[[str, str], Policy]
 
@@ -48,6 +49,7 @@ class Search:
     None looks for all: an empty name does not, it may come from a client.
     `names` remembers which place held which model: a package whose manifest is half written keeps its name.
     `patient`: a REF that holds no models yet is no error.
+    `packages` remembers what was read: of a thousand manifests those are read again that have changed.
     """
 
     only: str | None = None
@@ -55,9 +57,28 @@ class Search:
     choose: Choose = by_default
     names: dict[Path, str] = field(default_factory=dict)
     patient: bool = False
+    packages: dict[Path, tuple[Mark, Package]] = field(default_factory=dict)
 
     def wants(self, name: str) -> bool:
         return self.only is None or self.only == name
+
+    def open(self, place: Path) -> Package:
+        """The package there. BadArtefact if it is none."""
+        try:
+            found = (place / MANIFEST).stat()
+        except OSError:
+            return Package.open(place)  # which says why not
+        mark = found.st_mtime_ns, found.st_size, found.st_ino
+        known = self.packages.get(place)
+        if known is None or known[0] != mark:
+            known = self.packages[place] = mark, Package.open(place)
+        return known[1]
+
+    def keep(self, places: Iterable[Path]) -> None:
+        """Forget what was read of models that do not lie at these places."""
+        there = set(places)
+        for gone in [p for p in list(self.packages) if p not in there and p.parent not in there]:
+            self.packages.pop(gone, None)
 
 
 def find_entries(refs: Sequence[str], search: Search | None = None) -> list[Entry]:
@@ -74,6 +95,8 @@ def find_entries(refs: Sequence[str], search: Search | None = None) -> list[Entr
                     raise UsageError(f"model '{name}' is in {places[name]} and in {place}; serve one of them")
                 places[name] = place
             found += (replace(e, place=place) for e in entries)
+    if search.only is None:
+        search.keep(places.values())
     return found
 
 
@@ -141,18 +164,19 @@ def _model(path: Path, search: Search) -> list[Entry] | None:
         return None
     try:
         if MANIFEST in names:
-            return _packages(path, [1], [Package.open(path)], search)
-        if CONFIG not in names and (packages := _numbered_packages(path, names)):
+            return _packages(path, [1], [search.open(path)], search)
+        if CONFIG not in names and (packages := _numbered_packages(path, names, search)):
             return _packages(path, _numbers(names), packages, search)
         if CONFIG in names or _is_triton(path, names):
             return _versions(path, names, search) if search.wants(path.resolve().name) else []
     except GantlineError as e:
         name = search.names.get(path) or path.name.removesuffix(".pkg")
-        return [Entry(name, "1", None, problem=e.message)]
+        # as the version that would serve, whatever is wrong with it
+        return [Entry(name, str(max(_numbers(names), default=1)), None, problem=e.message)]
     return None
 
 
-def _numbered_packages(path: Path, names: dict[str, bool]) -> list[Package | str]:
+def _numbered_packages(path: Path, names: dict[str, bool], search: Search) -> list[Package | str]:
     """The versions of one package in ascending order, a problem for each that is broken.
 
     None when they are packages of several names, or no packages.
@@ -163,7 +187,7 @@ def _numbered_packages(path: Path, names: dict[str, bool]) -> list[Package | str
         if not (place / MANIFEST).exists():
             return []
         try:
-            found.append(replace(Package.open(place), version=str(number)))
+            found.append(replace(search.open(place), version=str(number)))
         except GantlineError as e:
             found.append(e.message)
     return found if len({p.name for p in found if isinstance(p, Package)}) == 1 else []
@@ -210,13 +234,13 @@ def _versions(path: Path, names: dict[str, bool], search: Search) -> list[Entry]
     chosen = policy.choose(numbered, path)
     if config is not None and config.ignored and not search.patient:
         _log.warning("%s: not acted on: %s", config.path, ", ".join(config.ignored))
-    found = [(v, _version(path / str(v), name, str(v), config)) for v in chosen]
+    found = [(v, _version(path / str(v), name, str(v), config, search)) for v in chosen]
     return [replace(e, pinned=v == policy.pin, versions=policy.words) for v, e in found]
 
 
-def _version(path: Path, name: str, version: str, config: ModelConfig | None) -> Entry:
+def _version(path: Path, name: str, version: str, config: ModelConfig | None, search: Search) -> Entry:
     if config is not None and (path / MANIFEST).is_file():
-        package = replace(Package.open(path), version=version)
+        package = replace(search.open(path), version=version)
         if package.name != name:
             raise BadArtefact(f"{path}: its package is '{package.name}', the directory '{name}'; make them the same")
         return Entry(name, version, package, config)

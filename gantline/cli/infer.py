@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,11 @@ import numpy as np
 
 from .. import samples
 from ..client import Client, Result
-from ..client.exchange import KEY_VARIABLE
 from ..errors import BadArtefact
 from ..exits import OK
 from ..tensors import Array, datatype_of
 from ..wire.v2 import dump_json
-from . import rows
+from . import remote, rows
 from .show import write
 
 _SHOWN_ROWS = 20
@@ -32,24 +30,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", metavar="MODEL", help="the model's name")
     add("--input", required=True, type=Path, metavar="FILE", help=f"rows: {rows.FORMATS}; a script gets it as it is")
-    add("--url", help="the server (default: GANTLINE_URL, then http://127.0.0.1:8000)")
-    add("--key-file", type=Path, metavar="FILE", help="file that holds an API key (default: the key in GANTLINE_KEY)")
     add("--version", default="", metavar="V", help="the model's version (default: the newest)")
     add("--output", action="append", metavar="NAME", help="ask for this output only; repeatable")
     add("--classes", type=int, default=0, metavar="K", help="the K likeliest classes in place of their scores")
-    add("--timeout", type=float, default=60.0, metavar="S", help="seconds that the call may take (default 60)")
     add("--json", action="store_true", help="print one JSON object")
     wire = parser.add_mutually_exclusive_group()
     wire.add_argument("--binary", action="store_true", default=True, help="tensors as bytes on the wire (default)")
     wire.add_argument("--text-json", dest="binary", action="store_false", help="tensors as JSON on the wire")
     rows.arguments(parser)
+    remote.arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Send it and print the answer: a table for people, --json for programs."""
     if not args.input.is_file():  # whatever the server would say
         raise BadArtefact(f"--input {args.input}: no such file")
-    with Client(args.url, timeout_s=args.timeout, binary=args.binary, key=_key(args.key_file)) as client:
+    with Client(args.url, timeout_s=args.timeout, binary=args.binary, key=remote.key_of(args.key_file)) as client:
         if _is_script(client.metadata(args.model, args.version)):
             _print_score(_score(client, args), args.json)
             return OK
@@ -61,18 +57,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print_table(result)
     return OK
-
-
-def _key(file: Path | None) -> str | None:
-    """The key to send: whoever types this command with GANTLINE_KEY set means the server that it names."""
-    if file is None:
-        return os.environ.get(KEY_VARIABLE)
-    try:
-        return file.read_text("ascii").strip()
-    except OSError as e:
-        raise BadArtefact(f"--key-file {file}: cannot be read: {e.strerror}") from e
-    except UnicodeDecodeError:
-        raise BadArtefact(f"--key-file {file}: not a key: it is not ASCII text") from None
 
 
 def _is_script(metadata: dict[str, Any]) -> bool:

@@ -144,6 +144,10 @@ class AsyncClient:
         found: list[Json] = json_result(await self._send(json_call("POST", "/v2/repository/index", document)), self.url)
         return found
 
+    async def memory(self) -> Json:
+        """Of a server with --load on-demand, the models that are in memory, and what they weigh. Else Unsupported."""
+        return await self._get("/v2/repository/memory")
+
     async def load(self, model: str, config: Json | str | None = None) -> None:
         """Load a model, or load it anew. `config`: a configuration in place of the one in its directory."""
         document: Json = {}

@@ -144,6 +144,10 @@ class Client:
         found: list[Json] = json_result(self._send(json_call("POST", "/v2/repository/index", document)), self.url)
         return found
 
+    def memory(self) -> Json:
+        """Of a server with --load on-demand, the models that are in memory, and what they weigh. Else Unsupported."""
+        return self._get("/v2/repository/memory")
+
     def load(self, model: str, config: Json | str | None = None) -> None:
         """Load a model, or load it anew. `config`: a configuration in place of the one in its directory."""
         document: Json = {}

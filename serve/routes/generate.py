@@ -100,7 +100,7 @@ class GenerateRoutes:
                 hold = self._core.budget.hold(len(body))
                 model = await loaded(partial(self._find, head))
                 request = await self._decode(head, body, model)
-                model = self._find(head)  # by now another may be in its place
+                model = await loaded(partial(self._find, head))  # by now another may be in its place, or none
             except GantlineError as e:
                 self._repository.ledger.refused(e)
                 raise

@@ -148,11 +148,13 @@ class Stream:
     def _begin(self, slot: Slot, model: Model, request: Request, done: Callable[[], None]) -> None:
         """A request that may be answered more than once: its answers are sent as they come."""
         self._slots.remove(slot)
+        model.streams += 1
         task = asyncio.ensure_future(self._answer_many(model, request))
         self._many.add(task)
 
         def ended(task: asyncio.Task[None]) -> None:
             done()
+            model.streams -= 1
             self._many.discard(task)
             self._changed.set()
 

@@ -15,8 +15,8 @@ import gantline
 from ..access import Denials
 from ..admission import ByteBudget
 from ..control import Arguments, Control
+from ..inventory import Inventory
 from ..model import Model
-from ..on_demand import OnDemand
 from ..readiness import Readiness
 from ..repository import Repository
 from .ledger import OTHER
@@ -30,11 +30,11 @@ class Collector:
 
     def __init__(
         self, repository: Repository, readiness: Readiness, budget: ByteBudget, control: Control, triton_names: bool,
-        denials: Denials, on_demand: OnDemand | None = None,
+        denials: Denials, inventory: Inventory | None = None,
     ) -> None:  # fmt: skip
         self.budget = budget
         self.denials = denials
-        self.on_demand = on_demand
+        self.inventory = inventory
         self.repository = repository
         self.readiness = readiness
         self.vitals = Vitals()
@@ -64,7 +64,7 @@ class Collector:
                 continue  # one row tells how many these are
             name, version = slot.entry.name, slot.entry.version
             if (
-                self.on_demand is not None
+                self.inventory is not None
                 and slot.model is not None
                 and not self.repository.ledger.shown(name, version)
             ):
@@ -73,8 +73,8 @@ class Collector:
             add(out, "gantline_model_ready", int(slot.model is not None), name, version)
             if slot.model is not None:
                 _measure_model(out, slot.model, name, version)
-        if self.on_demand is not None:
-            self.on_demand.measure(out)
+        if self.inventory is not None:
+            self.inventory.measure(out)
         self.vitals.read(out)
         return out
 

@@ -45,10 +45,14 @@ class Ledger:
         self._pages[name, version] = page  # the last in order: the first is out of use for longest
         return page.statistics
 
-    def known(self, name: str, version: str) -> Statistics:
-        """What is remembered of a version; nothing is kept for it."""
+    def kept(self, name: str, version: str) -> Statistics | None:
+        """What is remembered of a version, if anything is."""
         page = self._pages.get((name, version))
-        return Statistics(self.measured) if page is None else page.statistics
+        return None if page is None else page.statistics
+
+    def known(self, name: str, version: str) -> Statistics:
+        """The same, or a clean page, which is not kept."""
+        return self.kept(name, version) or Statistics(self.measured)
 
     def shown(self, name: str, version: str) -> bool:
         """Whether a version has rows of its own."""

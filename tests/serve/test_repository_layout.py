@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from gantline.serve.repository_layout import Search, find_entries
 from gantline.blobs import publish_directory
 from gantline.errors import BadArtefact, Unsupported, UsageError
 from gantline.manifest import Manifest
-from gantline.packages import seal
+from gantline.packages import Package, seal
 
 
 def _file(path: Path, text: str = "model") -> Path:
@@ -204,3 +206,35 @@ def test_a_thousand_models_are_not_opened(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("io.open", spy)
     entries = find_entries([str(tmp_path)])
     assert len(entries) == 1000 and not [p for p in opened if "model.onnx" in str(p)]
+
+
+def test_manifests_are_read_once_until_they_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        _package(tmp_path / f"{name}.pkg", name)
+    _package(tmp_path / "c/1", "c")
+    read: list[str] = []
+    real = Package.open
+
+    def spy(place: Path) -> Package:
+        read.append(place.name)
+        return real(place)
+
+    monkeypatch.setattr(Package, "open", spy)
+    search = Search()
+    before = find_entries([str(tmp_path)], search)
+    assert [e.name for e in before] == ["a", "b", "c"] and read == ["a.pkg", "b.pkg", "1"]
+    assert find_entries([str(tmp_path)], search) == before and find_entries([str(tmp_path)], replace(search, only="b"))
+    assert len(read) == 3, "nothing has changed"
+    shutil.rmtree(tmp_path / "b.pkg")
+    shutil.rmtree(tmp_path / "a.pkg")
+    _package(tmp_path / "a.pkg", "other")
+    assert [e.name for e in find_entries([str(tmp_path)], search)] == ["other", "c"] and read[3:] == ["a.pkg"]
+    assert {p.name for p in search.packages} == {"a.pkg", "1"}, "what is gone is forgotten"
+
+
+def test_what_is_broken_is_told_of_the_version_that_would_serve(tmp_path: Path) -> None:
+    for version in (1, 12):
+        _file(tmp_path / f"m/{version}/model.onnx")
+    _file(tmp_path / "m/config.pbtxt", "max_batch: 1")
+    (one,) = find_entries([str(tmp_path)])
+    assert one.version == "12" and "config.pbtxt:1" in one.problem

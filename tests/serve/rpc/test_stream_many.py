@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter_ns
@@ -124,3 +125,18 @@ def test_one_answer_is_not_for_such_a_model(counting: Rpc, asked: Asked) -> None
     talk.half_close()
     assert [read(a)[1] for a in talk.rest()] == [0]
     counting.server.until(lambda: counting.server.stack.core.budget.held == before)
+
+
+def test_a_stream_that_is_about_to_begin_is_work(counting: Rpc, asked: Asked) -> None:
+    """Its model is not let go between the look-up and the first step."""
+    talk = counting.open(STREAM)
+
+    async def both() -> bool:
+        going = asyncio.ensure_future(counting.server.stack.loader.retire("count"))
+        talk.receiver.message(count(asked, 2, "a").SerializeToString())
+        return await going
+
+    assert asyncio.run_coroutine_threadsafe(both(), counting.server.loop).result(60) is False
+    talk.half_close()
+    assert [read(answer)[1] for answer in talk.rest()] == [0, 1]
+    assert counting.server.stack.repository.find("count").at_rest
