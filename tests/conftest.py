@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import random
@@ -92,3 +93,21 @@ def serving(starting: Starting) -> Serving:
 def base_tar() -> Path:
     """A root file system of Debian 12 with Python 3.11, as one tar: the base of images that tests run (`container`)."""
     return debian_base()
+
+
+@pytest.fixture(scope="session")
+def rival() -> Callable[[str], Path]:
+    """The interpreter of an environment of scripts/rivals.py, which makes it and holds it to its exact versions."""
+    spec = importlib.util.spec_from_file_location("rivals", Path(__file__).parents[1] / "scripts" / "rivals.py")
+    assert spec is not None and spec.loader is not None
+    rivals = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(rivals)
+
+    def interpreter(name: str) -> Path:
+        try:
+            found: Path = rivals.ensure(name)
+        except (SystemExit, OSError, subprocess.SubprocessError) as e:
+            pytest.skip(f"{name} cannot be installed here: {e}")
+        return found
+
+    return interpreter

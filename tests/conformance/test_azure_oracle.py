@@ -8,7 +8,6 @@ and a body that is not UTF-8 is a client's error.
 from __future__ import annotations
 
 import http.client
-import importlib.util
 import os
 import re
 import subprocess
@@ -154,8 +153,10 @@ class Servers:
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[Servers]:
-    python = oracle()
+def servers(
+    tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int], rival: Callable[[str], Path]
+) -> Iterator[Servers]:
+    python = rival("azureml-server")
     folder = tmp_path_factory.mktemp("azure")
     with ExitStack() as stack:
         theirs = {name: stack.enter_context(Running(*their_command(python, name, free_port()))) for name in NAMES}
@@ -172,19 +173,6 @@ def servers(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], in
         for server in (*ours.values(), shared):
             server.wait("/v2/health/ready")
         yield Servers({n: s.port for n, s in theirs.items()}, {n: ours.get(n, shared).port for n in NAMES})
-
-
-def oracle() -> Path:
-    """The oracle's interpreter, made by scripts/rivals.py, which holds it to its exact version."""
-    spec = importlib.util.spec_from_file_location("rivals", HERE.parent.parent / "scripts" / "rivals.py")
-    assert spec is not None and spec.loader is not None
-    rivals = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(rivals)
-    try:
-        python: Path = rivals.ensure("azureml-server")
-    except (SystemExit, OSError, subprocess.SubprocessError) as e:
-        pytest.skip(f"azureml-inference-server-http cannot be installed here: {e}")
-    return python
 
 
 def package(name: str, folder: Path) -> None:

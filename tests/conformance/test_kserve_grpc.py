@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytestmark = [pytest.mark.oracle, pytest.mark.slow]
-ROOT = Path(__file__).resolve().parents[2]
 TALK = """
 import asyncio, json, sys
 import numpy as np
@@ -45,17 +44,9 @@ asyncio.run(main(sys.argv[1]))
 
 
 @pytest.fixture(scope="module")
-def python() -> Path:
-    """The client's interpreter, made by scripts/rivals.py, which holds it to its exact version."""
-    spec = importlib.util.spec_from_file_location("rivals", ROOT / "scripts" / "rivals.py")
-    assert spec is not None and spec.loader is not None
-    rivals = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(rivals)
-    try:
-        found: Path = rivals.ensure("kserve")
-    except (SystemExit, OSError, subprocess.SubprocessError) as e:
-        pytest.skip(f"kserve cannot be installed here: {e}")
-    return found
+def python(rival: Callable[[str], Path]) -> Path:
+    """The client's interpreter."""
+    return rival("kserve")
 
 
 def test_its_client_works(python: Path, grpc_address: str) -> None:

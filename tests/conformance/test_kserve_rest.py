@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 from collections.abc import Callable, Iterator
@@ -12,7 +11,6 @@ from typing import Any
 import pytest
 
 pytestmark = [pytest.mark.oracle, pytest.mark.slow]
-ROOT = Path(__file__).resolve().parents[2]
 TALK = """
 import asyncio, json, sys
 import numpy as np
@@ -57,17 +55,9 @@ DOUBLED = [[3.0, 4.0, 6.0], [8.0, 10.0, 12.0]]
 
 
 @pytest.fixture(scope="module")
-def python() -> Path:
-    """The client's interpreter, made by scripts/rivals.py, which holds it to its exact version."""
-    spec = importlib.util.spec_from_file_location("rivals", ROOT / "scripts" / "rivals.py")
-    assert spec is not None and spec.loader is not None
-    rivals = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(rivals)
-    try:
-        found: Path = rivals.ensure("kserve")
-    except (SystemExit, OSError, subprocess.SubprocessError) as e:
-        pytest.skip(f"kserve cannot be installed here: {e}")
-    return found
+def python(rival: Callable[[str], Path]) -> Path:
+    """The client's interpreter."""
+    return rival("kserve")
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +88,41 @@ def test_its_client_works(python: Path, url: str) -> None:
     assert found["v2 ready"] == [True, False]
     assert found["v2 True"] == found["v2 False"] == ["7", DOUBLED]
     assert "input 'x' is missing" in found["v2 wrong"]
+
+
+EVENTS = """
+import asyncio, json, sys
+import httpx
+from cloudevents.conversion import to_binary, to_structured
+from cloudevents.http import CloudEvent, from_http
+
+async def main(url):
+    out = {}
+    async with httpx.AsyncClient() as client:
+        for mode, packed in (("binary", to_binary), ("structured", to_structured)):
+            for word in ("instances", "inputs"):
+                told = {"type": "t", "source": "https://example.com/s"}
+                event = CloudEvent(told, {word: [[1.5, 2, 3]]})
+                headers, body = packed(event)
+                answer = await client.post(f"{url}/v1/models/double:predict", headers=headers, content=body)
+                got = from_http(answer.headers, answer.content)
+                data = got.data if isinstance(got.data, dict) else json.loads(got.data)
+                kind = answer.headers["content-type"]
+                fresh = got["id"] != event["id"] and bool(got["time"])
+                out[f"{mode} {word}"] = [answer.status_code, kind, got["type"], got["source"], fresh, data]
+    print(json.dumps(out))
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+def test_cloud_events_come_and_go(python: Path, url: str) -> None:
+    """Written and read by CloudEvents' own library, which KServe's server uses."""
+    done = subprocess.run([python, "-c", EVENTS, url], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    for mode, kind in (("binary", "application/json"), ("structured", "application/cloudevents+json")):
+        for word, answered in (("instances", "predictions"), ("inputs", "outputs")):
+            data = {answered: [[3.0, 4.0, 6.0]]}
+            wanted = [200, kind, "io.kserve.inference.response", "io.kserve.inference.double", True, data]
+            assert found[f"{mode} {word}"] == wanted

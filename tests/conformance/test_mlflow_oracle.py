@@ -6,7 +6,6 @@ input, and text among numbers is an error where MLflow parses it.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -97,13 +96,8 @@ MADE: list[Case] = [
 
 
 @pytest.fixture(scope="module")
-def python() -> Path:
-    spec = importlib.util.spec_from_file_location("rivals", HERE.parent.parent / "scripts" / "rivals.py")
-    assert spec is not None and spec.loader is not None
-    rivals = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(rivals)
-    found: Path = rivals.ensure("mlflow")
-    return found
+def python(rival: Callable[[str], Path]) -> Path:
+    return rival("mlflow")
 
 
 @pytest.fixture(scope="module")
