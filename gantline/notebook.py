@@ -87,5 +87,10 @@ def _beside(spec: TensorSpec) -> str:
 def _value(value: object) -> str:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
-    text = np.format_float_positional(value, 6, trim="-") if isinstance(value, float) else str(value)
+    text = _number(value) if isinstance(value, float) else str(value)
     return text if len(text) <= _CELL else text[: _CELL - 3] + "..."
+
+
+def _number(value: float) -> str:
+    plain = value == 0 or 1e-5 <= abs(value) < 1e16
+    return np.format_float_positional(value, 6, trim="-") if plain else f"{value:.6g}"

@@ -39,8 +39,8 @@ def is_table(value: object) -> bool:
 def columns_of(result: Result, signature: Signature | None, rows: int | None = None) -> dict[str, Array]:
     """One column for each value that a row has: `name`, or `name_label` (`name_0` without labels) where it has several.
 
-    BadRequest for outputs that are not one row for each row (of `rows`, where these are known), or have more than two
-    dimensions.
+    BadRequest for outputs that are not one row for each row (of `rows`, where these are known), have more than two
+    dimensions, or would share the name of a column.
     """
     found: dict[str, Array] = {}
     for name, array in result.items():
@@ -54,12 +54,17 @@ def columns_of(result: Result, signature: Signature | None, rows: int | None = N
             )
         values = result.text(name) if array.dtype == object else array
         if values.ndim == 1:
-            found[name] = values
+            named = {name: values}
         elif values.shape[1] == 1:
-            found[name] = values[:, 0]
+            named = {name: values[:, 0]}
         else:
-            for i, label in enumerate(_labels(name, values.shape[1], signature)):
-                found[f"{name}_{label}"] = values[:, i]
+            labels = _labels(name, values.shape[1], signature)
+            named = {f"{name}_{label}": values[:, i] for i, label in enumerate(labels)}
+        if taken := sorted(named.keys() & found.keys()):
+            raise BadRequest(
+                f"model '{result.model}': two columns would be called '{taken[0]}'; infer() gives the outputs as arrays"
+            )
+        found |= named
     return found
 
 
@@ -78,13 +83,13 @@ def table_like(given: AnyTable, result: Result, signature: Signature) -> AnyTabl
     UsageError for a kind that is neither pandas' nor polars'.
     """
     kind = type(given)
-    library = kind.__module__.partition(".")[0]
+    libraries = {k.__module__.partition(".")[0] for k in kind.__mro__}  # of what it is derived from, too
     rows = len(given)  # type: ignore[arg-type]  # both kinds have a length
     columns = columns_of(result, signature, rows)
     made: Any
-    if library == "pandas":
+    if "pandas" in libraries:
         made = pandas_frame(columns, given.index)  # type: ignore[attr-defined]  # as pandas' have
-    elif library == "polars":
+    elif "polars" in libraries:
         made = sys.modules["polars"].DataFrame({n: a.tolist() if a.dtype == object else a for n, a in columns.items()})
     else:
         raise UsageError(f"a table of {kind.__module__}.{kind.__qualname__}: hand in a pandas or polars DataFrame")

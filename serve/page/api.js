@@ -1,10 +1,12 @@
 // What the server is asked. The key is kept here, in memory, and nowhere else.
 
-let key = "";
+let key = "", wanted = false;
 let asked = () => {};
 
 export function useKey(value) { key = value.trim(); }
 export function hasKey() { return key !== ""; }
+// Whether what is asked needs a key, as far as is known.
+export function isGuarded() { return wanted || key !== ""; }
 // `what(message)` is called when the server wants a key, or another one.
 export function whenKeyIsWanted(what) { asked = what; }
 
@@ -15,7 +17,10 @@ export function withKey(headers) {
 // The answer, whatever its status. Credentials of the browser's own are left out.
 export async function send(path, init = {}) {
   const answer = await fetch(path, {credentials: "omit", cache: "no-store", ...init, headers: withKey(init.headers ?? {})});
-  if (answer.status === 401) asked(words(await answer.clone().text()).slice(0, 300));
+  if (answer.status === 401) {
+    wanted = true;
+    asked(words(await answer.clone().text()).slice(0, 300));
+  }
   return answer;
 }
 

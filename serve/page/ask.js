@@ -63,10 +63,12 @@ export function askSection(model, ways, leave) {
   }
 
   async function fillBinary(of) {
+    const mine = way;
     try {
       const got = await send(`/docs/models/${encodeURIComponent(model.name)}/sample?version=${model.version}`);
-      if (!got.ok) return;
+      if (!got.ok || way !== mine) return;
       const parts = takeApart(new Uint8Array(await got.arrayBuffer()), Number(got.headers.get("inference-header-content-length")));
+      if (way !== mine) return;
       blobs = parts.blobs;
       note.textContent = `Filled in from ${of}, which is sent as bytes after this JSON.`;
       write_(write(parts.tree));

@@ -6,12 +6,14 @@ import {askSection, documentOf, waysToAsk} from "./ask.js";
 
 let leave = [];
 
-export async function showModel(place, name, version) {
-  leave.splice(0).forEach((go) => go());
+// `wanted()`: whether this model is still the one that was chosen last.
+export async function showModel(place, name, version, wanted) {
   const [model, document] = await Promise.all([
-    look(`/docs/models/${encodeURIComponent(name)}${version ? `?version=${version}` : ""}`),
+    look(`/docs/models/${encodeURIComponent(name)}${version ? `?version=${encodeURIComponent(version)}` : ""}`),
     documentOf(name).catch(() => ({paths: {}})),
   ]);
+  if (!wanted()) return;
+  leave.splice(0).forEach((go) => go());
   place.replaceChildren(about(model), askSection(model, waysOf(document, model), leave), signature(model), made(model));
   place.focus({preventScroll: true});
 }

@@ -1,6 +1,6 @@
 // The page: models in a list, some at a time; one of them shown, named by the address after `#`.
 
-import {hasKey, look, useKey, whenKeyIsWanted} from "./api.js";
+import {hasKey, isGuarded, look, send, useKey, whenKeyIsWanted} from "./api.js";
 import {el, say} from "./dom.js";
 import {showModel} from "./model.js";
 
@@ -8,11 +8,15 @@ const main = document.getElementById("main"), list = document.getElementById("mo
 const match = document.getElementById("match"), total = document.getElementById("total");
 const said = document.getElementById("key-said");
 const dialog = document.getElementById("key-dialog"), open = document.getElementById("key-open"), key = document.getElementById("key");
-let shown = 0, turn = 0;
+let shown = 0, turn = 0, choice = 0;
 
 function chosen() {
   const [name, version] = location.hash.slice(1).split("/");
-  return [decodeURIComponent(name ?? ""), version ?? ""];
+  try {
+    return [decodeURIComponent(name ?? ""), version ?? ""];
+  } catch {
+    return [name, ""];  // an address that nobody has quoted
+  }
 }
 
 async function fillList(again) {
@@ -64,17 +68,37 @@ async function showChosen() {
   mark();
   const [name, version] = chosen();
   document.title = name ? `${name} - Gantline` : "Gantline";
-  if (!name) return;
+  const mine = ++choice;
+  if (!name) {
+    main.removeAttribute("aria-busy");
+    return;
+  }
   main.setAttribute("aria-busy", "true");
   try {
-    await showModel(main, name, version);
+    await showModel(main, name, version, () => mine === choice);
     if (matchMedia("(max-width: 760px)").matches) main.scrollIntoView();
   } catch (error) {
-    main.replaceChildren(el("section", {}, el("h1", {}, name), el("p", {class: "bad", role: "alert"}, error.message)));
+    if (mine === choice) main.replaceChildren(el("section", {}, el("h1", {}, name), el("p", {class: "bad", role: "alert"}, error.message)));
   } finally {
-    main.removeAttribute("aria-busy");
+    if (mine === choice) main.removeAttribute("aria-busy");
   }
 }
+
+// A link carries no key: what it leads to is asked for with one, and shown in a tab of its own.
+async function openWithKey(event) {
+  if (!isGuarded()) return;
+  event.preventDefault();
+  try {
+    const answer = await send(event.currentTarget.getAttribute("href"));
+    if (answer.status === 401) return;  // the dialog says so
+    const url = URL.createObjectURL(await answer.blob());
+    window.open(url, "_blank", "noopener");
+    setTimeout(() => URL.revokeObjectURL(url), 60000);
+  } catch (error) {
+    say(`No answer: ${error.message}`);
+  }
+}
+for (const link of document.querySelectorAll("nav.documents a")) link.addEventListener("click", openWithKey);
 
 let waiting = 0;
 match.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(() => fillList(true), 150); });
