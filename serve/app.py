@@ -16,7 +16,6 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from gantline.settings import Resolved, ServeSettings
-from gantline.wire.mlflow import error_body as scoring_error
 from gantline.wire.v2 import dump_json
 
 from .access import Access
@@ -26,7 +25,6 @@ from .control import Control
 from .core import Core
 from .entry import Entry
 from .faces.mlflow import MlflowFace
-from .faces.mlflow import owns as is_mlflow
 from .faces.v1 import V1Face
 from .fronts.gate import Gate, PageGate
 from .fronts.hot import Front
@@ -37,6 +35,7 @@ from .log_settings import LogSettings
 from .on_demand import OnDemand
 from .operations import Operations
 from .pages import Pages
+from .paths import is_scoring
 from .poller import Poller
 from .process.cores import usable_cores
 from .process.memory import usable_memory
@@ -57,6 +56,7 @@ from .routes.v1 import V1Routes
 from .routes.v2 import V2Routes
 from .shared_memory import SharedMemory
 from .shelf import Shelf
+from .statuses import told
 from .telemetry.collector import Collector
 from .telemetry.explainer import Explainer
 from .trace_settings import TraceSettings
@@ -194,10 +194,11 @@ def _locks(settings: ServeSettings, repository: Repository) -> tuple[KeyFile | N
 async def _unmatched(azure: AzureRoutes, request: Request, error: Exception) -> Response:
     """404 and 405 in the face of the default model."""
     assert isinstance(error, HTTPException)
-    if is_mlflow(request.url.path.encode()):
-        body = scoring_error(error.status_code, error.detail)
+    path = request.url.path
+    if is_scoring(path.encode()):
+        _, body = told(path.encode(), error.status_code, error.detail)
         return Response(body, error.status_code, headers=error.headers, media_type="application/json")
-    if azure.default() is not None and not request.url.path.startswith(("/v1/", "/v2")):
+    if azure.default() is not None and not path.startswith(("/v1/", "/v2")):
         status, body = azure.unmatched(error.status_code)
         return Response(body, status, headers=UNMATCHED_HEADERS, media_type="application/json")
     return Response(

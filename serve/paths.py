@@ -49,3 +49,15 @@ def v1_model(path: bytes) -> tuple[str, str]:
 def split(path: bytes) -> list[str]:
     """A raw path's segments, unquoted one by one: a quoted slash belongs to a name."""
     return [unquote(p) for p in path.decode("ascii", "replace").strip("/").split("/")]
+
+
+def is_scoring(path: bytes) -> bool:
+    """Whether errors at a raw path are told as MLflow tells them."""
+    return path in (b"/invocations", b"/ping", b"/version") or (
+        path.startswith(b"/models/") and path.endswith(b"/invoke")
+    )
+
+
+def is_azure(path: bytes) -> bool:
+    """Whether errors at a raw path are told as Azure's server tells them."""
+    return path.startswith((b"/score", b"/swagger.json", b"/models/")) and not is_scoring(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 
 from gantline.errors import (
@@ -20,7 +19,9 @@ from gantline.errors import (
 from gantline.wire import azure, mlflow
 from gantline.wire.v2 import dump_json
 
+from . import paths
 from .exchange import Headers
+from .failures import OVER_HTTP
 
 # the first row that fits decides
 TABLE: tuple[tuple[type[GantlineError], int], ...] = (
@@ -33,11 +34,10 @@ TABLE: tuple[tuple[type[GantlineError], int], ...] = (
     (BadArtefact, 500),
 )
 JSON = (b"content-type", b"application/json")
-_AZURE = (b"/score", b"/swagger.json", b"/models/")
 _CHALLENGE = b'Bearer realm="gantline"'
 _TOO_SMALL = _CHALLENGE + b', error="insufficient_scope"'
 MAX_MESSAGE = 2000  # characters
-_log = logging.getLogger("gantline.serve")
+BROKEN = "internal error; see the server's log"
 
 
 def status_of(error: GantlineError) -> int:
@@ -56,7 +56,7 @@ def v2_error(error: GantlineError) -> tuple[int, bytes]:
     if len(message) > MAX_MESSAGE:  # it quotes what a client sent
         message = message[:MAX_MESSAGE] + "..."
     if status == 500:  # 501 and 503 are the client's to read; a full queue must not flood the log
-        _log.warning("%s", message)
+        OVER_HTTP.note(message)
     return status, dump_json({"error": message})
 
 
@@ -67,14 +67,22 @@ def retry_after(error: GantlineError) -> Headers:
     return [(b"retry-after", b"%d" % math.ceil(error.retry_after_s))]
 
 
+def told(path: bytes, status: int, message: str) -> tuple[Headers, bytes]:
+    """Headers and body of an error in the words of the face that a raw path belongs to.
+
+    For what never reaches a face: bodies that are too large or stop, keys, faults of ours.
+    """
+    if paths.is_scoring(path):
+        return [JSON], mlflow.error_body(status, message)
+    if paths.is_azure(path):
+        return [azure.JSON, azure.NOT_FAILED], azure.error_body(message)
+    return [JSON], dump_json({"error": message})
+
+
 def refusal(path: bytes, error: Denied) -> tuple[int, Headers, bytes]:
     """Status, headers and body for a request that may not be answered, in the face that its raw path belongs to."""
-    status, body = v2_error(error)
-    headers: Headers = [JSON]
-    if path == b"/invocations" or path.endswith(b"/invoke"):
-        body = mlflow.error_body(status, error.message)
-    elif path.startswith(_AZURE):
-        headers, body = [azure.JSON, azure.NOT_FAILED], azure.error_body(error.message)
+    status = status_of(error)
+    headers, body = told(path, status, error.message)
     # RFC 6750, section 3
     headers.append((b"www-authenticate", _TOO_SMALL if error.known else _CHALLENGE))
     return status, headers, body

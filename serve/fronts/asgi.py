@@ -10,10 +10,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
 from gantline.errors import TooLarge
-from gantline.wire.v2 import dump_json
 
 from ..exchange import Handler, Head, Headers
-from ..statuses import JSON, v2_error
+from ..statuses import BROKEN, told
 
 _log = logging.getLogger("gantline.http")
 
@@ -31,8 +30,8 @@ class Endpoint:
         try:
             body = await read_body(request, self.max_body)
         except TooLarge as e:
-            status, text = v2_error(e)
-            await _send(send, status, [JSON, (b"connection", b"close")], text)
+            headers, text = told(_path(scope), 413, e.message)
+            await _send(send, 413, [*headers, (b"connection", b"close")], text)
             return
         except ClientDisconnect:
             return
@@ -45,7 +44,7 @@ class Endpoint:
                 # handlers must not raise; one that does must not leave its client waiting for ever
                 _log.exception("%s %s", scope["method"], scope["path"])
                 if not responder.closed:
-                    responder.send(500, [JSON], dump_json({"error": "internal error; see the server's log"}))
+                    responder.send(500, *told(_path(scope), 500, BROKEN))
             await responder.deliver()
         finally:
             watch.cancel()
@@ -56,12 +55,16 @@ def head_of(scope: Scope) -> Head:
     found: Head | None = scope.get("gantline.head")
     return found or Head(
         scope["method"].encode(),
-        scope.get("raw_path") or scope["path"].encode(),
+        _path(scope),
         scope["query_string"],
         list(scope["headers"]),
         scope.get("client"),
         scope["scheme"] == "https",
     )
+
+
+def _path(scope: Scope) -> bytes:
+    return scope.get("raw_path") or scope["path"].encode()  # type: ignore[no-any-return]  # a scope's values are Any
 
 
 class AsgiResponder:

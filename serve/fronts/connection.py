@@ -15,8 +15,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from ..exchange import Headers
-from ..statuses import JSON
+from ..statuses import told
 from .hot import Exchange, Front
+from .unchunked import unchunked
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LINGER_S = 2.0  # after a last answer: how long what the client still sends is read and thrown away
@@ -25,6 +26,8 @@ IDLE_GRACE_S = 0.25  # at the end: an idle connection's chance that its next req
 
 class Connection(HttpToolsProtocol):
     """The life of one connection: made, answering, refusing, shut down, lost."""
+
+    url = b""  # of the request being read; the parent sets it
 
     def __init__(
         self,
@@ -123,6 +126,11 @@ class Connection(HttpToolsProtocol):
         """The parent's cycle has been answered."""
         self.answered()
 
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        if cycle.scope["http_version"] in ("1.0", "0.9"):
+            app = unchunked(cycle, app)
+        super()._start_asgi_task(cycle, app)
+
     def answered(self) -> None:
         """The active request has been answered: go on with the next."""
         self.server_state.total_requests += 1
@@ -175,8 +183,8 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def refuse(self, status: int, message: str) -> None:
-        """Answer an error to the request being read, after those before it, and close."""
-        self.refuse_with(status, [JSON], self.front.error_body(message))
+        """Answer an error to the request being read, in its face's words, after those before it, and close."""
+        self.refuse_with(status, *told(self.url.partition(b"?")[0], status, message))
 
     def refuse_with(self, status: int, headers: Headers, body: bytes) -> None:
         """The same with an answer that is written already."""
@@ -211,18 +219,19 @@ class Connection(HttpToolsProtocol):
 
         When it was being answered already, only closing can tell the client.
         """
-        cycle, common, body = self.active, self.server_state.default_headers, self.front.error_body(message)
+        cycle, common = self.active, self.server_state.default_headers
+        headers, body = told(_path(cycle), status, message)
         if self.pipeline and not cycle.response_started:
             _leave(cycle)
             cycle.response_complete = True
-            head = self.front.head(status, [JSON], common)
+            head = self.front.head(status, headers, common)
             self.transport.write(b"%scontent-length: %d\r\n\r\n%s" % (head, len(body), body))
             self.answered()
             return
         self.pipeline.clear()
         self.deaf = True
         self.in_head = self.in_body = False
-        self._ending = self.front.last(status, [JSON], body, common)
+        self._ending = self.front.last(status, headers, body, common)
         self._forget(cycle)
         self._last_answer()
 
@@ -252,3 +261,8 @@ def _leave(cycle: Any) -> None:
     else:
         cycle.disconnected = True
         cycle.message_event.set()
+
+
+def _path(cycle: Any) -> bytes:
+    """The raw path of a request of either kind."""
+    return bytes(cycle.head.path if type(cycle) is Exchange else cycle.scope["raw_path"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import zttp
 
 from ..exchange import Handler, Head, Headers
-from ..statuses import JSON
+from ..statuses import BROKEN, told
 
 if TYPE_CHECKING:
     from .h2_connection import Http2
@@ -215,11 +215,11 @@ class Plain(Stream):
         if self.response_started:
             self.abort()
         else:
-            self.refuse(500, "internal error; see the server's log")
+            self.refuse(500, BROKEN)
 
     def refuse(self, status: int, message: str) -> None:
         """An error for what never reached a handler, or came back from none."""
-        self.send(status, [JSON], self.connection.front.error_body(message))
+        self.send(status, *told(self.head.path, status, message))
 
     def late(self, now: float) -> None:
         front = self.connection.front

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from gantline.errors import Denied, GantlineError, Unavailable
 from gantline.settings import ServeSettings
-from gantline.wire.v2 import dump_json
 
 from ..access import SCORE, Access
 from ..exchange import Handler, Head, Headers
-from ..statuses import JSON, refusal
+from ..statuses import BROKEN, JSON, refusal, told
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -114,10 +113,6 @@ class Front:
         head = self.head(status, headers, common)
         return b"%sconnection: close\r\ncontent-length: %d\r\n\r\n%s" % (head, len(body), body)
 
-    def error_body(self, message: str) -> bytes:
-        """An error as JSON, in the V2 face's shape."""
-        return dump_json({"error": message})
-
 
 _BODILESS = (204, 304)
 _PHRASES = {s.value: s.phrase.encode() for s in HTTPStatus}
@@ -161,7 +156,7 @@ class Exchange:
             if self.response_started:
                 self.abort()
             else:
-                self.send(500, [JSON], self.protocol.front.error_body("internal error; see the server's log"))
+                self.send(500, *told(self.head.path, 500, BROKEN))
 
     def lost(self) -> None:
         """The client has left."""

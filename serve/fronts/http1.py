@@ -207,6 +207,7 @@ class Http1(Connection):
     def _look_at_headers(self) -> bool | None:
         """Whether the client waits for "100 Continue"; None when the request is not to be answered as it stands."""
         expect = upgrade = False
+        hosts = 0
         for name, value in self.headers:
             if name == b"content-length":
                 # more digits than any limit has, or more bytes than the limit
@@ -215,8 +216,14 @@ class Http1(Connection):
                     return None
             elif name == b"expect":
                 expect = value.lower() == b"100-continue" and self.parser.get_http_version() != "1.0"
+            elif name == b"host":
+                hosts += 1
             elif name == b"upgrade":
                 upgrade = True
+        if hosts != 1 and (hosts or self.parser.get_http_version() == "1.1"):
+            # RFC 9112, section 3.2: a proxy may have gone by another of them
+            self.refuse(400, f"the request has {hosts or 'no'} Host header{'s' if hosts else ''}, expected one")
+            return None
         if self._head_bytes + len(self.url) > self.front.max_header_bytes:
             self._head_too_large()
             return None

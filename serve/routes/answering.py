@@ -15,7 +15,7 @@ from gantline.wire.v2 import dump_json, parse_json
 
 from ..compression import decompress
 from ..fronts.asgi import read_body
-from ..statuses import v2_error
+from ..statuses import BROKEN, v2_error
 
 Answer: TypeAlias = Callable[[Request], Awaitable[Response]]
 _log = logging.getLogger("gantline.http")
@@ -44,7 +44,7 @@ def guarded(answer: Answer) -> Answer:
             return Response(status_code=400)  # nobody reads it
         except Exception:
             _log.exception("%s %s", request.method, request.url.path)
-            return json_response({"error": "internal error; see the server's log"}, 500)
+            return json_response({"error": BROKEN}, 500)
 
     return endpoint
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from enum import IntEnum
 
 from gantline.errors import (
@@ -19,9 +18,9 @@ from gantline.errors import (
 )
 
 from ..exchange import Headers
+from ..failures import OVER_GRPC
 
 MAX_DETAILS = 1500  # bytes; they travel percent-encoded in trailers, of which clients take 8 KiB
-_log = logging.getLogger("gantline.grpc")
 
 
 class Code(IntEnum):
@@ -74,5 +73,5 @@ def refusal(error: GantlineError) -> tuple[Code, str]:
     if len(message) > MAX_DETAILS // 4 and len(raw := message.encode("utf-8", "replace")) > MAX_DETAILS:
         message = raw[:MAX_DETAILS].decode("utf-8", "ignore") + "..."  # it quotes what a client sent
     if code is Code.INTERNAL:  # the others are the client's to read; a full queue must not flood the log
-        _log.warning("%s", message)
+        OVER_GRPC.note(message)
     return code, message

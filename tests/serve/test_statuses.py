@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from gantline.serve.statuses import MAX_MESSAGE, refusal, retry_after, status_of, v2_error
+from gantline.serve.statuses import JSON, MAX_MESSAGE, refusal, retry_after, status_of, told, v2_error
 
 from gantline import errors
 from gantline.errors import GantlineError
@@ -31,13 +31,15 @@ def test_every_kind_has_its_status(kind: type[GantlineError]) -> None:
         (b"/score", False, 401, {b"x-ms-run-function-failed": b"False"}, "message"),
         (b"/models/m/score", True, 403, {b"x-ms-run-function-failed": b"False"}, "message"),
         (b"/swagger.json", True, 403, {}, "message"),
+        (b"/ping", True, 403, {}, "message"),
+        (b"/v1/models/m:predict", False, 401, {}, "error"),
     ],
 )
 def test_a_refusal_is_in_the_face_of_its_path(
     path: bytes, known: bool, status: int, headers: dict[bytes, bytes], word: str
 ) -> None:
     found, sent, body = refusal(path, errors.Denied("who are you", known))
-    assert found == status and json.loads(body) == {word: "who are you"}
+    assert found == status and json.loads(body)[word] == "who are you"
     assert headers.items() <= dict(sent).items() and dict(sent)[b"content-type"] == b"application/json"
     assert (b"insufficient_scope" in dict(sent)[b"www-authenticate"]) is known
 
@@ -63,3 +65,20 @@ def test_only_our_own_faults_are_logged(caplog: pytest.LogCaptureFixture) -> Non
     for kind in (errors.BadRequest, errors.Unavailable, errors.EngineFailed):
         v2_error(kind("said"))
     assert [(r.levelname, r.getMessage()) for r in caplog.records] == [("WARNING", "said")]
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        (b"", {"error": "no"}),
+        (b"/v2/models/m/infer", {"error": "no"}),
+        (b"/v1/models/m:predict", {"error": "no"}),
+        (b"/models/m/score", {"message": "no"}),
+        (b"/score", {"message": "no"}),
+        (b"/invocations", {"error_code": "BAD_REQUEST", "message": "no"}),
+        (b"/models/m/invoke", {"error_code": "BAD_REQUEST", "message": "no"}),
+    ],
+)
+def test_what_reaches_no_face_is_told_in_its_words(path: bytes, wanted: dict[str, str]) -> None:
+    headers, body = told(path, 413, "no")
+    assert json.loads(body) == wanted and JSON[1] in dict(headers)[b"content-type"]

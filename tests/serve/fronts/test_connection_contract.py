@@ -57,7 +57,7 @@ def test_no_method_came_that_would_bypass_ours() -> None:
     own = {n for n, f in vars(HttpToolsProtocol).items() if inspect.isfunction(f)}
     overridden = {n for c in (Connection, Http1) for n, f in vars(c).items() if inspect.isfunction(f)}
     assert own - overridden == {
-        "_get_upgrade", "_should_upgrade", "_should_upgrade_to_ws", "_start_asgi_task", "_unset_keepalive_if_required",
+        "_get_upgrade", "_should_upgrade", "_should_upgrade_to_ws", "_unset_keepalive_if_required",
         "_unsupported_upgrade_warning", "handle_websocket_upgrade", "on_url", "send_400_response",
         "timeout_keep_alive_handler",
     }  # fmt: skip
@@ -85,7 +85,9 @@ def test_the_attributes_that_we_read(server: Running) -> None:
         "transport", "url",
     }  # fmt: skip
     assert cycle >= {
+        "chunked_encoding",
         "disconnected",
+        "expected_content_length",
         "keep_alive",
         "message_event",
         "more_body",

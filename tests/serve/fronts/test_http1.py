@@ -334,7 +334,7 @@ DAMAGED = {
 
 @pytest.mark.parametrize("name", DAMAGED)
 def test_what_is_not_http_is_refused_and_nothing_after_it_is_read(server: Running, held: Held, name: str) -> None:
-    raw = DAMAGED[name].replace(b"%s", PATH.encode())
+    raw = DAMAGED[name].replace(b"%s", PATH.encode()).replace(b" HTTP/1.1\r\n", b" HTTP/1.1\r\nHost: a\r\n")
     after = server.post("/test/hold", b"")
     answers = server.ask(server.get("/v2") + raw + after, half_close=False)
     assert answers[0].status == 200 and answers[-1].headers["connection"] == "close"
