@@ -64,7 +64,7 @@ class Forms:
         self,
         model: str,
         version: str,
-        request_form: Callable[[bytes, Request], RequestForm | None] = v2_forms.RequestForm.of,
+        request_form: Callable[[bytes, Request], RequestForm | None] = v2_forms.request_form,
         reply_form: Callable[[Sequence[str], Sequence[Array]], ReplyForm | None] | None = None,
     ) -> None:
         """How a form is found in a body, or made for arrays; left out: V2's."""

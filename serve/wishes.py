@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from gantline.errors import BadRequest, DeadlineExceeded
 from gantline.request import Parameter, Request
+from gantline.wire.cloud_events import mode_of
 
 from .exchange import Head
 from .policy import QueuePolicy
@@ -33,7 +34,10 @@ _MAX_MS = 86_400_000.0
 
 
 class Wishes(NamedTuple):
-    """What a head says. `length`: of the JSON before binary tensors; `coding`: of the body; None where it is absent."""
+    """What a head says. `length`: of the JSON before binary tensors; `coding`: of the body; None where it is absent.
+
+    `event`: how the body comes in a CloudEvent, empty if it does not; see gantline.wire.cloud_events.
+    """
 
     length: int | None = None
     coding: bytes | None = None
@@ -41,6 +45,7 @@ class Wishes(NamedTuple):
     priority: int = 0
     tenant: bytes = b""
     urgent: bool = False  # whether anything but the framing is asked for
+    event: str = ""
 
 
 def wishes_of(head: Head) -> Wishes:
@@ -74,12 +79,15 @@ def settle(request: Request, wishes: Wishes, policy: QueuePolicy) -> None:
 def _read(head: Head) -> Wishes:
     length: int | None = None
     coding: bytes | None = None
-    timeout, priority, tenant = 0, 0, b""
+    timeout, priority, tenant, kind = 0, 0, b"", b""
+    attributes: set[bytes] = set()
     for name, value in head.headers:
         if name == b"inference-header-content-length":
             if not value.isdigit() or len(value) > 18:
                 raise BadRequest(f"Inference-Header-Content-Length is {_text(value)}, expected a whole number")
             length = int(value)
+        elif name == b"content-type":
+            kind = value
         elif name == b"content-encoding":
             coding = value
         elif name == TIMEOUT:
@@ -93,9 +101,12 @@ def _read(head: Head) -> Wishes:
             if len(value) > MAX_TENANT:
                 raise BadRequest(f"{TENANT.decode()} has {len(value)} bytes, expected at most {MAX_TENANT}")
             tenant = value
+        elif name.startswith(b"ce-"):
+            attributes.add(name)
     if head.key is not None and head.key.tenant:
         tenant = head.key.tenant
-    return Wishes(length, coding, timeout, priority, tenant, bool(timeout or priority or tenant))
+    urgent, event = bool(timeout or priority or tenant), mode_of(kind, attributes)
+    return Wishes(length, coding, timeout, priority, tenant, urgent, event)
 
 
 def _milliseconds(value: bytes) -> int:

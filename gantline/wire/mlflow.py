@@ -1,16 +1,18 @@
 """MLflow's scoring protocol, and SageMaker's, which shares its paths: bodies <-> inputs and outputs. No I/O.
 
 JSON has exactly one of `dataframe_split`, `dataframe_records`, `instances` and `inputs`, and perhaps `params`, which
-ask nothing of a model whose signature has none. CSV has a header or none: see tabular. Read in MLflow 3.17's
+ask nothing of a model whose signature has none. CSV has a header or none: see tabular. JSON Lines, which SageMaker's
+batch jobs split and join, have a row in each line. Read in MLflow 3.17's
 pyfunc.scoring_server. Unlike there, no message holds what was sent, nor a stack trace.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,12 @@ from .tabular import Table
 from .v2 import decode_raw, dump_json, parse_json
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
-JSON, CSV, OCTETS = "application/json", "text/csv", "application/octet-stream"
+JSON, CSV, OCTETS, LINES = "application/json", "text/csv", "application/octet-stream", "application/jsonlines"
+_TYPES = {t: t for t in (JSON, CSV, OCTETS, LINES)} | {
+    "": JSON,
+    "application/jsonl": LINES,
+    "application/x-ndjson": LINES,
+}
 _ONE_OF = "expected a JSON object with exactly one of " + ", ".join(f'"{f}"' for f in FORMS)
 # protos/databricks.proto, as mlflow.exceptions gives them statuses
 _CODES = {
@@ -55,10 +62,10 @@ class Kind:
 def kind_of(content_type: bytes) -> Kind:
     """A Content-Type header's meaning; none is JSON. UnknownType for one that is not read here."""
     name, *parameters = (p.strip() for p in content_type.decode("latin-1").lower().split(";"))
-    if name not in (JSON, CSV, OCTETS, ""):
-        raise UnknownType(f"the content type is not one of {JSON}, {CSV} and {OCTETS}")
+    if name not in _TYPES:
+        raise UnknownType(f"the content type is not one of {JSON}, {CSV}, {LINES} and {OCTETS}")
     header = None
-    for parameter in parameters:
+    for parameter in filter(None, parameters):
         key, _, value = parameter.partition("=")
         value = value.strip('"')
         if key == "charset" and value in ("utf-8", "utf8", "us-ascii"):
@@ -68,7 +75,7 @@ def kind_of(content_type: bytes) -> Kind:
         if name != CSV or key != "header" or value not in ("present", "absent"):
             raise UnknownType("the content type has a parameter beside charset (and header=present, for CSV)")
         header = value == "present"
-    return Kind(name or JSON, header)
+    return Kind(_TYPES[name], header)
 
 
 class InOrder(Request):
@@ -81,6 +88,8 @@ def decode(body: bytes, kind: Kind, table: Table, signature: Signature, model: s
         return Request(table.text(body, kind.header))
     if kind.type == OCTETS:
         return Request(decode_raw(body, signature, model).inputs)
+    if kind.type == LINES:
+        return Request(table.lines(_lines(body)))
     return decode_tree(parse_json(body), table)
 
 
@@ -113,6 +122,19 @@ def decode_tree(tree: Any, table: Table) -> Request:
         raise type(e)(f'"{form}": {e.message}') from e
 
 
+def _lines(body: bytes) -> list[Any]:
+    found = []
+    for number, line in enumerate(body.split(b"\n"), 1):
+        if line and not line.isspace():
+            try:
+                found.append(parse_json(line))
+            except BadRequest as e:
+                raise type(e)(f"line {number}: {e.message}") from e
+    if not found:
+        raise BadRequest("the body is empty; expected a JSON value in each line")
+    return found
+
+
 def _split(data: Any) -> tuple[list[str] | None, Any]:
     if type(data) is not dict or "data" not in data or not data.keys() <= {"columns", "data", "index"}:
         raise BadRequest('expected an object with "data" and perhaps "columns" and "index", and nothing else')
@@ -128,33 +150,39 @@ def encode_json(outputs: Sequence[tuple[str, Array]]) -> bytes:
     """`{"predictions": ...}`: a list of rows; rows are objects by output where there are several of them."""
     if len(outputs) == 1:
         return dump_json({"predictions": _listed(outputs[0][1])})
-    columns = {n: _listed(a) for n, a in outputs}
-    if len({len(a) if a.ndim else -1 for _, a in outputs}) != 1 or not outputs[0][1].ndim:
-        return dump_json({"predictions": columns})  # no rows: the outputs as they are
-    rows = zip(*columns.values(), strict=True)
-    return dump_json({"predictions": [dict(zip(columns, row, strict=True)) for row in rows]})
+    if not _in_rows(outputs):
+        return dump_json({"predictions": {n: _listed(a) for n, a in outputs}})
+    return dump_json({"predictions": list(_rows(outputs))})
+
+
+def encode_lines(outputs: Sequence[tuple[str, Array]]) -> bytes:
+    """One JSON value a line, for each row: an output's, or an object by output where there are several of them."""
+    if not _in_rows(outputs):
+        raise BadRequest(f"the outputs have no rows in common, so they are no lines; accept {JSON}")
+    return b"".join([dump_json(row) + b"\n" for row in _rows(outputs)])
 
 
 def encode_csv(outputs: Sequence[tuple[str, Array]]) -> bytes:
     """One line a row without a header, as SageMaker's own containers answer; outputs stand side by side."""
     columns: list[list[str]] = []
     for _, array in outputs:
-        plain = _plain(array).reshape(len(array) if array.ndim else 1, -1)
+        plain = _plain(array).reshape(len(array) if array.ndim else 1, prod(array.shape[1:]))
         columns += [[_quoted(v) for v in c] for c in plain.T]
     if len({len(c) for c in columns}) > 1:
         raise BadRequest("the outputs differ in rows, so they are no table; accept application/json")
     return "".join(",".join(row) + "\n" for row in zip(*columns, strict=True)).encode()
 
 
-def accepts_csv(accept: bytes | None) -> bool:
-    """Whether an Accept header asks for CSV before JSON."""
-    if accept is None or CSV.encode() not in accept:
-        return False
+@lru_cache(maxsize=64)
+def answer_type(accept: bytes) -> str:
+    """The type that an Accept header names first, of those that are written here; JSON where it names none."""
     for part in accept.decode("latin-1").lower().split(","):
         name = part.partition(";")[0].strip()
-        if name in (CSV, JSON, "*/*", "application/*"):
-            return name == CSV
-    return False
+        if name in ("*/*", "application/*"):
+            return JSON
+        if name != OCTETS and name in _TYPES and name:
+            return _TYPES[name]
+    return JSON
 
 
 def error_body(status: int, message: str) -> bytes:
@@ -182,6 +210,24 @@ def _listed(array: Array) -> Any:
     """What a JSON writer takes: numbers as an array, texts and single values as Python's own."""
     plain = _plain(array)
     return plain.tolist() if plain.dtype.kind == "O" or not plain.ndim else plain
+
+
+def _by_row(array: Array) -> Any:
+    """The same to be taken apart by its first dimension: a writer does not take a number of some of numpy's kinds."""
+    plain = _plain(array)
+    return plain.tolist() if plain.dtype.kind == "O" or (plain.ndim == 1 and plain.dtype != np.float32) else plain
+
+
+def _in_rows(outputs: Sequence[tuple[str, Array]]) -> bool:
+    return all(a.ndim for _, a in outputs) and len({len(a) for _, a in outputs}) == 1
+
+
+def _rows(outputs: Sequence[tuple[str, Array]]) -> Iterator[Any]:
+    """What a JSON writer takes for each row."""
+    columns = {n: _by_row(a) for n, a in outputs}
+    if len(columns) == 1:
+        return iter(next(iter(columns.values())))
+    return (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
 
 
 def _quoted(value: Any) -> str:

@@ -27,11 +27,14 @@ from ..errors import BadRequest, TooLarge
 from ..fitting import shaped
 from ..signature import Signature, TensorSpec
 from ..tensors import Array
-from .v2_tensors import MAX_DIMENSIONS, from_values
+from .v2_tensors import MAX_DIMENSIONS, from_values, shape_of
 
 _FLOATS = frozenset(("FP16", "BF16", "FP32", "FP64"))
 _TRUTH = {"true": True, "false": False, "1": True, "0": False}
 _SHOWN = 8
+_FEATURES = "features"
+# a column is made for each name that any of the records has: so many cells for each that was sent, and so many more
+_SPARSE, _FEW = 16, 1 << 20
 
 
 class Table:
@@ -92,7 +95,27 @@ class Table:
             raise BadRequest("the records are not a list of objects")
         if not data:
             raise BadRequest("there are no rows")
-        return self.columnar({n: [r.get(n) for r in data] for n in dict.fromkeys(chain.from_iterable(data))})
+        known = set(self._names)
+        names = dict.fromkeys(chain.from_iterable(data))
+        if self.columns or len(self.inputs) > 1 or known <= names.keys():
+            names = dict.fromkeys(n for n in names if n in known)
+        if len(names) * len(data) > _SPARSE * sum(map(len, data)) + _FEW:
+            raise TooLarge("the records have hardly a name in common: send lists, or records with all of their values")
+        return self.columnar({n: [r.get(n) for r in data] for n in names})
+
+    def lines(self, values: list[Any]) -> dict[str, Array]:
+        """Inputs from one value a row: a list, an object by column, or a bare value.
+
+        {"features": [...]}, which Amazon's own algorithms take, is a list where no column has that name.
+        """
+        objects = sum(type(v) is dict for v in values)
+        if not objects:
+            return self.nested(values)
+        if objects != len(values):
+            raise BadRequest("some lines are objects, others are not")
+        if _FEATURES not in self._names and all(list(v) == [_FEATURES] for v in values):
+            return self.nested([v[_FEATURES] for v in values])
+        return self.records(values)
 
     def text(self, body: bytes, header: bool | None = None) -> dict[str, Array]:
         """Inputs from a CSV body; `header`: whether the first record holds names, None to find out."""
@@ -104,7 +127,8 @@ class Table:
             if names[0] == "" and "" not in self._names:  # pandas' index
                 names, records = names[1:], [r[1:] for r in records]
             if len(set(names)) == len(names) and set(self._names) <= set(names):
-                places = [names.index(n) for n in self._names]
+                found = {n: i for i, n in enumerate(names)}
+                places = [found[n] for n in self._names]
                 return self._typed([[r[i] for i in places] for r in records])
             if not _counting(names) and (self.columns or len(self.inputs) > 1):
                 raise self._missing(names)
@@ -147,7 +171,8 @@ class Table:
 
     def _missing(self, found: Mapping[str, Any] | Sequence[str]) -> BadRequest:
         names = self.columns or tuple(t.name for t in self.inputs if not t.optional)
-        missing = [n for n in names if n not in found]
+        there = set(found)
+        missing = [n for n in names if n not in there]
         return BadRequest(f"missing columns {_listed(missing)}; the model takes {self._takes()}")
 
     def _takes(self) -> str:
@@ -168,17 +193,6 @@ def tensor(spec: TensorSpec, data: Any) -> Array:
     except BadRequest:
         array = from_values(spec.name, spec.datatype, shape, _eased(values, spec.datatype, shape))
     return shaped(array, spec, told)
-
-
-def shape_of(values: Any) -> list[int]:
-    """The shape of nested lists as their first elements show it."""
-    shape: list[int] = []
-    while isinstance(values, list | tuple):
-        shape.append(len(values))
-        if not values:
-            break
-        values = values[0]
-    return shape
 
 
 def _eased(values: list[Any], datatype: str, shape: list[int]) -> list[Any]:

@@ -9,32 +9,31 @@ Protocol: https://www.tensorflow.org/tfx/serving/api_rest
 from __future__ import annotations
 
 import binascii
-import json
 from collections.abc import Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
-import orjson
 
 from ..errors import BadRequest
 from ..request import Request
 from ..signature import Signature, TensorSpec
-from ..tensors import DATATYPES, Array, datatype_of, numpy_dtype
+from ..tensors import Array, datatype_of
 from .v2 import dump_json, parse_json
-from .v2_forms import MAX_BYTES
-from .v2_tensors import FLOAT_MAX, MAX_DIMENSIONS, SMALL, flatten, from_values
+from .v2_tensors import MAX_DIMENSIONS, flatten, from_values, shape_of
 
 SIGNATURE = "serving_default"  # a package has one, under the name that exporters give it
 COLUMNS = "columns"  # a request's `asked`: the column format
-_NUMBERS = frozenset(d for d in DATATYPES if d not in ("BYTES", "FP16", "BF16"))
-_ALL_FLOATS = {float}
 Outputs = Sequence[tuple[str, Array]]
 
 
 def decode_predict(body: bytes, signature: Signature, model: str) -> Request:
     """A Request from a body. BadRequest says what is wrong in one line."""
-    tree = parse_json(body)
+    return predict_of(parse_json(body), signature, model)
+
+
+def predict_of(tree: Any, signature: Signature, model: str) -> Request:
+    """The same from a JSON document that has been read."""
     if type(tree) is not dict:
         raise BadRequest('the request is not a JSON object with "instances" or "inputs"')
     named = tree.get("signature_name", "")
@@ -66,128 +65,6 @@ def encode_predict(outputs: Outputs, columns: bool) -> bytes:
     names = [name for name, _ in outputs]
     columns_of = [_values_by_row(name, array) for name, array in outputs]
     return dump_json({"predictions": [dict(zip(names, row, strict=True)) for row in zip(*columns_of, strict=True)]})
-
-
-class ValuesForm:
-    """The bytes around the numbers of a request, in either format, for a model with one input of numbers."""
-
-    __slots__ = (
-        "_depth", "_dtype", "_end", "_limit", "_start", "_width", "asked", "datatype", "name", "prefix", "shape",
-        "suffix",
-    )  # fmt: skip
-
-    def __init__(
-        self, prefix: bytes, suffix: bytes, name: str, datatype: str, written: list[int], shape: list[int],
-        asked: object,
-    ) -> None:  # fmt: skip
-        """`written`: the shape as the lists are nested; `shape`: the model's, of as many elements."""
-        self.prefix = prefix
-        self.suffix = suffix
-        self.name = name
-        self.datatype = datatype
-        self.shape = shape
-        self.asked = asked
-        self._start, self._end = len(prefix), -len(suffix)
-        self._depth = len(written)
-        self._dtype = numpy_dtype(datatype)
-        one_row = len(written) == 2 and written[0] == 1 and datatype in ("FP32", "FP64")
-        self._width = written[1] if one_row and 0 < written[1] <= SMALL else 0
-        self._limit = FLOAT_MAX.get(datatype, 0.0)
-
-    @classmethod
-    def of(cls, body: bytes, request: Request) -> ValuesForm | None:
-        """The form of a body that has just been decoded; None when it has none."""
-        if len(request.inputs) != 1 or len(body) > MAX_BYTES:
-            return None
-        word = "instances" if request.asked is None else "inputs"
-        key = b'"%s"' % word.encode()
-        name, array = next(iter(request.inputs.items()))
-        datatype = datatype_of(array)
-        if datatype not in _NUMBERS or body.count(key) != 1:
-            return None
-        start = body.index(key) + len(key)
-        bracket = body.find(b"[", start)
-        if bracket < 0 or body[start:bracket].strip() != b":":
-            return None
-        try:
-            text = body.decode("ascii")  # so that characters are bytes
-            values, end = json.JSONDecoder().raw_decode(text, bracket)
-            prefix, suffix = body[:bracket], body[end:]
-            rest = orjson.loads(prefix + b"[]" + suffix)  # no NaN around the list: it would be read by another parser
-        except (ValueError, RecursionError):
-            return None
-        if rest.get(word) != [] or b"\\" in prefix or b"\\" in suffix:
-            return None  # the word is another object's key, or the key is spelled once more, with escapes
-        written, shape = _shape_of(values), list(array.shape)
-        if written + [1] * (len(shape) - len(written)) != shape:
-            return None  # rows that name their input
-        return cls(prefix, suffix, name, datatype, written, shape, request.asked)
-
-    def read(self, body: bytes) -> Array | None:
-        """The tensor of a body of this form; None if it is not, or does not fit: it is then read the long way."""
-        if not (body.startswith(self.prefix) and body.endswith(self.suffix)):
-            return None
-        try:
-            values = orjson.loads(body[self._start : self._end])
-        except orjson.JSONDecodeError:
-            return None
-        if type(values) is not list:
-            return None
-        if self._width and len(values) == 1:
-            row, limit = values[0], self._limit
-            plain = type(row) is list and len(row) == self._width and set(map(type, row)) == _ALL_FLOATS
-            if plain and max(row) <= limit and min(row) >= -limit:
-                return np.array(row, self._dtype).reshape(self.shape)
-        inner: Any = values
-        for _ in range(self._depth):  # lists that are less deep could be other rows
-            if type(inner) is not list or not inner:
-                return None
-            inner = inner[0]
-        try:
-            return from_values(self.name, self.datatype, self.shape, values)
-        except BadRequest:
-            return None
-
-
-class PredictionsForm:
-    """The bytes around the numbers of an answer in row format: any rows of one output, or one row of several."""
-
-    __slots__ = ("_parts",)
-
-    def __init__(self, names: Sequence[str]) -> None:
-        if len(names) == 1:
-            self._parts: list[bytes] = []
-        else:
-            keys = [orjson.dumps(name) for name in names]
-            self._parts = [b'{"predictions":[{' + keys[0] + b":", *(b"," + key + b":" for key in keys[1:]), b"}]}"]
-
-    @staticmethod
-    def fits(arrays: Sequence[Array]) -> bool:
-        """Whether these arrays can be written this way: small ones, which are worth no thread."""
-        if sum(a.nbytes for a in arrays) > MAX_BYTES or not all(a.ndim and datatype_of(a) in _NUMBERS for a in arrays):
-            return False
-        return len(arrays) == 1 or all(len(a) == 1 for a in arrays)
-
-    def write(self, arrays: Sequence[Array]) -> bytes | None:
-        """The answer's body; None when it holds NaN or infinities, which need the slower writer."""
-        parts = self._parts
-        if not parts:
-            data = _dumped(arrays[0])
-            return None if b"null" in data else b'{"predictions":%s}' % data
-        out: list[bytes] = []
-        for part, array in zip(parts, arrays, strict=False):
-            data = _dumped(array)
-            if b"null" in data:
-                return None
-            out += (part, data[1:-1])
-        out.append(parts[-1])
-        return b"".join(out)
-
-
-def _dumped(array: Array) -> bytes:
-    return orjson.dumps(
-        array if array.flags.c_contiguous else np.ascontiguousarray(array), option=orjson.OPT_SERIALIZE_NUMPY
-    )
 
 
 def _rows(instances: Any, signature: Signature, model: str) -> dict[str, Array]:
@@ -233,7 +110,9 @@ def _spec(signature: Signature, model: str, name: str) -> TensorSpec:
 
 def _tensor(spec: TensorSpec, values: Any) -> Array:
     """An array of the shape that the values are nested in; dimensions of 1 that they leave out at the end are added."""
-    shape = _shape_of(values)
+    shape = shape_of(values)
+    if len(shape) > MAX_DIMENSIONS:
+        raise BadRequest(f"lists are nested in more than {MAX_DIMENSIONS} dimensions")
     array = (
         _bytes(spec.name, shape, values)
         if spec.datatype == "BYTES"
@@ -243,16 +122,6 @@ def _tensor(spec: TensorSpec, values: Any) -> Array:
     if shape and missing and all(d == 1 for d in missing):
         array = array.reshape([*shape, *[1] * len(missing)])
     return array
-
-
-def _shape_of(values: Any) -> list[int]:
-    shape: list[int] = []
-    while type(values) is list and len(shape) <= MAX_DIMENSIONS:
-        shape.append(len(values))
-        values = values[0] if values else None
-    if len(shape) > MAX_DIMENSIONS:
-        raise BadRequest(f"lists are nested in more than {MAX_DIMENSIONS} dimensions")
-    return shape
 
 
 def _bytes(name: str, shape: list[int], values: Any) -> Array:

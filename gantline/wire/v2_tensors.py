@@ -121,6 +121,17 @@ def flatten(name: str, shape: list[int], data: Any) -> Sequence[Any]:
     return values
 
 
+def shape_of(values: Any) -> list[int]:
+    """The shape of nested lists (or tuples) as their first elements show it."""
+    shape: list[int] = []
+    while isinstance(values, list | tuple):
+        shape.append(len(values))
+        if not values:
+            break
+        values = values[0]
+    return shape
+
+
 def _floats(name: str, datatype: str, values: Sequence[Any], kinds: set[type]) -> Array:
     if not kinds <= {float, int}:
         if not kinds <= {float, int, type(None)}:

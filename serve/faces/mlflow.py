@@ -5,7 +5,6 @@ The codec is gantline.wire.mlflow. Statuses are MLflow's: 400 for whatever a mod
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
@@ -13,19 +12,22 @@ from gantline.errors import EngineFailed, GantlineError, NotFound
 from gantline.request import Request
 from gantline.tensors import Array
 from gantline.wire import mlflow as wire
-from gantline.wire.mlflow_forms import PredictionsForm, ScoringForm
+from gantline.wire.list_form import ListForm
+from gantline.wire.mlflow_forms import scoring_form
+from gantline.wire.predictions_form import PredictionsForm
 from gantline.wire.tabular import Table
 
 from .. import paths
 from ..exchange import Head, Headers
-from ..forms import ReplyForm, RequestForm
+from ..failures import OVER_HTTP
 from ..model import Model
 from ..statuses import JSON, MAX_MESSAGE, status_of
 from .face import Face, Outputs
 
 INVOCATIONS = b"/invocations"
-_CSV = (b"content-type", b"text/csv; charset=utf-8")
-_log = logging.getLogger("gantline.serve")
+# how an answer is written where a client asks for another form than MLflow's own
+_WRITERS = {wire.CSV: wire.encode_csv, wire.LINES: wire.encode_lines}
+_KINDS = {wire.CSV: (b"content-type", b"text/csv; charset=utf-8"), wire.LINES: (b"content-type", wire.LINES.encode())}
 
 
 class MlflowFace(Face):
@@ -54,16 +56,17 @@ class MlflowFace(Face):
         kind = wire.kind_of(head.get(b"content-type") or b"")
         table = Table(model.signature, model.session.package.manifest.table.columns)
         request = wire.decode(body, kind, table, model.signature, model.name)
-        if wire.accepts_csv(head.get(b"accept")):
-            request.asked = wire.CSV
+        if (wanted := wire.answer_type(head.get(b"accept") or b"")) != wire.JSON:
+            request.asked = wanted
         return request
 
     def write(self, request: Request, model: Model, outputs: Outputs) -> tuple[Headers, bytes]:
         wanted = model.session.package.manifest.table.predictions
         chosen = [o for o in outputs if o[0] in wanted] if wanted else list(outputs)
-        if request.asked is None:
+        kind = str(request.asked or wire.JSON)
+        if kind == wire.JSON:
             return [JSON], wire.encode_json(chosen)
-        return [_CSV], wire.encode_csv(chosen)
+        return [_KINDS[kind]], _WRITERS[kind](chosen)
 
     def refuse(self, error: GantlineError) -> tuple[int, Headers, bytes]:
         return refused(error)
@@ -72,14 +75,14 @@ class MlflowFace(Face):
         for name, value in head.headers:
             if name == b"content-type" and value != b"application/json":
                 return None
-            if name == b"accept" and wire.accepts_csv(value):
+            if name == b"accept" and wire.answer_type(value) != wire.JSON:
                 return None
         return "json"
 
-    def request_form(self, body: bytes, request: Request) -> RequestForm | None:
-        return ScoringForm.of(body, request)
+    def request_form(self, body: bytes, request: Request) -> ListForm | None:
+        return scoring_form(body, request)
 
-    def reply_form(self, model: Model, names: Sequence[str], arrays: Sequence[Array]) -> ReplyForm | None:
+    def reply_form(self, model: Model, names: Sequence[str], arrays: Sequence[Array]) -> PredictionsForm | None:
         return PredictionsForm.of(names, arrays, model.session.package.manifest.table.predictions)
 
 
@@ -89,11 +92,6 @@ def refused(error: GantlineError) -> tuple[int, Headers, bytes]:
     if isinstance(error, wire.UnknownType):
         status = 415
     elif isinstance(error, EngineFailed):
-        _log.warning("%s", error.message)
+        OVER_HTTP.note(error.message)
         status = 400  # MLflow takes it for the input's fault
     return status, [JSON], wire.error_body(status, " ".join(error.message.split())[:MAX_MESSAGE])
-
-
-def owns(path: bytes) -> bool:
-    """Whether errors at a raw path are told in this face's shape."""
-    return path in (INVOCATIONS, b"/ping", b"/version") or (path.startswith(b"/models/") and path.endswith(b"/invoke"))

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from gantline.errors import BadRequest
 from gantline.signature import Signature, TensorSpec
-from gantline.tensors import Array
-from gantline.wire.mlflow import Kind, decode, encode_json
-from gantline.wire.mlflow_forms import PredictionsForm, ScoringForm
+from gantline.wire.mlflow import Kind, decode
+from gantline.wire.mlflow_forms import scoring_form
 from gantline.wire.tabular import Table
 
 SIGNATURES = {
@@ -49,7 +48,7 @@ def test_the_short_way_says_what_the_long_way_says(kind: str, body: bytes) -> No
         request = long(body, signature)
     except BadRequest:
         return
-    form = ScoringForm.of(body, request)
+    form = scoring_form(body, request)
     assert form is not None
     np.testing.assert_array_equal(form.read(body), request.inputs["X"])
     for other in LISTS:
@@ -64,7 +63,7 @@ def test_the_short_way_says_what_the_long_way_says(kind: str, body: bytes) -> No
 @given(st.lists(st.floats() | st.integers() | st.none(), min_size=2, max_size=2))
 def test_any_row(row: list[Any]) -> None:
     signature = SIGNATURES["matrix"]
-    form = ScoringForm.of(BODIES[0], long(BODIES[0], signature))
+    form = scoring_form(BODIES[0], long(BODIES[0], signature))
     assert form is not None
     body = form.prefix + json.dumps([row]).encode() + form.suffix
     short = form.read(body)
@@ -77,7 +76,7 @@ def test_a_list_of_the_params_is_never_taken_for_the_models(word: str) -> None:
     body = b'{"instances": [[1.5, 2.5]], "params": {"%s": [[7.5, 8.5]]}}' % word.encode()
     request = long(body, SIGNATURES["matrix"])
     assert next(iter(request.inputs.values())).tolist() == [[1.5, 2.5]]
-    form = ScoringForm.of(body, request)
+    form = scoring_form(body, request)
     assert form is None or form.read(body.replace(b"7.5", b"9.5")) is None
 
 
@@ -93,40 +92,9 @@ def test_a_list_of_the_params_is_never_taken_for_the_models(word: str) -> None:
         b'{"inputs": [[1.5, 2.5]], "inputs": [[1.5, 2.5]]}',
         b'{"inputs": [[1.5, 2.5]], "params": {"inputs": 1}}',
         b'{"inputs": [[1.5, 2.5]], "params": {"x": NaN}}',
+        b'{"instances": [[1.5, 2.5]], "data": [[7.5, 8.5]]}',
+        b'{"dataframe_split": {"columns": ["a", "b"], "data": [[1.5, 2.5]]}, "data": 1}',
     ],
 )
 def test_bodies_that_have_no_form(body: bytes) -> None:
-    assert ScoringForm.of(body, long(body, SIGNATURES["matrix"], ("a", "b"))) is None
-
-
-ANSWERS: list[list[Array]] = [
-    [np.array([1, 2])],
-    [np.array([[0.1, 0.7]], np.float32)],
-    [np.array([3]), np.array([[0.1, 0.9]], np.float32)],
-    [np.array([True]), np.array([[[1, 2]]], np.uint8), np.array([0.5])],
-    [np.asfortranarray(np.arange(6.0).reshape(2, 3))],
-]
-
-
-@pytest.mark.parametrize("arrays", ANSWERS)
-def test_answers_are_the_long_ways(arrays: list[Array]) -> None:
-    names = ["a", 'b"', "c"][: len(arrays)]
-    form = PredictionsForm.of(names, arrays, ())
-    assert form is not None
-    assert form.write(arrays) == encode_json(list(zip(names, arrays, strict=True)))
-
-
-def test_only_what_is_wanted_is_answered() -> None:
-    arrays: list[Array] = [np.array([1, 2]), np.array([[0.5, 0.5], [0.1, 0.9]])]
-    form = PredictionsForm.of(["label", "p"], arrays, ("label",))
-    assert form is not None and form.write(arrays) == b'{"predictions":[1,2]}'
-
-
-def test_answers_that_are_written_the_long_way() -> None:
-    text = np.array([b"a"], object)
-    assert PredictionsForm.of(["a"], [text], ()) is None
-    assert PredictionsForm.of(["a", "b"], [np.arange(2), np.arange(2)], ()) is None  # two rows of two outputs
-    assert PredictionsForm.of(["a"], [np.array(1)], ()) is None
-    assert PredictionsForm.of(["a"], [np.zeros(1 << 20)], ()) is None
-    form = PredictionsForm.of(["a"], [np.array([0.5])], ())
-    assert form is not None and form.write([np.array([np.nan])]) is None
+    assert scoring_form(body, long(body, SIGNATURES["matrix"], ("a", "b"))) is None

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gantline.errors import BadRequest
+from gantline.errors import BadRequest, TooLarge
 from gantline.signature import Signature, TensorSpec
 from gantline.tensors import Array
-from gantline.wire.tabular import Table, shape_of, tensor
+from gantline.wire.tabular import Table, tensor
+from gantline.wire.v2_tensors import shape_of
 
 
 def table(*inputs: tuple[str, str, tuple[int, ...]], columns: tuple[str, ...] = ()) -> Table:
@@ -210,3 +211,26 @@ def test_csv_that_does_not_fit(body: bytes, told: str) -> None:
 def test_cells_that_are_no_integers(cell: str) -> None:
     with pytest.raises(BadRequest, match=r"integers|not a number|INT64"):
         MIXED.text(f"{cell},Ulm,1\n".encode())
+
+
+def test_lines_are_rows() -> None:
+    same(MATRIX.lines([[1, 2], [3, 4]]), X=ROWS)
+    same(NAMED.lines([{"b": 2, "a": 1}, {"a": 3, "b": 4}]), X=ROWS)
+    same(MATRIX.lines([{"features": [1, 2]}, {"features": [3, 4]}]), X=ROWS)
+    same(TEXT.lines(["a", "b"]), X=np.array([[b"a"], [b"b"]], object))
+    own = table(("features", "FP32", (-1, 2)))
+    same(own.lines([{"features": [1, 2]}]), features=ROWS[:1])
+    with pytest.raises(BadRequest, match="some lines are objects, others are not"):
+        MATRIX.lines([[1, 2], {"features": [3, 4]}])
+
+
+def test_records_that_would_make_a_huge_table_are_refused() -> None:
+    """A column for each name that any record has: without a bound a body of a megabyte makes one of ten gigabytes."""
+    apart = [{f"k{i}": 1} for i in range(30_000)]
+    with pytest.raises(TooLarge, match="hardly a name in common"):
+        MATRIX.records(apart)
+    with pytest.raises(BadRequest, match="missing columns 'a', 'b'"):
+        NAMED.records(apart)  # nobody asks for these columns, so none of them is made
+    gaps = [{"a": 1.0, "b": 2.0}, *({} for _ in range(1000))]
+    found = NAMED.records(gaps)["X"]
+    assert found.shape == (1001, 2) and np.isnan(found[1:]).all()

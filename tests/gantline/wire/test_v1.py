@@ -16,7 +16,8 @@ from hypothesis.extra import numpy as hnp
 from gantline.errors import BadRequest, TooLarge
 from gantline.signature import Signature, TensorSpec
 from gantline.tensors import Array, numpy_dtype
-from gantline.wire.v1 import COLUMNS, PredictionsForm, ValuesForm, decode_predict, encode_predict
+from gantline.wire.predictions_form import PredictionsForm
+from gantline.wire.v1 import COLUMNS, decode_predict, encode_predict
 
 ONE = Signature((TensorSpec("x", "FP32", (-1, 3)),), (TensorSpec("y", "FP32", (-1, 3)),))
 TWO = Signature(
@@ -196,8 +197,8 @@ def test_what_is_written_is_read(one: tuple[str, Array], columns: bool, name: st
         assert found.tobytes() == array.tobytes() or np.array_equal(
             found.astype(np.float64), array.astype(np.float64), equal_nan=True
         )
-    if PredictionsForm.fits([array]) and not columns:
-        short = PredictionsForm([name]).write([array])
+    if not columns and (form := PredictionsForm.of([name], [array])):
+        short = form.write([array])
         assert short is None or short == body
 
 
@@ -210,8 +211,9 @@ def test_named_rows_are_read_as_they_are_written(one: tuple[str, Array], two: tu
     )
     for columns, key in ((False, "predictions"), (True, "outputs")):
         tree = json.loads(encode_predict(named, columns))[key]
-        if not columns and PredictionsForm.fits([a for _, a in named]):
-            short = PredictionsForm(["a", "b"]).write([a for _, a in named])
+        arrays = [a for _, a in named]
+        if not columns and (form := PredictionsForm.of(["a", "b"], arrays)):
+            short = form.write(arrays)
             assert short is None or short == encode_predict(named, False)
         back = decoded({"inputs" if columns else "instances": tree}, signature)
         assert {n: a.shape for n, a in back.items()} == {n: a.shape for n, a in named}
@@ -232,7 +234,8 @@ def test_answers() -> None:
     other = np.array([7], np.longlong)  # what onnxruntime makes of INT64 on some systems is this, and no other kind
     label = encode_predict([("label", other), ("y", y)], False)
     assert label == b'{"predictions":[{"label":7,"y":[1.5,0.1]}]}'
-    assert PredictionsForm(["label", "y"]).write([other, y]) == label
+    form = PredictionsForm.of(["label", "y"], [other, y])
+    assert form is not None and form.write([other, y]) == label
     for columns in (False, True):
         assert b":7" in encode_predict([("label", other.reshape(() if columns else (1,))), ("y", y)], columns)
     odd = np.array([np.nan, np.inf, -np.inf], np.float32)
@@ -242,82 +245,3 @@ def test_answers() -> None:
     for outputs in rowless:
         with pytest.raises(BadRequest, match=r"no rows in common .*; ask in column format, by \"inputs\""):
             encode_predict(outputs, False)
-
-
-# -- forms
-
-
-def form(body: bytes, signature: Signature = ONE) -> ValuesForm | None:
-    return ValuesForm.of(body, decode_predict(body, signature, "m"))
-
-
-def test_a_form_reads_what_the_long_way_reads() -> None:
-    found = form(b'{"instances": [[1.5, 2.0, 3.0]], "signature_name": "serving_default"}')
-    assert found is not None and found.name == "x"
-    good = ("[[1.0,2.0,3.0]]", "[[1,2,3]]", " [ [0.1, 2e5, -3] ]", "[[null,1.0,2.0]]")
-    odd = (
-        "[[1e39,1.0,1.0]]",
-        "[[1.0,2.0]]",
-        "[1.0,2.0,3.0]",
-        "[[1.0,2.0,3.0],[1.0,2.0,3.0]]",
-        "[[[1.0,2.0,3.0]]]",
-        "[]",
-    )
-    worse = (
-        "[[true,1.0,2.0]]",
-        '[["a",1.0,2.0]]',
-        "{}",
-        "[[]]",
-        "[[NaN,1.0,2.0]]",
-        '[{"x":[1,2,3]}]',
-        "[[1.0,2.0,3.0]] ,",
-    )
-    for rows in (*good, *odd, *worse):
-        body = f'{{"instances": {rows}, "signature_name": "serving_default"}}'.encode()
-        short = found.read(body)
-        assert (short is not None) == (rows in good), rows
-        if short is None:
-            continue
-        long = decode_predict(body, ONE, "m").inputs["x"]
-        assert short.dtype == long.dtype and short.tobytes() == long.tobytes() and short.shape == long.shape
-    assert found.read(b'{"instances": [[1.0,2.0,3.0]], "signature_name": "serving_default"}') is not None
-    assert found.read(b'{"instances": [[1.0,2.0,3.0]]}') is None
-
-
-def test_a_form_of_many_rows_and_of_cells() -> None:
-    many = form(b'{"instances":[[1,2,3],[4,5,6]]}')
-    assert many is not None
-    got = many.read(b'{"instances":[[1,2.5,3],[4,5,7]]}')
-    assert got is not None and got.tolist() == [[1, 2.5, 3], [4, 5, 7]]
-    for other in (b"[[1,2,3]]", b"[1,2,3,4,5,6]", b"[[1,2],[3,4],[5,6]]"):
-        assert many.read(b'{"instances":' + other + b"}") is None
-    column = Signature((TensorSpec("age", "INT64", (-1, 1)),), ())
-    cells = form(b'{"instances":[1,2]}', column)
-    assert cells is not None
-    got = cells.read(b'{"instances":[7,8]}')
-    assert got is not None and got.tolist() == [[7], [8]]
-
-
-def test_a_form_in_column_format() -> None:
-    found = form(b'{"inputs":[[1,2,3]]}')
-    assert found is not None and found.asked == COLUMNS
-    got = found.read(b'{"inputs":[[1.5,2.5,3.5]]}')
-    assert got is not None and got.tolist() == [[1.5, 2.5, 3.5]]
-    assert found.read(b'{"instances":[[1.5,2.5,3.5]]}') is None and found.read(b'{"inputs":[1.5,2.5,3.5]}') is None
-
-
-@pytest.mark.parametrize(
-    ("body", "signature"),
-    [
-        (b'{"instances":[{"x":[1,2,3]}]}', ONE),
-        (b'{"inputs":{"x":[[1,2,3]]}}', ONE),
-        (b'{"instances":["a"]}', Signature((TensorSpec("x", "BYTES", (-1,)),), ())),
-        (b'{"instances":[[NaN,2,3]]}', ONE),
-        (b'{"a":{"instances":[]},"\\u0069nstances":[[1,2,3]]}', ONE),
-        (b'{"a":"\xc3\xa9","instances":[[1,2,3]]}', ONE),
-        (b'{"instances":[{"age":1}]}', Signature((TensorSpec("age", "INT64", (-1, 1)),), ())),
-    ],
-)
-def test_what_has_no_form(body: bytes, signature: Signature) -> None:
-    found = form(body, signature)
-    assert found is None or found.read(body) is None

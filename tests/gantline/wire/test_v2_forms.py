@@ -15,24 +15,25 @@ from gantline.errors import GantlineError
 from gantline.request import Reply, Request
 from gantline.signature import Signature, TensorSpec
 from gantline.tensors import DATATYPES, Array, numpy_dtype
+from gantline.wire.list_form import MAX_BYTES, ListForm
 from gantline.wire.v2 import decode_request, encode_reply
-from gantline.wire.v2_forms import MAX_BYTES, ReplyForm, RequestForm
+from gantline.wire.v2_forms import ReplyForm, request_form
 
 from .test_v2_shared import Bytes
 
 BODY = b'{"inputs":[{"name":"x","shape":[1,3],"datatype":"FP32","data":[1,2.5,3]}]}'
 
 
-def form_of(body: bytes) -> RequestForm | None:
+def form_of(body: bytes) -> ListForm | None:
     """The form that a server would remember after this body, if it takes it at all."""
     try:
         request = decode_request(body)
     except GantlineError:
         return None
-    return RequestForm.of(body, request)
+    return request_form(body, request)
 
 
-def check(form: RequestForm, body: bytes) -> bool:
+def check(form: ListForm, body: bytes) -> bool:
     """Whether a body is read by a form; then the long way must give exactly the same request."""
     array = form.read(body)
     if array is None:
@@ -195,7 +196,7 @@ def test_data_that_is_not_the_inputs_makes_no_form() -> None:
         '{"inputs":[' + tensor % place + '],"data":[7,8]}',
     ):
         request = decode_request(body.encode(), memory=Bytes(r=np.array([1, 2], "<f4").tobytes()))
-        assert request.inputs["x"].tolist() == [[1, 2]] and RequestForm.of(body.encode(), request) is None
+        assert request.inputs["x"].tolist() == [[1, 2]] and request_form(body.encode(), request) is None
 
 
 numbers = st.integers(-(1 << 65), 1 << 65) | st.floats() | st.none() | st.booleans() | st.text(max_size=3)

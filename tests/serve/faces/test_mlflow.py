@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from gantline.serve.exchange import Head, Headers
-from gantline.serve.faces.mlflow import MlflowFace, owns, refused
+from gantline.serve.faces.mlflow import MlflowFace, refused
+from gantline.serve.paths import is_scoring
 from gantline.serve.statuses import JSON, MAX_MESSAGE
 
 from gantline.errors import (
@@ -43,8 +44,8 @@ def test_paths_lead_to_models() -> None:
 
 
 def test_paths_whose_errors_it_tells() -> None:
-    assert all(map(owns, (b"/invocations", b"/ping", b"/version", b"/models/m/invoke")))
-    assert not any(map(owns, (b"/models/m/score", b"/health/x", b"/", b"/v2/models/m/invoke")))
+    assert all(map(is_scoring, (b"/invocations", b"/ping", b"/version", b"/models/m/invoke")))
+    assert not any(map(is_scoring, (b"/models/m/score", b"/health/x", b"/", b"/v2/models/m/invoke")))
 
 
 @pytest.mark.parametrize(
@@ -55,6 +56,7 @@ def test_paths_whose_errors_it_tells() -> None:
         ([(b"content-type", b"text/csv")], None),
         ([(b"content-type", b"nonsense")], None),
         ([(b"accept", b"text/csv")], None),
+        ([(b"accept", b"application/jsonlines")], None),
     ],
 )
 def test_what_of_a_head_forms_hang_on(headers: Headers, style: str | None) -> None:

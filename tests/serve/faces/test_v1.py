@@ -132,3 +132,49 @@ def test_bad_bodies(server: Running, body: bytes, status: int) -> None:
 def test_bad_paths(server: Running, path: str, said: str) -> None:
     answer = post(server, {"instances": [[1, 2, 3]]}, path=path)
     assert answer.status in (404, 405) and said in answer.json()["error"]
+
+
+MARKS = ("ce-specversion: 1.0", "ce-id: 7", "ce-source: here", "ce-type: t")
+
+
+def test_events_are_answered_by_events(server: Running) -> None:
+    """Plain requests and events of both modes take turns on one connection, and are not taken for each other."""
+    plain = {"instances": [[1.5, 2, 3]]}
+    event = {"specversion": "1.0", "id": "7", "source": "here", "type": "t", "data": plain}
+    with server.connect() as s:
+        for _ in range(3):
+            s.sendall(server.post(PREDICT, plain))
+            answer = server.read_answer(s)
+            assert answer.json() == {"predictions": [[3, 4, 6]]} and not any(
+                h.startswith("ce-") for h in answer.headers
+            )
+            s.sendall(server.post(PREDICT, plain, *MARKS))
+            answer = server.read_answer(s)
+            assert answer.json() == {"predictions": [[3, 4, 6]]} and answer.headers["ce-specversion"] == "1.0"
+            assert answer.headers["ce-source"] == "io.kserve.inference.double" and answer.headers["ce-id"] != "7"
+            s.sendall(server.post(PREDICT, event, "Content-Type: application/cloudevents+json"))
+            answer = server.read_answer(s)
+            assert answer.headers["content-type"] == "application/cloudevents+json"
+            assert answer.json()["data"] == {"predictions": [[3, 4, 6]]} and answer.json()["specversion"] == "1.0"
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status", "said"),
+    [
+        (("Content-Type: application/cloudevents+json",), b'{"instances":[[1,2,3]]}', 400, 'no "specversion"'),
+        (("Content-Type: application/cloudevents-batch+json",), b"[]", 501, "one at a time"),
+        (("ce-specversion: 9", *MARKS[1:]), b'{"instances":[[1,2,3]]}', 400, "specversion"),
+        (MARKS, b"", 400, "empty"),
+        (MARKS, b'{"instances":[[1,2]]}', 400, "input 'x'"),
+    ],
+)
+def test_events_that_are_refused(
+    server: Running, headers: tuple[str, ...], body: bytes, status: int, said: str
+) -> None:
+    answer = post(server, body, *headers)
+    assert answer.status == status and list(answer.json()) == ["error"] and said in answer.json()["error"]
+
+
+def test_marks_that_make_no_event(server: Running) -> None:
+    answer = post(server, {"instances": [[1, 2, 3]]}, *MARKS[:3])
+    assert answer.status == 200 and "ce-id" not in answer.headers

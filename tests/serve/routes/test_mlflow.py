@@ -67,6 +67,23 @@ def test_csv_both_ways(doubling: Running) -> None:
     assert answer.body == b"2.0,4.0,6.0\n8.0,10.0,12.0\n"
 
 
+def test_lines_both_ways(doubling: Running) -> None:
+    """As SageMaker's batch jobs send and join them."""
+    lines = "application/jsonlines"
+    answer = ask(doubling, "/invocations", b"[1,2,3]\n[4,5,6]\n", lines, accept=lines)
+    assert (answer.status, answer.headers["content-type"]) == (200, lines)
+    assert answer.body == b"[2.0,4.0,6.0]\n[8.0,10.0,12.0]\n"
+    assert ask(doubling, "/invocations", b"[1,2,3]\n[4,5,6]\n", lines).json() == {"predictions": TWICE}
+    answer = ask(doubling, "/models/double/invoke", b"1,2,3\n", "text/csv", accept="application/x-ndjson")
+    assert answer.body == b"[2.0,4.0,6.0]\n"
+
+
+def test_answers_without_rows(doubling: Running) -> None:
+    for accept, body in (("text/csv", b""), ("application/jsonlines", b""), (JSON, b'{"predictions":[]}')):
+        answer = ask(doubling, "/models/positive/invoke", {"inputs": [-1.5]}, accept=accept)
+        assert (answer.status, answer.body) == (200, body)
+
+
 def test_octets_are_one_row(doubling: Running) -> None:
     body = np.array([1, 2, 3], "<f4").tobytes()
     answer = ask(doubling, "/invocations", body, "application/octet-stream")
@@ -107,6 +124,8 @@ BAD: list[tuple[Any, str, int, str]] = [
     (b"secret=1", "application/x-www-form-urlencoded", 415, "content type"),
     (b"{}", "application/json; charset=latin-1", 415, "UTF-8"),
     (b"{}", "application/vnd.apache.parquet", 415, "content type"),
+    (b"[1,2,3]\nsecret", "application/jsonlines", 400, "line 2"),
+    (b"", "application/jsonlines", 400, "empty"),
 ]
 
 
