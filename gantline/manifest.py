@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeVar, cast
 
 from .blobs import canonical_json, sha256_bytes
@@ -214,10 +215,11 @@ class Manifest:
         manifest = _parse(cls, tree, where)
         if manifest.engine not in ENGINES:
             raise BadArtefact(f"{where}: engine {manifest.engine!r:.40}; known: {', '.join(ENGINES)}")
-        try:
-            manifest.to_bytes()
-        except ValueError as e:  # half of a surrogate pair
-            raise BadArtefact(f"{where}: holds text that is not Unicode ({e})") from e
+        if not data.isascii() or b"\\u" in data:
+            try:
+                manifest.to_bytes()
+            except ValueError as e:  # half of a surrogate pair
+                raise BadArtefact(f"{where}: holds text that is not Unicode ({e})") from e
         return manifest
 
 
@@ -237,16 +239,29 @@ _NESTED: dict[str, Any] = {
 }
 
 
+@cache  # a thousand manifests are read at once
+def _defaults(kind: Any) -> tuple[tuple[str, Any], ...]:
+    """Each field's name and default, MISSING for one that must be given."""
+    made = ((f, f.default_factory) for f in dataclasses.fields(kind))
+    return tuple((f.name, f.default if make is dataclasses.MISSING else make()) for f, make in made)
+
+
+@cache
+def _fields(kind: Any) -> dict[str, dataclasses.Field[Any]]:
+    return {f.name: f for f in dataclasses.fields(kind)}
+
+
 def _plain(value: Any) -> Any:
+    if isinstance(value, str | int | float) or value is None:
+        return value
     if isinstance(value, Signature):
         return value.to_json()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         out = {}
-        for f in dataclasses.fields(value):
-            item = getattr(value, f.name)
-            default = f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default
+        for name, default in _defaults(type(value)):
+            item = getattr(value, name)
             if item != default:
-                out[f.name] = _plain(item)
+                out[name] = _plain(item)
         return out
     if isinstance(value, tuple | list):
         return [_plain(v) for v in value]
@@ -255,7 +270,7 @@ def _plain(value: Any) -> Any:
 
 def _parse(kind: type[T], tree: Mapping[str, Any], where: str) -> T:
     assert dataclasses.is_dataclass(kind)
-    fields = {f.name: f for f in dataclasses.fields(kind)}
+    fields = _fields(kind)
     if not isinstance(tree, dict):
         raise BadArtefact(f"{where}: expected an object, got {type(tree).__name__}")
     values: dict[str, Any] = {}

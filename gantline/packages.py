@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from .blobs import canonical_json, sha256_file
@@ -170,6 +170,5 @@ def _paths(manifest: Manifest) -> Iterator[str]:
 
 
 def _inside(path: str, root: Path) -> None:
-    pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts or "\\" in path or not path:
+    if path.startswith("/") or ".." in path.split("/") or "\\" in path or not path:
         raise BadArtefact(f"{root / MANIFEST}: path {path!r} leaves the package")

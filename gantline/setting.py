@@ -7,6 +7,8 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
+from types import MappingProxyType
 from typing import Any, TypeAlias, cast
 
 from .errors import UsageError
@@ -112,9 +114,14 @@ def setting(default: Value, help: str, **rest: Any) -> Any:
     return field(default=default, metadata={"help": help, **rest})
 
 
-def settings_of(kind: Any) -> dict[str, Setting]:
+def settings_of(kind: Any) -> Mapping[str, Setting]:
     """The settings of a class (or of one of its values), in order of declaration."""
-    return {f.name: Setting(f.name, cast(Value, f.default), **f.metadata) for f in fields(kind)}
+    return _settings_of(kind if isinstance(kind, type) else type(kind))
+
+
+@cache
+def _settings_of(kind: Any) -> Mapping[str, Setting]:
+    return MappingProxyType({f.name: Setting(f.name, cast(Value, f.default), **f.metadata) for f in fields(kind)})
 
 
 def check(settings: Any) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 
 from gantline.accelerators.triton.versions import Policy
@@ -33,6 +34,7 @@ class Shelf:
         self.resolved = resolved
         # a directory may be empty for now where models may come later
         self._search = Search(choose=self._policy, patient=resolved.settings.model_control in ("poll", "explicit"))
+        self._policies = lru_cache(256)(self._settle)  # what config.pbtxt files say may be many things
         self.first_stamps: dict[str, str] = {}  # of what was there when `entries` looked
         parents = {str(p) for ref in self.refs for p in (Path(ref).parent, Path(ref).parent.resolve())} - {".", "/"}
         self._parents = sorted(parents, key=len, reverse=True)
@@ -79,6 +81,11 @@ class Shelf:
         return message
 
     def _policy(self, name: str, said: str) -> Policy:
+        if name not in self.resolved.models:  # without a table of its own: a thousand models have the same
+            name = ""
+        return self._policies(name, said)
+
+    def _settle(self, name: str, said: str) -> Policy:
         found = self.resolved.model(name, None, {"versions": said} if said else {}).settings
         return Policy(found.versions, found.default_version)
 
