@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+# Its wheels from PyPI count uses and send them to Microsoft, under an id that they keep in the user's cache. What a
+# server runs is its operator's affair; onnxruntime looks at this while it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 
 from gantline.errors import BadArtefact, BadRequest, EngineFailed

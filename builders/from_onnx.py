@@ -56,7 +56,8 @@ def _written(model: onnx.ModelProto, work: Path) -> Path:
 
 
 def _versions() -> dict[str, str]:
-    import onnx
-    import onnxruntime
+    from importlib.metadata import version
 
-    return {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__}
+    import onnx
+
+    return {"onnx": onnx.__version__, "onnxruntime": version("onnxruntime")}

@@ -22,6 +22,7 @@ _VARIABLES = {
     "GANTLINE_HOST": "0.0.0.0",
     "GANTLINE_NO_AUTH": "true",  # until its operator mounts keys
     "GANTLINE_MODEL_CONTROL": "none",  # what it serves is what it was built of
+    "ORT_DISABLE_TELEMETRY": "1",  # as where it is imported: for scripts that import it themselves
     "HOME": "/tmp",
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONUNBUFFERED": "1",

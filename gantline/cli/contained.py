@@ -9,11 +9,13 @@ import http.client
 import os
 import ssl
 import sys
+import tempfile
 from collections.abc import Mapping, MutableMapping, Sequence
 
 PORT = "PORT"  # Cloud Run, Knative, Heroku and others say so where they send requests
 HTTP_PORT = "GANTLINE_HTTP_PORT"
 _TIMEOUT_S = 4.0
+_SHARED_MEMORY = "/dev/shm"
 
 
 def main(argv: Sequence[str], variables: MutableMapping[str, str]) -> int:
@@ -21,6 +23,7 @@ def main(argv: Sequence[str], variables: MutableMapping[str, str]) -> int:
     if list(argv) == ["--healthy"]:
         return 0 if healthy(variables) else 1
     translate(variables)
+    find_room(variables)
     from . import main as gantline
 
     return gantline(["serve", *argv])
@@ -30,6 +33,15 @@ def translate(variables: MutableMapping[str, str]) -> None:
     """PORT becomes the HTTP port, unless a setting of ours says another."""
     if variables.get(PORT) and not variables.get(HTTP_PORT):
         variables[HTTP_PORT] = variables[PORT]
+
+
+def find_room(variables: MutableMapping[str, str]) -> None:
+    """On a root that is read-only: files that last for a while go to shared memory, which containers have."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        variables["TMPDIR"] = _SHARED_MEMORY
+        tempfile.tempdir = None  # it is looked for once more
 
 
 def healthy(variables: Mapping[str, str]) -> bool:

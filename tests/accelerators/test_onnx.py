@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -140,3 +142,11 @@ def test_types_that_v2_cannot_carry(tmp_path: Path) -> None:
     with pytest.raises(BadArtefact, match=r"c\.onnx"):
         open_model(path)
     assert onnx.load(path).graph.node[0].op_type == "Identity"
+
+
+def test_nothing_is_counted_for_others(two: Path, tmp_path: Path) -> None:
+    """onnxruntime keeps an id and a queue of what it will send in the user's cache, unless told not to."""
+    code = "import sys; import gantline.accelerators.onnx as o; o.ort.InferenceSession(sys.argv[1])"
+    own = {k: v for k, v in os.environ.items() if k not in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")}
+    subprocess.run([sys.executable, "-c", code, str(two)], env=own | {"HOME": str(tmp_path / "home")}, check=True)
+    assert [p for p in (tmp_path / "home").rglob("*") if p.is_file()] == []

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from gantline.cli.contained import healthy, translate
+from gantline.cli.contained import find_room, healthy, translate
 
 from .test_serve import save
 
@@ -40,6 +41,18 @@ def test_health_is_readiness(tmp_path: Path, serving: Callable[..., AbstractCont
     assert not healthy({"PORT": port}), "nobody answers any more"
     done = subprocess.run(words, env=os.environ | {"PORT": port}, check=False, timeout=20)
     assert done.returncode == 1
+
+
+def test_where_nothing_can_be_written_but_shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    variables: dict[str, str] = {}
+    find_room(variables)
+    assert variables == {}, "there is room here"
+    monkeypatch.setattr(tempfile, "gettempdir", nowhere)
+    find_room(variables)
+    assert variables == {"TMPDIR": "/dev/shm"}
 
 
 def test_a_mistake_is_one_line() -> None:
