@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import PurePosixPath
 
@@ -10,6 +11,7 @@ _SOURCES = frozenset({".pxd", ".pyx", ".pxi", ".pyi", ".c", ".cc", ".cpp", ".cu"
 _BUILDING = frozenset({".a", ".lib", ".la", ".cmake", ".pc", ".pdb"})
 # parts of distributions that make models and do not run them
 _PARTS: dict[str, tuple[str, ...]] = {
+    "numpy": ("numpy/distutils/", "numpy/f2py/"),
     "onnxruntime": ("onnxruntime/transformers/", "onnxruntime/tools/", "onnxruntime/quantization/"),
 }
 
@@ -25,12 +27,16 @@ RULES: dict[str, Callable[[PurePosixPath], bool]] = {
     "files for linking": lambda p: p.suffix in _BUILDING,
     "bytecode": lambda p: p.suffix == ".pyc",
 }
-VERSION = 1  # of the rules: a change of them makes other layers
+# libraries for programs in C that would link with them; the extension module has a copy of all that is in it
+_FOR_C = {"onnxruntime": re.compile(r"onnxruntime/capi/libonnxruntime\.so[.\d]*")}
+VERSION = 2  # of the rules: a change of them makes other layers
 
 
 def pruned_by(distribution: str, path: str) -> str:
     """The name of the rule that leaves a file out, or nothing. `distribution` as normalised: lower case, `-`."""
     if any(path.startswith(part) for part in _PARTS.get(distribution, ())):
         return "parts that make models"
+    if (library := _FOR_C.get(distribution)) and library.fullmatch(path):
+        return "libraries for C"
     pure = PurePosixPath(path)
     return next((name for name, leaves_out in RULES.items() if leaves_out(pure)), "")

@@ -26,6 +26,11 @@ def test_rules(path: str, rule: str) -> None:
     assert pruned_by("numpy", path) == rule
 
 
+def test_a_library_that_no_python_loads() -> None:
+    assert pruned_by("onnxruntime", "onnxruntime/capi/libonnxruntime.so.1.31.1") == "libraries for C"
+    assert pruned_by("onnxruntime", "onnxruntime/capi/libonnxruntime_providers_shared.so") == ""
+
+
 def test_parts_of_a_distribution() -> None:
     assert pruned_by("onnxruntime", "onnxruntime/transformers/models/x.py") == "parts that make models"
     assert pruned_by("transformers", "onnxruntime/transformers/models/x.py") == ""
