@@ -13,14 +13,17 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import gantline
 from gantline.blobs import canonical_json
-from gantline.errors import Unavailable, Unsupported, UsageError
+from gantline.errors import Unavailable, UsageError
+from gantline.file_lock import only_one
+from gantline.home import home as users_home
 from gantline.manifest import EnvironmentRequest
 
 from .request_file import read_request
@@ -28,7 +31,9 @@ from .request_file import read_request
 __all__ = ["Environment", "prepare", "read_request"]
 
 Log: TypeAlias = Callable[[str], None]
+SCRIPT_PYTHON = "GANTLINE_SCRIPT_PYTHON"  # the interpreter of every script, whatever it asks for
 MARKER = "gantline-environment.json"  # written last: an environment without it is not one
+_WAITING = "environment: waiting for another process that makes the same environment"
 OLDEST = (3, 11)  # that runs Gantline's own code
 _FACTS = (
     "import json,platform,sys,sysconfig;"
@@ -85,10 +90,13 @@ def prepare(
     `home` is GANTLINE_HOME (default `~/.gantline`). `hosting` false: the child does not import Gantline, so that older
     Pythons do too. UsageError: no such Python; Unavailable: pip failed, naming the requirement; nothing is left then.
     """
+    if hosting and (made := os.environ.get(SCRIPT_PYTHON)):  # in an image, which was built with it
+        own = made == sys.executable
+        return Environment(Path(made), None if own else Path(gantline.__path__[0]).parent)
     if request.kind == "current":
         return Environment(Path(sys.executable))
     python, facts = _find_python(request.python, hosting)
-    home = home or Path(os.environ.get("GANTLINE_HOME") or Path.home() / ".gantline")
+    home = home or users_home()
     lines = _normalised(request.requirements)
     if hosting and not any(_IS_NUMPY.match(x) for x in lines):
         raise UsageError("environment: a list with hashes must hold numpy too, which the script host needs")
@@ -97,7 +105,7 @@ def prepare(
     found = _read_marker(target)
     if found is None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _only_one(target.with_suffix(".lock"), log):
+        with only_one(target.with_suffix(".lock"), lambda: log(_WAITING)):
             found = _read_marker(target)  # another process may have made it meanwhile
             if found is None:
                 found = _build(target, python, lines, log)
@@ -234,36 +242,6 @@ def _pip_failure(tail: list[str], lines: list[str]) -> str:
     return f"environment: cannot install {culprit}: pip says: {last[:300]}"
 
 
-@contextmanager
-def _only_one(path: Path, log: Log) -> Iterator[None]:
-    """One process at a time; the operating system frees the lock of one that dies."""
-    with path.open("a+b") as f:
-        if not _lock(f.fileno(), wait=False):
-            log("environment: waiting for another process that makes the same environment")
-            _lock(f.fileno(), wait=True)
-        yield
-        # closing frees it; the file stays, or a third process could lock another inode of the same name
-
-
-def _lock(handle: int, wait: bool) -> bool:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(handle, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as e:
-        if wait:
-            raise Unsupported(f"environment: cannot lock ({e.strerror}); set GANTLINE_HOME to another disk") from e
-        return False
-    return True
-
-
 def _source_view(home: Path) -> Path:
     """A directory whose only entry is `gantline`, so that a child's path shows none of our own dependencies.
 
@@ -289,8 +267,6 @@ def _source_view(home: Path) -> Path:
 
 
 def _source_parts() -> dict[str, Path]:
-    import gantline
-
     root = Path(gantline.__path__[0]).resolve()
     parts = {p.name: p for p in sorted(root.iterdir()) if p.name != "__pycache__" and not p.name.startswith(".")}
     for name in ("accelerators", "builders", "serve"):

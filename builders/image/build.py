@@ -13,6 +13,7 @@ from gantline.packages import Package
 
 from . import content, places, runtime
 from .base import Base
+from .content import Part
 from .layer import Layer
 from .settings import image_config
 from .shelf import Shelf
@@ -20,6 +21,14 @@ from .wheel import Wheel
 
 BIG = 4 << 20  # bytes: a wheel file of so many has a layer of its own
 MOST = 40  # layers: engines stop at 127, and each costs a round trip
+
+
+@dataclass(frozen=True, slots=True)
+class Wheels:
+    """What goes into site-packages; `script`, where what the package asks for cannot be in one with what serves."""
+
+    runtime: tuple[Wheel, ...] = ()
+    script: tuple[Wheel, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,54 +48,53 @@ class Built:
     layers: tuple[Made, ...]
 
 
-def build_image(package: Package, base: Base, wheels: Sequence[Wheel], shelf: Shelf) -> Built:
-    """Base, wheels, runtime, weights, code, package: each one layer or several, in the order in which they change."""
-    made = [*_wheel_layers(base, wheels, shelf), _runtime_layer(base, shelf), *_package_layers(package, shelf)]
+def build_image(package: Package, base: Base, wheels: Wheels, extra: Sequence[Part], shelf: Shelf) -> Built:
+    """Base, wheels, `extra`, runtime, weights, code, package: each one layer or several, from what changes least."""
+    room = MOST - len(base.layers) - len(extra) - len(content.parts(package)) - 4
+    made = _wheel_layers(places.ENVIRONMENT, base, wheels.runtime, shelf, room)
+    if wheels.script is not None:
+        made += _wheel_layers(places.SCRIPT_ENVIRONMENT, base, wheels.script, shelf, room - len(made))
+    made += [_part_layer(part, shelf) for part in extra]
+    made.append(_runtime_layer(base, wheels, shelf))
+    made += [_part_layer(part, shelf) for part in content.parts(package)]
     if len(base.layers) + len(made) > MOST:
         raise UsageError(f"{len(base.layers) + len(made)} layers; an image has {MOST} at most: use a base with fewer")
     descriptors = (*base.layers, *(m.layer.descriptor for m in made))
     diff_ids = (*base.diff_ids, *(m.layer.diff_id for m in made))
     history = (*(f"base {base.name}" for _ in base.layers), *(m.layer.title for m in made))
-    config = image_config(base, package.manifest, content.folder(package), diff_ids, history, _created())
+    script = places.ENVIRONMENT if wheels.script is None else places.SCRIPT_ENVIRONMENT
+    config = image_config(base, package.manifest, content.folder(package), diff_ids, history, _created(), script)
     image = write_manifest(shelf.store, config, descriptors, {"org.opencontainers.image.title": package.name})
     return Built(image, base, tuple(made))
 
 
-def _wheel_layers(base: Base, wheels: Sequence[Wheel], shelf: Shelf) -> list[Made]:
-    """The heaviest wheels one by one, as many as there may be; the rest together."""
-    site = places.site(base.python)
-    heavy = sorted((w for w in wheels if w.path.stat().st_size >= BIG), key=lambda w: -w.path.stat().st_size)
-    alone = heavy[: max(0, MOST - 8 - len(base.layers))]
-    together = sorted((w for w in wheels if w not in alone), key=lambda w: w.distribution)
-    made = []
-    for wheel in sorted(alone, key=lambda w: w.distribution):
-        title = f"wheel {wheel.distribution} {wheel.version}"
-        made.append(_kept(shelf, wheel.key(site, base.python), title, wheel, site, base))
-    if together:
-        key = [wheel.key(site, base.python) for wheel in together]
-        title = f"wheels {', '.join(f'{w.distribution} {w.version}' for w in together)}"
-        layer, reused = shelf.layer(
-            key, title, lambda: [e for w in together for e in w.entries(site, base.python)]
-        )  # fmt: skip
-        made.append(Made(layer, reused))
-    return made
+def _wheel_layers(at: str, base: Base, wheels: Sequence[Wheel], shelf: Shelf, room: int) -> list[Made]:
+    """The heaviest wheels one by one, as many as there is room for; the rest together."""
+    site = places.site(at, base.python)
+    sizes = {wheel: wheel.path.stat().st_size for wheel in wheels}
+    heavy = sorted((w for w in wheels if sizes[w] >= BIG), key=lambda w: (-sizes[w], w.distribution))[: max(0, room)]
+    groups = [[w] for w in sorted(heavy, key=lambda w: w.distribution)]
+    if rest := sorted((w for w in wheels if w not in heavy), key=lambda w: w.distribution):
+        groups.append(rest)
+    return [_group_layer(group, site, base, shelf) for group in groups]
 
 
-def _kept(shelf: Shelf, key: object, title: str, wheel: Wheel, site: str, base: Base) -> Made:
-    return Made(*shelf.layer(key, title, lambda: wheel.entries(site, base.python)))
+def _group_layer(group: list[Wheel], site: str, base: Base, shelf: Shelf) -> Made:
+    title = ("wheel " if len(group) == 1 else "wheels ") + ", ".join(f"{w.distribution} {w.version}" for w in group)
+    key = [wheel.key(site, base.python) for wheel in group]
+    return Made(*shelf.layer(key, title, lambda: [e for wheel in group for e in wheel.entries(site, base.python)]))
 
 
-def _runtime_layer(base: Base, shelf: Shelf) -> Made:
-    entries = runtime.entries(base.python, base.interpreter)
+def _runtime_layer(base: Base, wheels: Wheels, shelf: Shelf) -> Made:
+    entries = runtime.entries(base.python) + runtime.environment(places.ENVIRONMENT, base.python, base.interpreter)
+    if wheels.script is not None:
+        at = places.SCRIPT_ENVIRONMENT  # the host gets the library by its path, as any other environment does
+        entries += runtime.environment(at, base.python, base.interpreter, with_library=False)
     return Made(*shelf.layer(runtime.key(entries), f"gantline {runtime.version()}", lambda: entries))
 
 
-def _package_layers(package: Package, shelf: Shelf) -> list[Made]:
-    made = []
-    for part in content.parts(package):
-        entries = part.entries
-        made.append(Made(*shelf.layer(part.key, part.title, lambda e=entries: e, part.compress)))  # type: ignore[misc]
-    return made
+def _part_layer(part: Part, shelf: Shelf) -> Made:
+    return Made(*shelf.layer(part.key, part.title, lambda: part.entries, part.compress))
 
 
 def _created() -> str:

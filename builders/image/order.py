@@ -17,13 +17,13 @@ from gantline.oci.store import Store
 from gantline.packages import Package
 
 from .base import Base, open_base
-from .build import Built, build_image
+from .build import Built, Wheels, build_image
+from .content import Part
 from .shelf import Shelf
-from .wheel import Wheel
 
 _TAG = re.compile(r"[a-z0-9]+([._-][a-z0-9]+|__[a-z0-9]+|/[a-z0-9]+)*:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 Log = Callable[[str], None]
-Wheels = Callable[[Package, Base], Sequence[Wheel]]
+Supply = Callable[[Package, Base], tuple[Wheels, Sequence[Part]]]  # wheels, and layers of what they need besides
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,12 @@ class Delivered:
     written: int = 0
 
 
-def carry_out(package: Package, order: Order, wheels: Wheels, log: Log) -> Delivered:
+def carry_out(package: Package, order: Order, supply: Supply, log: Log) -> Delivered:
     """Build for each platform, name it in the store, and write it out where that is asked for."""
     check_tag(order.tag)
     package.verify_files()
     shelf = Shelf(Store.of_user(), home() / "layers")
-    images = tuple(_one(package, platform, order, wheels, shelf, log) for platform in order.platforms)
+    images = tuple(_one(package, platform, order, supply, shelf, log) for platform in order.platforms)
     single = len(images) == 1
     descriptor = images[0].image.descriptor if single else write_index(shelf.store, tuple(b.image for b in images), {})
     written = 0
@@ -69,10 +69,10 @@ def check_tag(tag: str) -> str:
     return tag
 
 
-def _one(package: Package, platform: Platform, order: Order, wheels: Wheels, shelf: Shelf, log: Log) -> Built:
+def _one(package: Package, platform: Platform, order: Order, supply: Supply, shelf: Shelf, log: Log) -> Built:
     log(f"{platform}: base {order.base}")
     base = open_base(order.base, platform, shelf.store)
     log(f"{platform}: Python {base.python[0]}.{base.python[1]}; wheels")
-    found = wheels(package, base)
-    log(f"{platform}: layers of {len(found)} wheels and the package")
-    return build_image(package, base, found, shelf)
+    wheels, extra = supply(package, base)
+    log(f"{platform}: layers of {len(wheels.runtime) + len(wheels.script or ())} wheels and the package")
+    return build_image(package, base, wheels, extra, shelf)

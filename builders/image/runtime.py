@@ -16,7 +16,7 @@ from .bytecode import bytecode, compiles
 from .entry import PROGRAM, Entry, of_bytes, of_file, of_tree
 
 _FOLDERS = ("accelerators", "serve")  # beside gantline's own files
-_LEFT_OUT = re.compile(r"gantline/cli/(demo|package)\w*\.py|.*\.(pyi|md)")
+_LEFT_OUT = re.compile(r"gantline/cli/(demo|package|build|lock)\w*\.py|.*\.(pyi|md)")
 _NOT_IN_IMAGES = ("rich",)  # tables for people at a terminal
 _METADATA = "Metadata-Version: 2.1\nName: gantline\nVersion: {}\n"
 
@@ -27,46 +27,44 @@ def requirements() -> tuple[str, ...]:
     return tuple(line for line in lines if re.split(r"[^\w.-]", line)[0].lower() not in _NOT_IN_IMAGES)
 
 
-def entries(python: tuple[int, int], interpreter: str) -> list[Entry]:
-    """The environment itself and Gantline in it. `interpreter`: the base's own, which the environment points to."""
-    site = places.site(python)
-    found = list(_environment(python, interpreter))
-    for entry in _sources(site):
-        if _LEFT_OUT.fullmatch(entry.path.removeprefix(site + "/")):
+def entries(python: tuple[int, int]) -> list[Entry]:
+    """Gantline as an image has it, with bytecode where this interpreter makes it."""
+    found: list[Entry] = []
+    for entry in _sources():
+        if _LEFT_OUT.fullmatch(entry.path.removeprefix(places.LIBRARY + "/")):
             continue
         found.append(entry)
-        if entry.path.endswith(".py") and compiles(python) and entry.open is not None:
-            with entry.open() as f:
-                compiled = bytecode(entry.path, f.read())
+        if entry.path.endswith(".py") and compiles(python):
+            compiled = bytecode(entry.path, _bytes(entry))
             if compiled is not None:
                 found.append(compiled)
-    about = f"{site}/gantline-{gantline.__version__}.dist-info"
+    about = f"{places.LIBRARY}/gantline-{gantline.__version__}.dist-info"
     found.append(of_bytes(f"{about}/METADATA", _METADATA.format(gantline.__version__).encode()))
     found.append(of_bytes(f"{about}/RECORD", b""))
     return found
 
 
-def _environment(python: tuple[int, int], interpreter: str) -> Iterator[Entry]:
+def environment(at: str, python: tuple[int, int], interpreter: str, with_library: bool = True) -> list[Entry]:
+    """A virtual environment at `at`, but for its distributions. `interpreter`: the base's own Python."""
     folder = interpreter.rpartition("/")[0]
     settings = f"home = {folder}\ninclude-system-site-packages = false\nversion = {python[0]}.{python[1]}\n"
-    yield of_bytes(f"{places.ENVIRONMENT}/pyvenv.cfg", settings.encode())
-    yield Entry(f"{places.ENVIRONMENT}/bin/python", link=interpreter, mode=PROGRAM)
+    found = [of_bytes(f"{at}/pyvenv.cfg", settings.encode()), Entry(f"{at}/bin/python", link=interpreter, mode=PROGRAM)]
+    if with_library:
+        found.append(of_bytes(f"{places.site(at, python)}/gantline.pth", f"/{places.LIBRARY}\n".encode()))
+    return found
 
 
-def _sources(site: str) -> Iterator[Entry]:
+def _sources() -> Iterator[Entry]:
     root = Path(gantline.__path__[0])
+    at = f"{places.LIBRARY}/gantline"
     for part in sorted(root.iterdir()):
         if part.name.startswith(".") or part.name in ("__pycache__", "builders", *_FOLDERS):
             continue
-        yield from of_tree(f"{site}/gantline/{part.name}", part) if part.is_dir() else [_file(site, part)]
+        yield from of_tree(f"{at}/{part.name}", part) if part.is_dir() else [of_file(f"{at}/{part.name}", part)]
     for name in _FOLDERS:
         spec = importlib.util.find_spec(f"gantline.{name}")
         assert spec is not None and spec.submodule_search_locations
-        yield from of_tree(f"{site}/gantline/{name}", Path(next(iter(spec.submodule_search_locations))))
-
-
-def _file(site: str, path: Path) -> Entry:
-    return of_file(f"{site}/gantline/{path.name}", path)
+        yield from of_tree(f"{at}/{name}", Path(next(iter(spec.submodule_search_locations))))
 
 
 def version() -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gantline.accelerators.script.environment import SCRIPT_PYTHON
+
 from gantline.manifest import Manifest
 
 from . import places
@@ -14,7 +16,7 @@ HTTP, GRPC = 8000, 8001
 # nanoseconds, as Docker has them; Kubernetes ignores health checks in images
 _SECOND = 1_000_000_000
 _HEALTH = {
-    "Test": ["CMD", places.PYTHON, "-m", "gantline.cli.contained", "--healthy"],
+    "Test": ["CMD", places.interpreter(places.ENVIRONMENT), "-m", "gantline.cli.contained", "--healthy"],
     "Interval": 10 * _SECOND, "Timeout": 5 * _SECOND, "StartPeriod": 60 * _SECOND, "StartInterval": _SECOND // 2,
     "Retries": 3,
 }  # fmt: skip
@@ -30,9 +32,18 @@ _VARIABLES = {
 
 
 def image_config(
-    base: Base, manifest: Manifest, folder: str, diff_ids: tuple[str, ...], history: tuple[str, ...], created: str
+    base: Base,
+    manifest: Manifest,
+    folder: str,
+    diff_ids: tuple[str, ...],
+    history: tuple[str, ...],
+    created: str,
+    script: str,
 ) -> dict[str, Any]:
-    """The config of an image: what runs, as whom, and what it is called. `created` is RFC 3339."""
+    """The config of an image: what runs, as whom, and what it is called.
+
+    `created` is RFC 3339; `script` the environment in which a scoring script runs, relative to the root.
+    """
     labels = {
         **(base.settings.get("Labels") or {}),
         "org.opencontainers.image.title": manifest.name,
@@ -43,8 +54,8 @@ def image_config(
     settings = {
         "User": f"{places.USER}:{places.USER}",
         "ExposedPorts": {f"{HTTP}/tcp": {}, f"{GRPC}/tcp": {}},
-        "Env": _merged(base.settings.get("Env") or [], _VARIABLES),
-        "Entrypoint": [places.PYTHON, "-m", "gantline.cli.contained"],
+        "Env": _merged(base.settings.get("Env") or [], {**_VARIABLES, SCRIPT_PYTHON: places.interpreter(script)}),
+        "Entrypoint": [places.interpreter(places.ENVIRONMENT), "-m", "gantline.cli.contained"],
         "Cmd": [f"/{folder}"],
         "WorkingDir": "/",
         "StopSignal": "SIGTERM",

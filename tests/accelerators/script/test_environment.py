@@ -43,6 +43,18 @@ def test_current_is_this_interpreter() -> None:
     assert found.variables({"PYTHONPATH": "x", "GANTLINE_KEY": "a secret"}) == {"PYTHONPATH": "x"}
 
 
+def test_in_an_image_it_is_the_one_that_was_built_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing is installed there; where it is another than the server's, Gantline comes by the path."""
+    asked = EnvironmentRequest("requirements", "", ("no-such-distribution==1",))
+    monkeypatch.setenv("GANTLINE_SCRIPT_PYTHON", sys.executable)
+    assert prepare(asked, home=tmp_path).source is None
+    monkeypatch.setenv("GANTLINE_SCRIPT_PYTHON", "/opt/gantline/script-env/bin/python")
+    found = prepare(asked, home=tmp_path)
+    assert found.python == Path("/opt/gantline/script-env/bin/python")
+    assert found.source is not None and (found.source / "gantline" / "__init__.py").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_made_once(tmp_path: Path, wheels: Path) -> None:
     log: list[str] = []
     request = request_for(wheels)

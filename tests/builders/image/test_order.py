@@ -7,6 +7,8 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from gantline.builders.image.build import Wheels
+from gantline.builders.image.content import Part
 from gantline.builders.image.order import Order, carry_out, check_tag
 
 from gantline.errors import UsageError, VerificationFailed
@@ -15,6 +17,11 @@ from gantline.oci.descriptor import INDEX
 from gantline.oci.platforms import Platform
 from gantline.oci.store import Store
 from gantline.packages import Package, seal
+
+
+def nothing(*_: object) -> tuple[Wheels, list[Part]]:
+    return Wheels(), []
+
 
 BOTH = (Platform("linux", "amd64"), Platform("linux", "arm64"))
 
@@ -36,14 +43,14 @@ def package(tmp_path: Path) -> Package:
 def test_one_platform(package: Package, rootfs: Path, tmp_path: Path) -> None:
     said: list[str] = []
     order = Order("m:1", BOTH[:1], str(rootfs), tmp_path / "m.tar")
-    done = carry_out(package, order, lambda *_: [], said.append)
+    done = carry_out(package, order, nothing, said.append)
     assert Store.of_user().names()["m:1"].digest == done.descriptor.digest == done.images[0].image.descriptor.digest
     assert done.written == (tmp_path / "m.tar").stat().st_size
     assert [line.partition(":")[0] for line in said] == ["linux/amd64"] * 3
 
 
 def test_several(package: Package, rootfs: Path, tmp_path: Path) -> None:
-    done = carry_out(package, Order("m:1", BOTH, str(rootfs), tmp_path / "m"), lambda *_: [], lambda _: None)
+    done = carry_out(package, Order("m:1", BOTH, str(rootfs), tmp_path / "m"), nothing, lambda _: None)
     assert done.descriptor.media_type == INDEX
     index = Store(tmp_path / "m").read_json(Store(tmp_path / "m").names()["m:1"])
     assert [m["platform"]["architecture"] for m in index["manifests"]] == ["amd64", "arm64"]
@@ -52,7 +59,7 @@ def test_several(package: Package, rootfs: Path, tmp_path: Path) -> None:
 def test_nothing_stays_of_what_fails(package: Package, rootfs: Path, tmp_path: Path) -> None:
     (package.path / "model.onnx").write_bytes(b"other")
     with pytest.raises(VerificationFailed):
-        carry_out(package, Order("m:1", BOTH, str(rootfs), tmp_path / "m.tar"), lambda *_: [], lambda _: None)
+        carry_out(package, Order("m:1", BOTH, str(rootfs), tmp_path / "m.tar"), nothing, lambda _: None)
     assert not (tmp_path / "m.tar").exists() and not (tmp_path / "home" / "store").exists()
 
 
@@ -70,7 +77,7 @@ def test_tags(tag: str) -> None:
 
 
 def test_an_archive_of_several_names_the_first_for_docker(package: Package, rootfs: Path, tmp_path: Path) -> None:
-    carry_out(package, Order("m:1", BOTH, str(rootfs), tmp_path / "m.tar"), lambda *_: [], lambda _: None)
+    carry_out(package, Order("m:1", BOTH, str(rootfs), tmp_path / "m.tar"), nothing, lambda _: None)
     with tarfile.open(tmp_path / "m.tar") as tar:
         file = tar.extractfile("manifest.json")
         assert file is not None

@@ -16,7 +16,7 @@ HERE = (sys.version_info[0], sys.version_info[1])
 
 @pytest.fixture(scope="module")
 def entries() -> list[Entry]:
-    return runtime.entries(HERE, "/usr/bin/python3")
+    return runtime.entries(HERE) + runtime.environment(places.ENVIRONMENT, HERE, "/usr/bin/python3")
 
 
 def test_what_it_needs() -> None:
@@ -28,15 +28,15 @@ def test_what_it_needs() -> None:
 def test_nothing_that_builds(entries: list[Entry]) -> None:
     paths = [e.path for e in entries]
     assert not [p for p in paths if "/builders/" in p or "cli/package" in p or "cli/demo" in p]
-    site = places.site(HERE)
     for wanted in ("__init__.py", "serve/core.py", "accelerators/session.py", "cli/contained.py", "pb/gantline.binpb"):
-        assert f"{site}/gantline/{wanted}" in paths
+        assert f"{places.LIBRARY}/gantline/{wanted}" in paths
 
 
 def test_its_key_is_of_its_content(entries: list[Entry]) -> None:
     key = runtime.key(entries)
-    assert key == runtime.key(runtime.entries(HERE, "/usr/bin/python3"))
-    assert key != runtime.key(runtime.entries(HERE, "/usr/local/bin/python3"))
+    base = runtime.entries(HERE)
+    assert key == runtime.key(base + runtime.environment(places.ENVIRONMENT, HERE, "/usr/bin/python3"))
+    assert key != runtime.key(base + runtime.environment(places.ENVIRONMENT, HERE, "/usr/local/bin/python3"))
 
 
 def test_it_serves_without_the_rest(entries: list[Entry], tmp_path: Path) -> None:
@@ -49,11 +49,10 @@ def test_it_serves_without_the_rest(entries: list[Entry], tmp_path: Path) -> Non
         elif entry.open is not None:
             with entry.open() as f:
                 path.write_bytes(f.read())
-    site = tmp_path / places.site(HERE)
     code = (
         "import sys, gantline; sys.path_importer_cache.clear();"
         "from gantline.cli.contained import main; sys.exit(main(['/not/there'], {}))"
     )
-    own = os.environ | {"PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1"}
+    own = os.environ | {"PYTHONPATH": str(tmp_path / places.LIBRARY), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=own, check=False)
     assert "/not/there" in done.stderr and done.returncode == 3, done.stderr

@@ -13,13 +13,14 @@ from gantline.manifest import Manifest
 def test_the_config(base: Base) -> None:
     base = replace(base, settings={"Env": ["PATH=/bin", "HOME=/root"], "Labels": {"a": "b"}, "Cmd": ["bash"]})
     manifest = Manifest("iris", "onnx", "model.onnx")
-    made = image_config(base, manifest, "opt/m/iris", ("sha256:1",), ("base",), "1970-01-01T00:00:00Z")
+    made = image_config(base, manifest, "opt/m/iris", ("sha256:1",), ("base",), "1970-01-01T00:00:00Z", "opt/x")
     config = made["config"]
     assert (made["os"], made["architecture"]) == ("linux", "amd64")
     assert made["rootfs"] == {"type": "layers", "diff_ids": ["sha256:1"]}
     assert "PATH=/bin" in config["Env"] and "HOME=/root" not in config["Env"] and "HOME=/tmp" in config["Env"]
     assert config["User"] == "65532:65532" and config["Cmd"] == ["/opt/m/iris"]
     assert config["Entrypoint"][0] == "/opt/gantline/env/bin/python"
+    assert "GANTLINE_SCRIPT_PYTHON=/opt/x/bin/python" in config["Env"]
     assert config["Healthcheck"]["Test"][0] == "CMD", "no shell is needed"
     assert config["Labels"]["a"] == "b" and config["Labels"]["dev.gantline.package.digest"] == manifest.digest
     assert {"8000/tcp", "8001/tcp"} == set(config["ExposedPorts"])
