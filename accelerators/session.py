@@ -26,7 +26,7 @@ class Session:
         self.output_names: tuple[str, ...] = tuple(t.name for t in self.signature.outputs)
         self.run_ns = 0  # of one row, learned by warming.warm_up()
         # a script answers from another process, whenever it likes: never to be waited for on an event loop
-        self.inline = package.manifest.engine != "script"
+        self.inline = package.inline
         script = package.manifest.script
         self.decoupled = script is not None and script.decoupled  # any number of answers: by stream(), not run()
 

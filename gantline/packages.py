@@ -72,6 +72,11 @@ class Package:
         return self.manifest.name
 
     @property
+    def inline(self) -> bool:
+        """Whether its program runs in the process that opens it; a script has one of its own."""
+        return self.manifest.engine != "script"
+
+    @property
     def model_path(self) -> Path:
         return self.path / self.manifest.model
 

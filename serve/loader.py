@@ -270,7 +270,7 @@ class Loader:
         return loaded, errors
 
     async def _open_one(self, entry: Entry) -> Model | GantlineError:
-        async with self._rooms[entry.package is None or entry.package.manifest.engine != "script"]:
+        async with self._rooms[entry.package is None or entry.package.inline]:
             try:
                 with self._scale.weigh() as weighing:
                     opened = await self._apart(open_version, entry, self.resolved, self.common)

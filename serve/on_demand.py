@@ -215,10 +215,10 @@ class OnDemand:
                 else:
                     future.set_exception(error)
 
-    async def _load(self, name: str, load: _Load) -> None:
+    async def _load(self, name: str, load: _Load, again: bool = False) -> None:
         packages = [s.entry.package for s in self.repository.slots(name) if s.entry.package]
         size = sum(map(file_bytes, packages))
-        async with self._rooms[all(p.manifest.engine != "script" for p in packages)]:
+        async with self._rooms[all(p.inline for p in packages)]:
             await self._make_room(name, load, size)
             errors = await self._loader.bring(name, lambda: name not in self._dismissed)
             if errors and not self.repository.loaded(name) and await self._loader.look_again(name):
@@ -235,8 +235,11 @@ class OnDemand:
         weight, load.weight = self._weigh(name), 0
         if self.limit and weight > self.limit and name not in self.pinned:
             await self._retire(name, "too large")
-            self._weights.forget(name)  # it may have been measured while something else grew: next time anew
-            raise self._too_large(name, weight)
+            self._weights.forget(name)  # something else may have grown while it was measured
+            if again or any(not p.inline for p in packages):
+                raise self._too_large(name, weight)
+            await self._load(name, load, again=True)
+            return
         self._retries.forgive(name)
         await self._keep_limit()
 
