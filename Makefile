@@ -37,14 +37,14 @@ test: install  ## the tests, without those that take long
 	$(TESTING) -m "not slow and not oracle and not container"
 
 test-slow: install  ## the tests that take long, and those against other products
-	$(BIN)/python -m pytest -q -m "slow or oracle or container"
+	$(TESTING) -m "(slow or oracle or container) and not alone"
+	$(BIN)/python -m pytest -q -m alone
 
 check: install  ## lint, types, import direction, wheel, links
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/pyright
-	$(BIN)/python -m pytest -q tests/project -m "not readme"
+	$(BIN)/pyright & $(BIN)/mypy && wait $$!
+	$(TESTING) tests/project -m "not readme"
 
 fix: install  ## let ruff repair and lay out what it can
 	$(BIN)/ruff check --fix .

@@ -13,6 +13,8 @@ import sys
 import venv
 from pathlib import Path
 
+from gantline.file_lock import only_one
+
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".venvs"
 
@@ -78,13 +80,21 @@ def ensure(name: str) -> Path:
     home = HOME / name
     python = home / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     if not _holds(python, wanted):
-        shutil.rmtree(home, ignore_errors=True)
-        venv.create(home, with_pip=True)
-        done = subprocess.run([python, "-m", "pip", "install", "--quiet", *wanted], check=False)
-        if done.returncode or not _holds(python, wanted):
-            shutil.rmtree(home, ignore_errors=True)
-            raise SystemExit(f"{name}: {', '.join(wanted)} could not be installed")
+        HOME.mkdir(exist_ok=True)
+        with only_one(HOME / f"{name}.lock"):  # tests in another process may be at it
+            if not _holds(python, wanted):
+                _make(name, home, python)
     return python
+
+
+def _make(name: str, home: Path, python: Path) -> None:
+    wanted = RIVALS[name]
+    shutil.rmtree(home, ignore_errors=True)
+    venv.create(home, with_pip=True)
+    done = subprocess.run([python, "-m", "pip", "install", "--quiet", *wanted], check=False)
+    if done.returncode or not _holds(python, wanted):
+        shutil.rmtree(home, ignore_errors=True)
+        raise SystemExit(f"{name}: {', '.join(wanted)} could not be installed")
 
 
 def _holds(python: Path, wanted: tuple[str, ...]) -> bool:

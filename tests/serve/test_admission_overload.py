@@ -107,6 +107,7 @@ def resident_mb() -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_three_times_the_capacity_for_half_a_minute(servers: Callable[..., Running], zoo: Path) -> None:
     server = servers(zoo / "double.onnx", latency_target_ms=str(TARGET_S * 1000))
     model = server.stack.repository.find("double")

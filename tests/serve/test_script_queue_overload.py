@@ -69,6 +69,7 @@ def resident_bytes() -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_three_times_the_capacity(servers: Callable[..., Running], tmp_path: Path) -> None:
     (tmp_path / "score.py").write_text(SCRIPT)
     package = gantline.package(script=tmp_path / "score.py", name="m", output=tmp_path / "m.pkg").path

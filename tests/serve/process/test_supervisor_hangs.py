@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.slow,  # several processes each
+    pytest.mark.alone,  # whoever gets no processor for long enough hangs, too
     pytest.mark.skipif(sys.platform != "linux", reason="looks at processes by /proc"),
 ]
 ROW = {"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]}
