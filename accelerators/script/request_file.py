@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import sys
 import tomllib
@@ -11,6 +12,7 @@ from typing import Any
 
 from gantline.errors import BadArtefact, UsageError
 from gantline.manifest import EnvironmentRequest
+from gantline.yaml_file import parse_yaml
 
 # conda name -> PyPI name, where they differ
 _CONDA_TO_PYPI = {
@@ -34,6 +36,7 @@ _NOT_ON_PYPI = re.compile(
     r"|openmpi|mpich|mpi|openssl|ca-certificates|ffmpeg|git|make|nodejs|openjdk|zlib|xz|bzip2|sqlite|tk|readline"
     r"|ncurses|glib|graphviz|hdf5|pytorch-cuda|pytorch-mutex|cpuonly|sysroot.*|vs20.*|binutils.*|perl|ruby|curl|wget"
 )
+_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _KINDS = "requirements.txt, pyproject.toml or conda.yml"
 _CONDA_SPEC = re.compile(r"([A-Za-z0-9_.-]+)\s*(\[[^\]]*\])?\s*(.*)")
 _INCLUDES = re.compile(r"(?:-r|--requirement)[\s=]*(.+)")
@@ -56,8 +59,10 @@ def read_request(path: Path) -> EnvironmentRequest:
 
 
 def _text(path: Path) -> str:
+    """The file's text; a mark of its encoding is heeded, as pip does (PowerShell writes UTF-16)."""
     try:
-        return path.read_text("utf-8")
+        data = path.read_bytes()
+        return data.decode(next((codec for mark, codec in _MARKS if data.startswith(mark)), "utf-8"))
     except FileNotFoundError as e:
         raise BadArtefact(f"{path}: no such file; expected {_KINDS}") from e
     except (OSError, UnicodeDecodeError) as e:
@@ -134,14 +139,7 @@ def _python_for(specifier: str, where: str) -> str:
 
 
 def _conda(path: Path) -> EnvironmentRequest:
-    try:
-        import yaml
-    except ImportError as e:
-        raise UsageError(f"{path}: reading a conda file needs PyYAML: pip install 'gantline[build]'") from e
-    try:
-        tree = yaml.safe_load(_text(path))
-    except yaml.YAMLError as e:
-        raise BadArtefact(f"{path}: not YAML ({' '.join(str(e).split())})") from e
+    tree = parse_yaml(_text(path), str(path))
     if not isinstance(tree, dict) or not isinstance(tree.get("dependencies"), list):
         raise BadArtefact(f"{path}: expected a conda environment with a list 'dependencies'")
     if tree.get("variables"):
@@ -156,12 +154,12 @@ def _conda_request(dependencies: list[Any], path: Path) -> EnvironmentRequest:
     for item in dependencies:
         if isinstance(item, Mapping):
             if set(item) != {"pip"}:
-                raise BadArtefact(f"{path}: dependencies hold {dict(item)!r}; expected names or 'pip:' with a list")
+                raise BadArtefact(f"{path}: dependencies hold {dict(item)!s:.80}; expected names or 'pip:' with a list")
             lines += _pip_section(item["pip"], path)
             continue
         found = _CONDA_SPEC.fullmatch(str(item).split("::")[-1].strip()) if isinstance(item, str) else None
         if not found:
-            raise BadArtefact(f"{path}: {item!r} is not a conda dependency (as in numpy=2.1)")
+            raise BadArtefact(f"{path}: {item!r:.80} is not a conda dependency (as in numpy=2.1)")
         name, version = found[1].lower(), found[3]
         if name == "python":
             python = _conda_python(version, path)

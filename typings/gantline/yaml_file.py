@@ -1,0 +1,1 @@
+../../gantline/yaml_file.py
