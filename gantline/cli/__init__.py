@@ -99,7 +99,9 @@ def _absent(error: ModuleNotFoundError) -> GantlineError:
 
 
 def _fail(error: GantlineError, verb: str, as_json: bool) -> int:
-    message = " ".join(error.message.split("\n"))
+    from .show import plain
+
+    message = plain(" ".join(error.message.split("\n")))
     if as_json:
         sys.stdout.write(json.dumps({"error": message, "kind": type(error).__name__}) + "\n")
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -10,10 +11,18 @@ from typing import Any
 from ..manifest import Manifest
 from ..signature import TensorSpec
 
+# control characters, and those that have text run the other way
+_ACTED_ON = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
 
 def write(text: str) -> None:
     """Plain text to standard output."""
     sys.stdout.write(text)
+
+
+def plain(text: str) -> str:
+    """The text without what a terminal would act on: names and notes come from files of others."""
+    return _ACTED_ON.sub("\ufffd", text)
 
 
 def print_json(tree: Any) -> None:
@@ -26,7 +35,7 @@ def table(rows: Iterable[tuple[str, str]]) -> None:
     shown = []
     last = ""
     for what, value in rows:
-        shown.append(("" if what == last else what, value))
+        shown.append(("" if what == last else what, plain(value)))
         last = what
     if sys.stdout.isatty():
         _fold(shown)

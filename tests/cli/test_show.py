@@ -41,3 +41,8 @@ def test_tensors_and_sizes(capsys: pytest.CaptureFixture[str]) -> None:
     assert [size(n) for n in (0, 1023, 1536, 3 << 20, 5 << 30)] == ["0 B", "1023 B", "1.5 KiB", "3.0 MiB", "5.0 GiB"]
     print_json({"b": 1, "a": "é"})
     assert capsys.readouterr().out == json.dumps({"a": "é", "b": 1}, indent=2, ensure_ascii=False) + "\n"
+
+
+def test_nothing_that_a_terminal_acts_on_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    table([("note", "\x1b[2Jgone\r\n\x9b3m \u202eback ünï 東京\u200d")])
+    assert capsys.readouterr().out == "note  \ufffd[2Jgone\ufffd\ufffd\ufffd3m \ufffdback ünï 東京\u200d\n"
