@@ -77,6 +77,12 @@ def convert(source: Source, work: Path) -> Conversion:
     return conversion
 
 
+def wants_environment(path: Path) -> bool:
+    """Whether it holds more than scikit-learn, so that --env has to say which versions of what."""
+    found = scan(path)
+    return bool({n.module.split(".")[0] for n in found.names} & set(FRAMEWORKS) or _foreign(found))
+
+
 def _boosted(source: Source, path: Path, boosters: list[str], work: Path) -> Conversion:
     """A pickle with boosters in it, which does not say whose version made it: the user does, by --env."""
     names = " and ".join(FRAMEWORKS[b] for b in boosters)

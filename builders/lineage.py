@@ -62,11 +62,11 @@ def _git() -> dict[str, Any]:
     changed = _ask("status", "--porcelain", "--untracked-files=no")
     out: dict[str, Any] = {"git_commit": commit, "git_dirty": bool(changed)}
     remote = _ask("config", "--get", "remote.origin.url")
-    # a URL may carry a password or token
-    return out | ({"git_remote": _public(remote)} if remote else {})
+    return out | ({"git_remote": public_url(remote)} if remote else {})
 
 
-def _public(url: str) -> str:
+def public_url(url: str) -> str:
+    """A repository's address without the password or token that it may carry."""
     scheme, mark, rest = url.partition("://")
     if not mark:
         return url

@@ -7,19 +7,23 @@ mlflow.models.utils in MLflow 3.17; the same keys are found back to 1.x.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from gantline.accelerators.script.request_file import read_request
 
-from gantline.errors import BadArtefact, UsageError
+from gantline.errors import BadArtefact
 from gantline.manifest import EnvironmentRequest
 from gantline.samples import from_json
 from gantline.tensors import Array
+from gantline.yaml_file import read_yaml
 
 FILE = "MLmodel"
 PYFUNC = "python_function"
+MOST = 500  # characters of what is told
 # what MLmodel tells -> the word for it in a lineage
 _TOLD = {
     "run_id": "run",
@@ -64,9 +68,13 @@ class MlflowModel:
         if not isinstance(inside, str) or not inside:
             raise BadArtefact(f"{self.root / FILE}: {what} names no file")
         path = self.root / inside
-        if not path.resolve().is_relative_to(self.root.resolve()):
+        try:
+            stays, there = path.resolve().is_relative_to(self.root.resolve()), path.exists()
+        except (OSError, ValueError, RuntimeError) as e:  # a name too long, with a NUL, or a link to itself
+            raise BadArtefact(f"{self.root / FILE}: {what} names no path: {inside!r:.60}") from e
+        if not stays:
             raise BadArtefact(f"{self.root / FILE}: {what} leads out of the model's directory")
-        if not path.exists():
+        if not there:
             raise BadArtefact(f"{path}: no such file or directory, although {what} in {FILE} names it")
         return path
 
@@ -110,7 +118,8 @@ class MlflowModel:
         """The minor version of the Python that the model was saved with."""
         path = self.root / "python_env.yaml"
         told = load_yaml(path).get("python") if path.is_file() else self.flavors.get(PYFUNC, {}).get("python_version")
-        return ".".join(str(told).split(".")[:2]) if told else ""
+        found = re.match(r"3\.\d+(?=[.\w]*$)", str(told))
+        return found[0] if found else ""
 
 
 def read_model(root: Path) -> MlflowModel:
@@ -118,29 +127,25 @@ def read_model(root: Path) -> MlflowModel:
     path = root / FILE
     tree = load_yaml(path)
     flavors = tree.get("flavors")
-    if not isinstance(flavors, dict) or not flavors or not all(isinstance(f, dict) for f in flavors.values()):
+    if not isinstance(flavors, dict) or not flavors or not all(_is_flavor(*item) for item in flavors.items()):
         raise BadArtefact(f"{path}: expected a mapping 'flavors' that says how the model can be loaded")
     signature = tree.get("signature") or {}
     example = tree.get("saved_input_example_info") or {}
     if not isinstance(signature, dict) or not isinstance(example, dict):
         raise BadArtefact(f"{path}: 'signature' and 'saved_input_example_info' are to be mappings")
     inputs, outputs, params = (_specs(signature.get(s), s, path) for s in ("inputs", "outputs", "params"))
-    told = {key: str(tree[key]) for key in _TOLD if tree.get(key)}
+    simple = (str, int, datetime)
+    told = {k: str(tree[k])[:MOST] for k in _TOLD if isinstance(tree.get(k), simple) and tree[k]}
     return MlflowModel(root, flavors, inputs, outputs, params, example, told)
+
+
+def _is_flavor(name: Any, keys: Any) -> bool:
+    return isinstance(name, str) and isinstance(keys, dict)
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
     """A YAML file that holds a mapping. BadArtefact says what it holds instead."""
-    try:
-        import yaml
-    except ImportError as e:
-        raise UsageError(f"{path}: reading an MLflow model needs PyYAML: pip install 'gantline[build]'") from e
-    try:
-        tree = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as e:
-        raise BadArtefact(f"{path}: not YAML ({' '.join(str(e).split())[:200]})") from e
-    except OSError as e:
-        raise BadArtefact(f"{path}: cannot be read ({e.strerror})") from e
+    tree = read_yaml(path)
     if not isinstance(tree, dict):
         raise BadArtefact(f"{path}: expected a mapping, found {type(tree).__name__}")
     return tree

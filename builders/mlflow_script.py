@@ -20,6 +20,7 @@ from .mlflow_model import PYFUNC, MlflowModel
 from .source import Conversion, Source
 
 ENTRY = "score.py"
+_FORMAT = "serialization_format"
 
 
 def behind_script(model: MlflowModel, source: Source, reason: str, work: Path) -> Conversion:
@@ -30,33 +31,52 @@ def behind_script(model: MlflowModel, source: Source, reason: str, work: Path) -
             "no python_function that a script could ask"
         )
     files = {f"models/{inside}": path for inside, path in _walk(model.root)}
-    pickles = tuple(inside for inside, path in files.items() if is_pickle(path))
+    pickles = tuple(inside for inside, path in files.items() if is_pickle(path) or _is_trusting(model, path))
     if pickles and not source.trust_pickle:
         raise BadArtefact(
             f"{model.root}: MLflow unpickles {', '.join(pickles[:4]).replace('models/', '')} to load it, which runs "
             "whatever code its author put in; if you trust it pass --trust-pickle"
         )
     script = work / ENTRY
-    script.write_text(_SCRIPT, "utf-8")
+    allowed = source.trust_pickle or _is_skops(model)
+    script.write_text(_SCRIPT.replace("# FACTS", f"TRUSTED = {allowed}"), "utf-8")
     environment, origin = model.environment()
     notes: tuple[str, ...] = (f"environment: {f'from the {origin}' if origin else 'the interpreter that serves'}",)
     if source.environment is not None:
         environment, notes = read_request(source.environment), ()
     if pickles:
         notes += (f"may unpickle {', '.join(pickles[:4])}: `serve --no-pickle` refuses it",)
+    body = _body(source.sample, work) if source.sample is not None else model.example_body()
+    if body is not None and source.sample is None and not source.trust_pickle:
+        # it would run what the model's author wrote, and install what the model asks for
+        body, note = None, "the input example is not run: --trust-pickle runs it, or --sample rows of yours"
+        notes += (note,)
     info = ScriptInfo(entry=ENTRY, models="models", pickles=pickles)
-    loader = str(model.flavors[PYFUNC].get("loader_module", ""))
     return Conversion(
         engine="script",
         framework="MLflow",
-        type=f"python_function({loader})",
+        type=f"python_function({_loader(model)})",
         files={f"code/{ENTRY}": script, **files},
         versions={"mlflow": model.told["mlflow_version"]} if "mlflow_version" in model.told else {},
         reason=reason,
         notes=notes,
-        body=_body(source.sample, work) if source.sample is not None else model.example_body(),
+        body=body,
         manifest={"script": info, "environment": environment},
     )
+
+
+def _loader(model: MlflowModel) -> str:
+    return str(model.flavors[PYFUNC].get("loader_module", ""))[:100]
+
+
+def _is_skops(model: MlflowModel) -> bool:
+    """Whether MLflow reads nothing but a .skops file, for which it asks the same word of trust as for a pickle."""
+    return _loader(model) == "mlflow.sklearn" and model.flavors.get("sklearn", {}).get(_FORMAT) == "skops"
+
+
+def _is_trusting(model: MlflowModel, path: Path) -> bool:
+    """A .skops file whose types MLflow trusts because MLmodel says so: as good as a pickle to its author."""
+    return path.suffix == ".skops" and bool(model.flavors.get("sklearn", {}).get("skops_trusted_types"))
 
 
 def _walk(root: Path) -> Iterator[tuple[str, Path]]:
@@ -64,7 +84,7 @@ def _walk(root: Path) -> Iterator[tuple[str, Path]]:
     real = root.resolve()
     for path in sorted(root.rglob("*")):
         inside = path.relative_to(root)
-        if "__pycache__" in inside.parts or path.is_dir():
+        if "__pycache__" in inside.parts or (path.is_dir() and not path.is_symlink()):
             continue
         if not path.is_file() or not path.resolve().is_relative_to(real):
             raise BadArtefact(f"{path}: neither a file of the model's own nor a directory")
@@ -113,6 +133,7 @@ JSON = "application/json"
 PLAIN = ("Model is missing inputs", "Incompatible input types", "Shape of input", "dtype of input", "Expected input",
          "The input must be a JSON dictionary", "Dataframe records format", "Dataframe split format", "Number of",
          "Expected dtype", "Expected dict", "The length of values")
+# FACTS
 UNFIT = "the model does not take this input; the server's log says why"
 log = logging.getLogger("gantline.mlflow")
 model = schema = None
@@ -120,8 +141,7 @@ model = schema = None
 
 def init():
     global model, schema
-    # who packaged it has said that its pickles are to be trusted; MLflow asks again
-    os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true")
+    os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "true" if TRUSTED else "false"
     os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"
     model = mlflow.pyfunc.load_model(os.environ["AZUREML_MODEL_DIR"])
     schema = model.metadata.get_input_schema()

@@ -16,6 +16,7 @@ from .signature import Json, Signature
 
 FORMAT = "gantline.package/1"
 ENGINES = ("onnx", "torch", "script", "null", "fpga")
+FORMS = ("", "numbers", "records", "columns", "outputs")
 T = TypeVar("T")
 
 
@@ -146,11 +147,14 @@ class TableInfo:
     """How tables are read and answered, beyond what the signature says.
 
     `columns`: the names of the columns of a single matrix, in order; `predictions`: the outputs that are the answer
-    where a protocol knows one answer only (MLflow's); none: all of them.
+    where a protocol knows one answer only (MLflow's); none: all of them. `form`: how that answer is told: `numbers`
+    (a row of one number is that number), `records` (the same, and a row is an object by output), `columns` (a row is
+    an object by column number), `outputs` (an object of outputs); none: rows as they are, objects if there are several.
     """
 
     columns: tuple[str, ...] = ()
     predictions: tuple[str, ...] = ()
+    form: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +217,8 @@ class Manifest:
         if tree["format"] != FORMAT:
             raise BadArtefact(f"{where}: format {tree['format']!r}; this Gantline reads {FORMAT!r}: use a newer one")
         manifest = _parse(cls, tree, where)
+        if manifest.table.form not in FORMS:
+            raise BadArtefact(f"{where}: table.form {manifest.table.form!r:.40}; known: {', '.join(FORMS[1:])}")
         if manifest.engine not in ENGINES:
             raise BadArtefact(f"{where}: engine {manifest.engine!r:.40}; known: {', '.join(ENGINES)}")
         if not data.isascii() or b"\\u" in data:

@@ -22,6 +22,7 @@ from ..errors import BadRequest
 from ..request import Request
 from ..signature import Signature
 from ..tensors import Array, datatype_of
+from .predictions_form import single
 from .tabular import Table
 from .v2 import decode_raw, dump_json, parse_json
 
@@ -32,6 +33,7 @@ _TYPES = {t: t for t in (JSON, CSV, OCTETS, LINES)} | {
     "application/jsonl": LINES,
     "application/x-ndjson": LINES,
 }
+_OBJECTS = ("records", "columns")  # forms whose rows are objects
 _ONE_OF = "expected a JSON object with exactly one of " + ", ".join(f'"{f}"' for f in FORMS)
 # protos/databricks.proto, as mlflow.exceptions gives them statuses
 _CODES = {
@@ -146,24 +148,29 @@ def _split(data: Any) -> tuple[list[str] | None, Any]:
     return None if names is None else list(map(str, names)), rows
 
 
-def encode_json(outputs: Sequence[tuple[str, Array]]) -> bytes:
-    """`{"predictions": ...}`: a list of rows; rows are objects by output where there are several of them."""
-    if len(outputs) == 1:
-        return dump_json({"predictions": _listed(outputs[0][1])})
-    if not _in_rows(outputs):
-        return dump_json({"predictions": {n: _listed(a) for n, a in outputs}})
-    return dump_json({"predictions": list(_rows(outputs))})
+def encode_json(outputs: Sequence[tuple[str, Array]], form: str = "") -> bytes:
+    """`{"predictions": ...}`: a list of rows; rows are objects by output where there are several of them.
+
+    `form`: another way to tell them, as the manifest's TableInfo has it.
+    """
+    shown = _in_form(outputs, form)
+    if len(shown) == 1 and form in ("", "numbers"):
+        return dump_json({"predictions": _listed(shown[0][1])})
+    if form == "outputs" or not _in_rows(shown):
+        return dump_json({"predictions": {n: _listed(a) for n, a in shown}})
+    return dump_json({"predictions": list(_rows(shown, form in _OBJECTS))})
 
 
-def encode_lines(outputs: Sequence[tuple[str, Array]]) -> bytes:
+def encode_lines(outputs: Sequence[tuple[str, Array]], form: str = "") -> bytes:
     """One JSON value a line, for each row: an output's, or an object by output where there are several of them."""
-    if not _in_rows(outputs):
+    shown = _in_form(outputs, form)
+    if not _in_rows(shown):
         raise BadRequest(f"the outputs have no rows in common, so they are no lines; accept {JSON}")
-    return b"".join([dump_json(row) + b"\n" for row in _rows(outputs)])
+    return b"".join([dump_json(row) + b"\n" for row in _rows(shown, form in _OBJECTS)])
 
 
-def encode_csv(outputs: Sequence[tuple[str, Array]]) -> bytes:
-    """One line a row without a header, as SageMaker's own containers answer; outputs stand side by side."""
+def encode_csv(outputs: Sequence[tuple[str, Array]], form: str = "") -> bytes:
+    """One line a row without a header, as SageMaker's own containers answer; outputs stand side by side in any form."""
     columns: list[list[str]] = []
     for _, array in outputs:
         plain = _plain(array).reshape(len(array) if array.ndim else 1, prod(array.shape[1:]))
@@ -218,14 +225,22 @@ def _by_row(array: Array) -> Any:
     return plain.tolist() if plain.dtype.kind == "O" or (plain.ndim == 1 and plain.dtype != np.float32) else plain
 
 
+def _in_form(outputs: Sequence[tuple[str, Array]], form: str) -> Sequence[tuple[str, Array]]:
+    if form in ("numbers", "records"):
+        return [(n, single(a)) for n, a in outputs]
+    if form == "columns" and len(outputs) == 1 and outputs[0][1].ndim == 2:
+        return [(str(i), column) for i, column in enumerate(outputs[0][1].T)]
+    return outputs
+
+
 def _in_rows(outputs: Sequence[tuple[str, Array]]) -> bool:
     return all(a.ndim for _, a in outputs) and len({len(a) for _, a in outputs}) == 1
 
 
-def _rows(outputs: Sequence[tuple[str, Array]]) -> Iterator[Any]:
-    """What a JSON writer takes for each row."""
+def _rows(outputs: Sequence[tuple[str, Array]], named: bool) -> Iterator[Any]:
+    """What a JSON writer takes for each row. `named`: an object for one output, too."""
     columns = {n: _by_row(a) for n, a in outputs}
-    if len(columns) == 1:
+    if len(columns) == 1 and not named:
         return iter(next(iter(columns.values())))
     return (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
 

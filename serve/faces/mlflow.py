@@ -61,12 +61,12 @@ class MlflowFace(Face):
         return request
 
     def write(self, request: Request, model: Model, outputs: Outputs) -> tuple[Headers, bytes]:
-        wanted = model.session.package.manifest.table.predictions
-        chosen = [o for o in outputs if o[0] in wanted] if wanted else list(outputs)
+        table = model.session.package.manifest.table
+        chosen = [o for o in outputs if o[0] in table.predictions] if table.predictions else list(outputs)
         kind = str(request.asked or wire.JSON)
         if kind == wire.JSON:
-            return [JSON], wire.encode_json(chosen)
-        return [_KINDS[kind]], _WRITERS[kind](chosen)
+            return [JSON], wire.encode_json(chosen, table.form)
+        return [_KINDS[kind]], _WRITERS[kind](chosen, table.form)
 
     def refuse(self, error: GantlineError) -> tuple[int, Headers, bytes]:
         return refused(error)
@@ -83,7 +83,8 @@ class MlflowFace(Face):
         return scoring_form(body, request)
 
     def reply_form(self, model: Model, names: Sequence[str], arrays: Sequence[Array]) -> PredictionsForm | None:
-        return PredictionsForm.of(names, arrays, model.session.package.manifest.table.predictions)
+        table = model.session.package.manifest.table
+        return PredictionsForm.of(names, arrays, table.predictions, table.form)
 
 
 def refused(error: GantlineError) -> tuple[int, Headers, bytes]:

@@ -18,7 +18,7 @@ from gantline.builders.source import Source, converter_for
 from onnx import numpy_helper
 
 from gantline.api import takes_body
-from gantline.errors import BadArtefact
+from gantline.errors import BadArtefact, UsageError
 from gantline.packages import Package
 from gantline.tensors import Array
 
@@ -219,3 +219,63 @@ def test_who_is_recognised(folder: Path) -> None:
     assert not from_mlflow.recognises(Source("m", folder.parent)) and not from_mlflow.recognises(Source("m"))
     assert not takes_body(str(folder), None)  # rows, unlike other folders of scripts
     assert takes_body(str(folder), "score.py") and not takes_body(None, None)
+
+
+@pytest.mark.parametrize("address", ["models:/churn/3", "runs:/0123/model", "mlflow-artifacts:/1/model"])
+def test_addresses_of_mlflow_say_what_to_type(packaged: Packager, address: str) -> None:
+    with pytest.raises(UsageError, match=rf"mlflow artifacts download -u {address} -d FOLDER"):
+        packaged(address)
+
+
+@pytest.mark.parametrize("inside", ["artifacts", "artifacts/model"])
+def test_a_run_or_a_logged_model_is_the_model_in_it(tmp_path: Path, inside: str) -> None:
+    place = tmp_path / "m-922a215a41494c71a6e35021256c4b5e"
+    (place / inside).mkdir(parents=True)
+    (place / inside / FILE).write_text(mlmodel({"python_function": pyfunc()}))
+    assert converter_for(Source("m", place)) is from_mlflow
+    (tmp_path / "work").mkdir()
+    conversion = from_mlflow.convert(Source("m", place), tmp_path / "work")
+    assert "models/MLmodel" in conversion.files and not any("artifacts" in name for name in conversion.files)
+    (place / "artifacts/other").mkdir()
+    (place / "artifacts/other" / FILE).write_text("")
+    assert not from_mlflow.recognises(Source("m", place)), "which of the two is not said"
+    place.rename(tmp_path / "project")
+    assert not from_mlflow.recognises(Source("m", tmp_path / "project")), "it may hold anything"
+
+
+def test_links_out_of_the_folder_are_not_followed(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret.keras").write_text("")
+    (folder / "data").mkdir()
+    (folder / "data/model.keras").symlink_to(tmp_path / "secret.keras")
+    (folder / FILE).write_text(mlmodel({"keras": {"data": "data"}}))
+    with pytest.raises(BadArtefact, match="'data' leads out of the model's directory"):
+        from_mlflow.convert(Source("m", folder), folder)
+
+
+def test_predictions_that_hang_on_parameters_are_mlflows_own(folder: Path, tmp_path: Path) -> None:
+    (folder / "model.ubj").write_bytes(b"{L")
+    said = signature(columns("a"), params=[{"name": "output_margin", "type": "boolean", "default": False}])
+    flavors = {"xgboost": {"data": "model.ubj"}, "python_function": pyfunc()}
+    (folder / FILE).write_text(mlmodel(flavors, signature=said))
+    conversion = from_mlflow.convert(Source("m", folder), tmp_path)
+    assert conversion.engine == "script" and "parameters (output_margin)" in conversion.reason
+
+
+TENSOR = [{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 4]}}]
+FLAT = [{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1]}}]
+
+
+@pytest.mark.parametrize(
+    ("flavor", "inputs", "outputs", "form"),
+    [
+        ("sklearn", columns("a"), FLAT, "numbers"), ("sklearn", None, None, "numbers"),
+        ("xgboost", TENSOR, FLAT, "numbers"), ("lightgbm", columns("a"), TENSOR, ""),
+        ("sklearn", columns("a"), [{"type": "tensor", "tensor-spec": 3}], "numbers"),
+        ("pytorch", TENSOR, TENSOR, ""), ("pytorch", columns("a"), TENSOR, "columns"), ("keras", None, None, ""),
+        ("tensorflow", columns("a"), None, "columns"), ("onnx", columns("a"), None, "records"),
+        ("onnx", TENSOR, None, "outputs"), ("onnx", None, None, ""),
+    ],
+)  # fmt: skip
+def test_how_the_answer_is_told(folder: Path, flavor: str, inputs: Any, outputs: Any, form: str) -> None:
+    (folder / FILE).write_text(mlmodel({flavor: {}}, signature=signature(inputs, outputs)))
+    assert from_mlflow.form_of(read_model(folder), flavor) == form

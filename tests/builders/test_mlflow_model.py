@@ -127,3 +127,25 @@ def test_paths_stay_inside_and_lead_somewhere(tmp_path: Path) -> None:
     told = {"serving_input_path": "../outside", "type": "dataframe"}
     with pytest.raises(BadArtefact, match="leads out"):
         read_model(written(folder, saved_input_example_info=told)).example_rows()
+
+
+def test_names_that_no_file_can_have(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    model = read_model(written(folder))
+    (folder / "loop").symlink_to("loop")
+    for name in ("a\0b", "x" * 5000, "loop/x"):
+        with pytest.raises(BadArtefact, match=r"names no path|no such file"):
+            model.place(name, "'data'")
+
+
+def test_what_is_told_is_short_and_plain(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text(
+        "flavors: {python_function: {python_version: /tmp/evil}}\nrun_id: " + "x" * 5000 + "\nmodel_uuid: [a]\n"
+        "utc_time_created: 2026-11-28 08:41:22\nexperiment_id: 3\n"
+    )
+    told = read_model(tmp_path)
+    assert len(told.lineage["run"]) == 500 and "model_uuid" not in told.lineage
+    assert told.lineage["saved"] == "2026-11-28 08:41:22" and told.lineage["experiment"] == "3"
+    (tmp_path / "requirements.txt").write_text("numpy\n")
+    assert told.environment()[0].python == "", "what is no version is none that is looked for"

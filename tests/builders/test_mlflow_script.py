@@ -69,13 +69,58 @@ def test_links_out_of_the_model_are_refused(folder: Path, tmp_path: Path) -> Non
     (folder / "link").symlink_to(tmp_path / "secret")
     with pytest.raises(BadArtefact, match="neither a file of the model's own"):
         converted(folder)
+    (folder / "link").unlink()
+    (folder / "link").symlink_to(folder / "code", target_is_directory=True)  # it would be left out without a word
+    with pytest.raises(BadArtefact, match="link: neither a file of the model's own nor a directory"):
+        converted(folder)
+
+
+def test_skops_files_that_trust_what_their_author_says_are_as_pickles(folder: Path) -> None:
+    (folder / "model.skops").write_bytes(b"PK")
+    flavors = {
+        "sklearn": {
+            "pickled_model": "model.skops",
+            "serialization_format": "skops",
+            "skops_trusted_types": ["os.system"],
+        },
+        "python_function": pyfunc(loader_module="mlflow.sklearn"),
+    }
+    (folder / FILE).write_text(mlmodel(flavors))
+    with pytest.raises(BadArtefact, match=r"unpickles model\.skops .*--trust-pickle"):
+        converted(folder)
+    assert converted(folder, trust_pickle=True).manifest["script"].pickles == ("models/model.skops",)
+    del flavors["sklearn"]["skops_trusted_types"]
+    (folder / FILE).write_text(mlmodel(flavors))
+    assert not converted(folder).manifest["script"].pickles
+
+
+@pytest.mark.parametrize(
+    ("flavors", "trust", "said"),
+    [
+        ({"python_function": pyfunc()}, False, "TRUSTED = False"),
+        ({"python_function": pyfunc()}, True, "TRUSTED = True"),
+        (
+            {"sklearn": {"serialization_format": "skops"}, "python_function": pyfunc(loader_module="mlflow.sklearn")},
+            False, "TRUSTED = True",
+        ),
+        ({"sklearn": {"serialization_format": "skops"}, "python_function": pyfunc()}, False, "TRUSTED = False"),
+    ],
+)  # fmt: skip
+def test_mlflow_may_unpickle_only_what_was_trusted(
+    folder: Path, flavors: dict[str, Any], trust: bool, said: str
+) -> None:
+    (folder / FILE).write_text(mlmodel(flavors))
+    text = converted(folder, trust_pickle=trust).files["code/score.py"].read_text()
+    assert f"\n{said}\n" in text and "# FACTS" not in text
 
 
 def test_the_example_is_the_golden_body(folder: Path) -> None:
     assert converted(folder).body is None
     told = example(folder, {"inputs": [1], "params": {"k": 2}}, "json_object")
     (folder / FILE).write_text(mlmodel({"python_function": pyfunc()}, saved_input_example_info=told))
-    assert converted(folder).body == folder / "serving_input_example.json"
+    assert converted(folder, trust_pickle=True).body == folder / "serving_input_example.json"
+    untried = converted(folder)  # it would run the code, and install the requirements, of whoever made the folder
+    assert untried.body is None and "--trust-pickle runs it" in untried.notes[-1]
 
 
 def text(*values: Any) -> Array:

@@ -133,8 +133,8 @@ def compared(python: Path, folder: Path, name: str, url: str, cases: list[Case])
     return heard
 
 
-def post(url: str, kind: str, body: str) -> tuple[int, str]:
-    request = Request(f"{url}/invocations", body.encode(), {"Content-Type": kind})
+def post(url: str, kind: str, body: str, path: str = "/invocations") -> tuple[int, str]:
+    request = Request(url + path, body.encode(), {"Content-Type": kind})
     try:
         with urlopen(request, timeout=60) as answer:
             return answer.status, answer.read().decode()
@@ -153,7 +153,7 @@ def test_a_scikit_learn_model(python: Path, saved: Path, serving: Serving) -> No
 
 def test_a_function_of_ones_own(python: Path, saved: Path, serving: Serving) -> None:
     """Parameters, dates and missing texts, which no tensor carries: MLflow itself is asked, in its own environment."""
-    package = packaged(saved, "made")
+    package = packaged(saved, "made", "--trust-pickle")  # its own code runs on the example, in its own environment
     with serving(package) as url:
         heard = compared(python, saved, "made", url, MADE)
     assert heard["params"] == heard["want"] == ["3.5 - 2024"]

@@ -62,6 +62,10 @@ def test_the_digest_is_of_the_content() -> None:
         (b'{"name": "x"}', "not a Gantline package manifest"),
         (b'{"format": "gantline.package/9", "name": "x", "engine": "onnx"}', "this Gantline reads"),
         (b'{"format": "gantline.package/1", "name": "x", "engine": "steam"}', "engine 'steam'; known: onnx"),
+        (
+            b'{"format": "gantline.package/1", "name": "x", "engine": "onnx", "table": {"form": "steam"}}',
+            "table.form 'steam'; known: numbers",
+        ),
         (b'{"format": "gantline.package/1", "engine": "onnx"}', "manifest lacks key 'name'"),
     ],
 )

@@ -281,3 +281,20 @@ def test_errors_have_mlflows_shape() -> None:
         429: "REQUEST_LIMIT_EXCEEDED", 500: "INTERNAL_ERROR", 503: "TEMPORARILY_UNAVAILABLE", 504: "DEADLINE_EXCEEDED",
     }  # fmt: skip
     assert json.loads(mlflow.error_body(400, 'a "b"')) == {"error_code": "BAD_REQUEST", "message": 'a "b"'}
+
+
+def test_answers_as_mlflow_makes_them_of_each_flavor() -> None:
+    numbers, pairs = np.array([[0.5], [1.5]], np.float32), np.array([[1, 2], [3, 4]])
+    assert encode_json([("y", numbers)], "numbers") == b'{"predictions":[0.5,1.5]}'
+    assert encode_json([("y", pairs)], "numbers") == b'{"predictions":[[1,2],[3,4]]}'
+    assert encode_json([("y", numbers)], "records") == b'{"predictions":[{"y":0.5},{"y":1.5}]}'
+    assert encode_json([("y", pairs)], "columns") == b'{"predictions":[{"0":1,"1":2},{"0":3,"1":4}]}'
+    assert encode_json([("y", numbers)], "outputs") == b'{"predictions":{"y":[[0.5],[1.5]]}}'
+    both = encode_json([("y", numbers), ("z", np.arange(2))], "outputs")
+    assert both == b'{"predictions":{"y":[[0.5],[1.5]],"z":[0,1]}}'
+    assert json.loads(encode_json([("y", numbers), ("z", np.arange(2))], "records"))["predictions"][1] == {
+        "y": 1.5,
+        "z": 1,
+    }
+    assert encode_json([("y", np.array(3.5))], "records") == b'{"predictions":{"y":3.5}}'
+    assert encode_json([("y", np.zeros((1, 2, 2)))], "columns") == b'{"predictions":[{"y":[[0.0,0.0],[0.0,0.0]]}]}'

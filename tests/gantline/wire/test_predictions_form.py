@@ -42,3 +42,12 @@ def test_answers_that_are_written_the_long_way() -> None:
     assert PredictionsForm.of(["a"], [np.zeros(1 << 20)], ()) is None
     form = PredictionsForm.of(["a"], [np.array([0.5])], ())
     assert form is not None and form.write([np.array([np.nan])]) is None
+
+
+@pytest.mark.parametrize("arrays", [*ANSWERS, [np.array([[0.5], [1.5]])], [np.array([3]), np.array([[0.25]])]])
+def test_rows_of_one_number_are_told_as_the_long_way_tells_them(arrays: list[Array]) -> None:
+    names = ["a", 'b"', "c"][: len(arrays)]
+    form = PredictionsForm.of(names, arrays, (), "numbers")
+    assert form is not None
+    assert form.write(arrays) == encode_json(list(zip(names, arrays, strict=True)), "numbers")
+    assert all(PredictionsForm.of(names, arrays, (), other) is None for other in ("records", "columns", "outputs"))
