@@ -46,6 +46,7 @@ _WHY = {
     "optimization.execution_accelerators": "it runs on the CPU by the engine named here",
     "optimization.priority": "models do not go before one another; tenants have weights",
     "optimization": "it concerns GPUs",
+    "instance_group.count": "requests of sequences run one after another, in one instance",
     "instance_group.kind": "it runs on the CPU",
     "instance_group.rate_limiter": "instances of different models do not wait for one another",
     "instance_group": "it concerns GPUs or hosts of other kinds",
@@ -61,6 +62,8 @@ _WHY = {
     "input": "it is a hint for a GPU's or a client's layout, or for ragged batches (see --pad)",
     "output": "it is a hint for a GPU's layout",
     "sequence_batching": "requests of one sequence run one after another",
+    "sequence_batching.state": "states are arrays of their own, of which the first begins a sequence",
+    "dynamic_batching.preserve_ordering": "with several instances, answers come when they are ready",
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from gantline.accelerators.script.request_file import read_request
@@ -27,6 +28,11 @@ ENTRY = "score.py"
 UTILS = "triton_python_backend_utils"
 CLASS = "TritonPythonModel"
 PACKED = "EXECUTION_ENV_PATH"  # a parameter that names an archive of conda-pack
+# what a request tells, and tells nothing of here
+_EMPTY = {
+    "request_id": "always empty", "parameters": "always empty", "correlation_id": "always 0", "flags": "always 0",
+    "timeout": "always 0",
+}  # fmt: skip
 # what of UTILS is not lent -> why, and what to do
 _REFUSED = {
     "InferenceRequest": "calls other models; package each by itself and call them from a scoring script",
@@ -47,12 +53,13 @@ def behind_script(entry: TritonEntry, source: Source, work: Path) -> Conversion:
         )
     if config.sequences is not None:
         raise Unsupported(f"{config.path}: sequence_batching is not supported for the python backend")
-    _check(entry.file)
+    told = _check(entry.file)
     script = work / ENTRY
     script.write_text(script_text(entry, config, source.name), "utf-8")
     repository = f"code/{entry.folder.name}"
     found = {f"code/{ENTRY}": script, f"{repository}/{CONFIG}": config.path, **entry.files()}
-    found |= {f"{repository}/{entry.version}/{inside}": path for inside, path in walk(entry.file.parent, None)}
+    version = entry.folder / str(entry.version)
+    found |= {f"{repository}/{entry.version}/{inside}": path for inside, path in walk(version, None)}
     found |= {f"{repository}/{inside}": path for inside, path in _beside(entry.folder)}
     pickles = tuple(sorted(inside for inside, path in found.items() if is_pickle(path)))
     environment, notes = _environment(entry, config, source)
@@ -66,7 +73,7 @@ def behind_script(entry: TritonEntry, source: Source, work: Path) -> Conversion:
         type="python",
         files=found,
         reason="a model.py of the python backend is run as it is, in a process of its own",
-        notes=(*notes, *entry.notes),
+        notes=(*notes, *told, *entry.notes),
         max_batch_size=config.max_batch_size,
         elsewhere=not satisfied(environment),
         manifest={
@@ -84,7 +91,7 @@ def script_text(entry: TritonEntry, config: ModelConfig, name: str) -> str:
         "NAME": config.name or name,
         "REPOSITORY": entry.folder.name,
         "VERSION": str(entry.version),
-        "FILE": entry.file.name,
+        "FILE": entry.file.relative_to(entry.folder / str(entry.version)).as_posix(),
         "OUTPUTS": [t.name for t in config.outputs],
     }
     lines = [f"{key} = {json.dumps(value)}" for key, value in facts.items()]
@@ -103,12 +110,16 @@ def _specs(config: ModelConfig, tensors: tuple[TensorConfig, ...]) -> tuple[Tens
     return tuple(out)
 
 
-def _check(path: Path) -> None:
-    """That model.py parses, defines the class, and asks for nothing that is not lent; it is not run."""
+def _check(path: Path) -> tuple[str, ...]:
+    """That model.py parses, defines the class, and asks for nothing that is not lent; it is not run.
+
+    The notes say what it asks for and does not get.
+    """
+    notes: list[str] = []
     for file in sorted(path.parent.rglob("*.py")):
         try:
             tree = ast.parse(file.read_bytes(), str(file))
-        except (SyntaxError, ValueError) as e:
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as e:
             raise BadArtefact(f"{file} line {getattr(e, 'lineno', None) or 1}: not Python: {e}") from e
         if file == path:
             found = next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == CLASS), None)
@@ -118,6 +129,22 @@ def _check(path: Path) -> None:
         for line, name in _uses(tree):
             if name in _REFUSED:
                 raise Unsupported(f"{file} line {line}: {UTILS}.{name}: the model {_REFUSED[name]}")
+        notes += [f"{file.name} line {line}: {what}" for line, what in _not_given(tree)]
+    return tuple(notes)
+
+
+def _not_given(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Where a module asks for what Triton would tell it and nobody does here; by the names that are usual."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name == "auto_complete_config":
+            yield node.lineno, f"{node.name}() is not called: {CONFIG} is taken as it is"
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _EMPTY:
+            asked = node.func.value
+            if isinstance(asked, ast.Name) and asked.id.lower().startswith(("req", "inference_req")):
+                yield (
+                    node.lineno,
+                    f"{asked.id}.{node.func.attr}() is {_EMPTY[node.func.attr]}: it does not reach model.py",
+                )
 
 
 def _uses(tree: ast.Module) -> list[tuple[int, str]]:

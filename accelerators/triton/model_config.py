@@ -44,6 +44,7 @@ _USED = {
     "dynamic_batching", "sequence_batching", "model_warmup",
 }  # fmt: skip
 MAX_THREADS = 4096
+LARGEST = 4 << 20  # bytes of the file
 _USED_OF_TENSORS = {"name", "data_type", "dims", "reshape", "optional", "label_filename"}
 
 
@@ -87,7 +88,9 @@ class ModelConfig:
 
         found = message("inference.ModelConfig")()
         try:
-            text_format.Parse(path.read_bytes().decode(), found)
+            if path.stat().st_size > LARGEST:
+                raise BadArtefact(f"{path}: {path.stat().st_size} bytes; a {CONFIG} of more than {LARGEST} is not read")
+            text_format.Parse(path.read_bytes().decode("utf-8-sig"), found)
         except text_format.ParseError as e:
             line = f":{e.GetLine()}" if e.GetLine() is not None else ""
             what = str(e).partition(" : ")[2] or str(e)
@@ -258,8 +261,13 @@ def _refuse(found: Any, path: Path, backends: Collection[str]) -> None:
     for kind, tensors in (("input", found.input), ("output", found.output)):
         names = [tensor.name for tensor in tensors]
         for name in names:
+            if not name:
+                raise BadArtefact(f"{path}: {kind} number {names.index(name) + 1} has no name")
             if names.count(name) > 1:
                 raise BadArtefact(f"{path}: {kind} '{name}' is there {names.count(name)} times; leave one")
+        for tensor in tensors:
+            if wrong := [d for d in (*tensor.dims, *tensor.reshape.shape) if d < -1 or d == 0]:
+                raise BadArtefact(f"{path}: {kind} '{tensor.name}' has a size of {wrong[0]}, expected 1 or more, or -1")
 
 
 def _ignored(found: Any) -> Iterator[str]:

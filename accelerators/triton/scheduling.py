@@ -64,6 +64,7 @@ class SequenceConfig:
         for state in self.message.state:
             spec = _found(where, "state input", state.input_name, takes)
             _found(where, "state output", state.output_name, gives)
+            _check_types(where, state, spec)
             states.append(StateTensor(spec.name, state.output_name, self._initial(where, state, spec)))
         controls = {}
         for control in self.message.control_input:
@@ -73,6 +74,8 @@ class SequenceConfig:
             controls[spec.name] = _control(where, control.control[0], spec)
         idle = (self.message.max_sequence_idle_microseconds or _IDLE_US) * 1000
         most = self.message.oldest.max_candidate_sequences or MAX_SEQUENCES
+        if most < 0:
+            raise BadArtefact(f"{where}: max_candidate_sequences is {most}, expected 1 or more")
         return SequencePolicy(tuple(states), controls, idle, most)
 
     def _initial(self, where: Path, state: Any, spec: TensorSpec) -> Array:
@@ -130,10 +133,15 @@ def _queue(said: Any) -> dict[str, Any]:
 
 
 def ignored(message: Any) -> Iterator[str]:
-    """What is set in `sequence_batching` and not acted on.
+    """What is set in `dynamic_batching` and `sequence_batching` and not acted on.
 
-    preserve_ordering needs nothing: a model's batches run one after another.
+    preserve_ordering needs nothing where a model's batches run one after another, as those of sequences always do.
     """
+    several = sum(group.count or 1 for group in message.instance_group) > 1
+    if message.dynamic_batching.preserve_ordering and several:
+        yield "dynamic_batching.preserve_ordering"
+    if message.HasField("sequence_batching") and several:
+        yield "instance_group.count"
     said = message.sequence_batching
     for name, value in (("direct", said.direct), ("oldest", said.oldest)):
         if said.HasField(name):
@@ -142,8 +150,11 @@ def ignored(message: Any) -> Iterator[str]:
     if said.iterative_sequence:
         yield "sequence_batching.iterative_sequence"
     for state in said.state:
-        if state.use_growable_memory:
-            yield f"sequence_batching.state '{state.input_name}' use_growable_memory"
+        for name in ("use_growable_memory", "use_same_buffer_for_input_output"):
+            if getattr(state, name):
+                yield f"sequence_batching.state '{state.input_name}' {name}"
+        if len(state.initial_state) > 1:
+            yield f"sequence_batching.state '{state.input_name}' initial_state after the first"
 
 
 def _found(where: Path, what: str, name: str, known: dict[str, TensorSpec]) -> TensorSpec:
@@ -151,6 +162,15 @@ def _found(where: Path, what: str, name: str, known: dict[str, TensorSpec]) -> T
     if spec is None:
         raise BadArtefact(f"{where}: {what} '{name}' is not the model's; it has {', '.join(repr(n) for n in known)}")
     return spec
+
+
+def _check_types(where: Path, state: Any, spec: TensorSpec) -> None:
+    """That the datatypes said of a state, and of how it begins, are the model's, where they are said."""
+    names = state.DESCRIPTOR.fields_by_name["data_type"].enum_type.values_by_number
+    for said in (state, *state.initial_state):
+        found = names[said.data_type].name.removeprefix("TYPE_").replace("STRING", "BYTES")
+        if found not in ("INVALID", spec.datatype):
+            raise BadArtefact(f"{where}: state '{spec.name}' has data_type {found}, the model has {spec.datatype}")
 
 
 def _control(where: Path, control: Any, spec: TensorSpec) -> tuple[str, Array, Array]:

@@ -105,3 +105,34 @@ def test_what_it_cannot_have_is_named(
 ) -> None:
     with pytest.raises(kind, match=told):
         packaged(python_entry(tmp_path, model, text), "adder")
+
+
+ASKS = """
+class TritonPythonModel:
+    @staticmethod
+    def auto_complete_config(config):
+        return config
+
+    def execute(self, requests):
+        for request in requests:
+            print(request.request_id(), self.net.parameters(), request.is_cancelled())
+"""
+
+
+def test_what_does_not_reach_it_is_noted(packaged: Packager, tmp_path: Path) -> None:
+    notes = packaged(python_entry(tmp_path, ASKS), "adder").manifest.notes
+    told = [n.partition(": ")[2] for n in notes if n.startswith("model.py line ")]
+    assert told == [
+        "auto_complete_config() is not called: config.pbtxt is taken as it is",
+        "request.request_id() is always empty: it does not reach model.py",
+    ]
+
+
+def test_a_program_in_a_folder_of_its_own_finds_what_lies_beside(packaged: Packager, tmp_path: Path) -> None:
+    """default_model_filename may lead into a folder; paths still begin at the version's."""
+    place = python_entry(tmp_path, text=PYTHON + 'default_model_filename: "src/model.py"')
+    (place / "1/src").mkdir()
+    (place / "1/model.py").rename(place / "1/src/model.py")
+    package = packaged(place, "adder", sample={"A": A})
+    assert {"code/adder/1/src/model.py", "code/adder/1/table.txt"} <= {f.path for f in package.manifest.files}
+    assert len(package.manifest.golden) == 1

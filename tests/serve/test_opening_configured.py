@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from gantline.accelerators.script.engine import ScriptEngine
 
 import gantline
+from tests.builders.triton_models import expected, scorer
 
 if TYPE_CHECKING:
     from tests.serve.conftest import Running
@@ -86,3 +88,33 @@ def test_unloading_it_ends_its_process(scripts: Running) -> None:
     assert answer.status == 200
     (answer,) = scripts.ask(scripts.post("/models/azure/score", b"1"))
     assert answer.status == 200
+
+
+def test_a_config_beside_a_package_says_what_its_clients_see(servers: Callable[..., Running], tmp_path: Path) -> None:
+    """Shapes, names and labels are the file's; the package's golden sample is replayed in its own."""
+    folder = tmp_path / "repository" / "scores"
+    gantline.package(scorer(tmp_path / "net.onnx"), name="scores", output=folder / "1")
+    (folder / "labels.txt").write_text("cat\ndog\nemu\n")
+    (folder / "config.pbtxt").write_text(
+        'name: "scores" max_batch_size: 4 '
+        'input { name: "PIXELS" data_type: TYPE_FP32 dims: [ 2, 3 ] reshape { shape: 6 } } '
+        'output { name: "SCORES" data_type: TYPE_FP32 dims: 3 label_filename: "labels.txt" }'
+    )
+    running = servers(tmp_path / "repository")
+    (told,) = running.ask(running.get("/v2/models/scores"))
+    assert told.json()["inputs"] == [{"name": "PIXELS", "datatype": "FP32", "shape": [-1, 2, 3]}]
+    assert [t["name"] for t in told.json()["outputs"]] == ["SCORES"]
+    assert running.stack.repository.find("scores").session.package.manifest.golden, "and it held"
+    pixels = np.random.default_rng(3).standard_normal((2, 2, 3)).astype(np.float32)
+    tensor = {"name": "PIXELS", "datatype": "FP32", "shape": [2, 2, 3], "data": pixels.ravel().tolist()}
+    (answer,) = running.ask(running.post("/v2/models/scores/infer", {"inputs": [tensor]}))
+    (scores,) = answer.json()["outputs"]
+    np.testing.assert_allclose(np.reshape(scores["data"], (2, 3)), expected(pixels, 1), rtol=1e-5)
+    flat = {**tensor, "shape": [2, 6]}
+    (refused,) = running.ask(running.post("/v2/models/scores/infer", {"inputs": [flat]}))
+    assert refused.status == 400 and "[-1,2,3]" in refused.json()["error"].replace(" ", "")
+    one = {"name": "SCORES", "parameters": {"classification": 1}}
+    (best,) = running.ask(running.post("/v2/models/scores/infer", {"inputs": [tensor], "outputs": [one]}))
+    assert [line.split(":")[-1] for line in best.json()["outputs"][0]["data"]] == [
+        ("cat", "dog", "emu")[i] for i in expected(pixels, 1).argmax(1)
+    ]

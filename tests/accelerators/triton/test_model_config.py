@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from gantline.accelerators.triton.model_config import ModelConfig, config_json, datatype_name
+from gantline.accelerators.triton.model_config import LARGEST, ModelConfig, config_json, datatype_name
 
 from gantline.errors import BadArtefact, Unsupported
 from gantline.packages import Package
@@ -91,6 +91,9 @@ def test_version_policies(tmp_path: Path, policy: str, words: str) -> None:
         ("instance_group { count: -1 }", BadArtefact, "instance_group has count -1"),
         ('input [ { name: "x" }, { name: "y" }, { name: "x" } ]', BadArtefact, "input 'x' is there 2 times"),
         ('output { name: "y" } output { name: "y" }', BadArtefact, "output 'y' is there 2 times"),
+        ("input { dims: 1 }", BadArtefact, "input number 1 has no name"),
+        ('input { name: "x" dims: [ 1, -5 ] }', BadArtefact, "input 'x' has a size of -5"),
+        ('output { name: "y" dims: 1 reshape { shape: 0 } }', BadArtefact, "output 'y' has a size of 0"),
         ('backend: "tensorrt"', Unsupported, "backend 'tensorrt' is not supported"),
         ('platform: "ensemble" ensemble_scheduling { step { model_name: "a" } }', Unsupported, "ensemble_scheduling"),
         ('batch_input { kind: BATCH_ITEM_SHAPE target_name: "x" }', Unsupported, "batch_input"),
@@ -162,3 +165,12 @@ def test_json_keeps_what_the_config_says(tmp_path: Path) -> None:
     assert found["parameters"] == {"intra_op_thread_count": {"string_value": "2"}}
     assert len(found["instance_group"]) == 1 and found["instance_group"][0]["count"] == 2
     assert ModelConfig.read(_write(tmp_path, FULL)).message.max_batch_size == 8, "the config itself is not changed"
+
+
+def test_a_config_is_read_whatever_editor_wrote_it(tmp_path: Path) -> None:
+    (tmp_path / "config.pbtxt").write_bytes('\ufeff# Größe\r\nname: "mödel"\r\nmax_batch_size: 8\r\n'.encode())
+    found = ModelConfig.read(tmp_path / "config.pbtxt")
+    assert (found.name, found.max_batch_size) == ("mödel", 8)
+    (tmp_path / "config.pbtxt").write_bytes(b"#" * (LARGEST + 1))
+    with pytest.raises(BadArtefact, match="is not read"):
+        ModelConfig.read(tmp_path / "config.pbtxt")

@@ -109,6 +109,11 @@ def test_what_is_not_acted_on(tmp_path: Path) -> None:
         ('state { input_name: "none" output_name: "out" }', "state input 'none' is not the model's; it has 'in'"),
         ('state { input_name: "in" output_name: "none" }', "state output 'none' is not the model's; it has 'out'"),
         ('control_input { name: "none" control {} }', "control input 'none' is not the model's"),
+        (
+            'state { input_name: "in" output_name: "out" data_type: TYPE_INT32 }',
+            "state 'in' has data_type INT32, the model has FP32",
+        ),
+        ("oldest { max_candidate_sequences: -3 }", "max_candidate_sequences is -3, expected 1 or more"),
         ('control_input { name: "ready" }', "control input 'ready' has 0 controls, not 1"),
         ('control_input { name: "ready" control { int32_false_true: 1 } }', "'ready' needs two values"),
         (
@@ -122,3 +127,12 @@ def test_what_does_not_fit_the_model(tmp_path: Path, text: str, said: str) -> No
     assert found.sequences is not None
     with pytest.raises(BadArtefact, match=said):
         found.sequences.policy(found.path, INPUTS, OUTPUTS)
+
+
+def test_what_several_instances_leave_undone(tmp_path: Path) -> None:
+    two = "instance_group { count: 2 }"
+    assert config(tmp_path, BATCHING + two).ignored == ("dynamic_batching.preserve_ordering",)
+    assert config(tmp_path, SEQUENCES + two).ignored == ("instance_group.count",)
+    more = 'state { input_name: "in" output_name: "out" initial_state { zero_data: true } initial_state {} }'
+    (listed,) = config(tmp_path, f"sequence_batching {{ {more} }}").ignored
+    assert listed == "sequence_batching.state 'in' initial_state after the first"
