@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from gantline.errors import BadArtefact, Unsupported, UsageError
+from gantline.yaml_file import parse_yaml, read_yaml
+
+from .from_script import USUAL
 
 Tree: TypeAlias = dict[str, Any]
 SUFFIXES = (".json", ".yml", ".yaml")
@@ -21,6 +24,14 @@ SUFFIXES = (".json", ".yml", ".yaml")
 _OPEN = frozenset(("environment_variables", "tags", "properties", "conda_file", "conda_dependencies", "flavors"))
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 LARGEST = 1 << 20  # bytes of a document: a model in JSON is none
+# what any document of Azure's holds, in one spelling or the other; and what no other file does
+_CERTAIN = (b"azuremlschemas", b"entryScript", b"entry_script", b"code_configuration")
+_MARKS = (
+    *_CERTAIN, b"computeType", b"compute_type", b"endpoint_name", b"custom_model", b"mlflow_model", b"triton_model",
+    b"schema.json", b"auth_mode",
+)  # fmt: skip
+TYPES = ("custom_model", "mlflow_model", "triton_model")
+_OF_BATCHES = frozenset(("mini_batch_size", "output_action", "error_threshold"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +53,39 @@ class Document:
                 "there (az ml model download, az ml environment show)"
             )
         found = self.path.parent / text
-        if not found.exists():
-            raise BadArtefact(f"{self.path}: {key}: {found}: no such file or directory")
+        try:
+            there = found.exists()
+        except OSError:  # a name that is too long, or not to be looked at
+            there = False
+        if not there:
+            raise BadArtefact(f"{self.path}: {key}: {found!s:.300}: no such file or directory")
         return found
 
 
 def read_documents(path: Path) -> list[Document]:
-    """Those at the top of a folder, or the one file with its v1 companion; anything that is none is left out."""
+    """Those at the top of a folder, or the one file with its v1 companion; anything that is none is left out.
+
+    BadArtefact for one that speaks of Azure and cannot be read, unless a script in the folder is what is meant.
+    """
     if path.is_file():
         one = _document(path)
-        beside = [d for d in read_documents(path.parent) if d.kind == "settings"] if one and _is_v1(one) else []
+        beside = [d for d in _found(path.parent, []) if d.kind == "settings"] if one and _is_v1(one) else []
         return [one, *beside] if one else []
-    return [d for p in _candidates(path) if (d := _document(p)) is not None]
+    problems: list[BadArtefact] = []
+    found = _found(path, problems)
+    if problems and not any((path / name).is_file() for name in USUAL):
+        raise problems[0]
+    return found
+
+
+def _found(folder: Path, problems: list[BadArtefact]) -> list[Document]:
+    found = []
+    for place in _candidates(folder):
+        try:
+            found.append(_document(place))
+        except BadArtefact as e:
+            problems.append(e)
+    return [d for d in found if d is not None]
 
 
 def only(documents: list[Document], kind: str, where: Path) -> Document | None:
@@ -86,29 +118,37 @@ def _candidates(folder: Path) -> Iterator[Path]:
             yield path
 
 
+def environment_of(path: Path) -> Document:
+    """A file that is said to hold an environment, whatever it says of itself. BadArtefact if it holds no keys."""
+    tree = snake(read_yaml(path))
+    if not isinstance(tree, dict):
+        raise BadArtefact(f"{path}: expected an environment with its keys, found {type(tree).__name__}")
+    return Document(path, "environment", tree)
+
+
 def _document(path: Path) -> Document | None:
-    if path.suffix.lower() not in SUFFIXES or path.stat().st_size > LARGEST:
+    """None for somebody else's file. BadArtefact for one that speaks of Azure and cannot be read."""
+    if path.suffix.lower() not in SUFFIXES:
         return None
-    tree = snake(_parsed(path))
+    try:
+        data = path.read_bytes() if path.stat().st_size <= LARGEST else b""
+    except OSError:
+        return None
+    if not any(mark in data for mark in _MARKS):
+        return None  # most files are somebody else's, and to parse YAML takes time
+    try:
+        tree = snake(parse_yaml(data.decode("utf-8-sig"), str(path)) if _is_yaml(path) else json.loads(data))
+    except (BadArtefact, ValueError, RecursionError) as e:
+        if any(mark in data for mark in _CERTAIN):
+            told = str(e).removeprefix(f"{path}")
+            raise BadArtefact(f"{path}{told}" if isinstance(e, BadArtefact) else f"{path}: not JSON ({told})") from e
+        return None
     kind = _kind(tree) if isinstance(tree, dict) else ""
     return Document(path, kind, tree) if kind else None
 
 
-def _parsed(path: Path) -> Any:
-    """None for what cannot be read: it is somebody else's file, unless it is the one that is asked for."""
-    try:
-        text = path.read_text("utf-8")
-        if path.suffix.lower() == ".json":
-            return json.loads(text)
-        import yaml
-
-        return yaml.safe_load(text)
-    except (OSError, ValueError, RecursionError, ImportError):
-        return None
-    except Exception as e:  # yaml's own errors have no base among the built-in ones
-        if type(e).__module__.startswith("yaml"):
-            return None
-        raise
+def _is_yaml(path: Path) -> bool:
+    return path.suffix.lower() != ".json"
 
 
 def _kind(tree: Tree) -> str:
@@ -117,11 +157,11 @@ def _kind(tree: Tree) -> str:
         return "inference"
     if "compute_type" in tree:
         return "settings"
-    if "batchdeployment" in schema or {"mini_batch_size", "output_action", "error_threshold"} & tree.keys():
+    if "batchdeployment" in schema or (_OF_BATCHES & tree.keys() and {"endpoint_name", "model"} <= tree.keys()):
         return "batch"
     if "onlinedeployment" in schema or "code_configuration" in tree or {"endpoint_name", "model"} <= tree.keys():
         return "deployment"
-    if "model.schema" in schema or tree.get("type") in ("custom_model", "mlflow_model", "triton_model"):
+    if "model.schema" in schema or ("path" in tree and tree.get("type") in TYPES):
         return "model"
     if "environment.schema" in schema:
         return "environment"

@@ -65,10 +65,11 @@ _WHY: dict[str, str] = {
     "token_auth_enabled": f"{_SERVER} (--keys)",
     "primary_key": "secrets are not put into packages; see gantline keys",
     "secondary_key": "secrets are not put into packages; see gantline keys",
-    "ssl": f"{_SERVER} (--tls-cert, --tls-key)",
-    "cname": f"{_SERVER} (--tls-cert, --tls-key)",
+    "ssl": f"{_SERVER} (--tls-certificate, --tls-key)",
+    "cname": f"{_SERVER} (--tls-certificate, --tls-key)",
     "liveness_probe": _PROBE,
     "readiness_probe": _PROBE,
+    "startup_probe": _PROBE,
     "app_insights_enabled": "metrics are at /metrics, traces by /v2/trace/setting",
     "data_collector": "collect in the script (azureml.ai.monitoring's Collector writes where GANTLINE_MODEL_DATA says)",
     "data_collection": "collect in the script (azureml.monitoring writes where GANTLINE_MODEL_DATA says)",
@@ -89,6 +90,7 @@ _WHY: dict[str, str] = {
     "runtime": "the script is Python; the conda file says which",
     "extra_docker_file_steps": _IMAGE,
     "extra_dockerfile_steps": _IMAGE,
+    "gpu_cores": _WHERE,
     "enable_gpu": "the script finds a GPU where there is one",
     "base_image": _IMAGE,
     "cuda_version": _IMAGE,
@@ -101,7 +103,7 @@ def not_applied(kind: str, tree: Mapping[str, Any], name: str) -> Iterator[str]:
         known = [start for start in _WHY if key == start or key.startswith((f"{start}.", f"{start}_"))]
         why = _WHY[max(known, key=len)] if known else "Gantline does not know it"
         if why:
-            yield f"{name}: {key} is not applied: {why}"
+            yield f"{name}: {key:.100} is not applied: {why}"
 
 
 def _leaves(tree: Mapping[str, Any], used: frozenset[str], above: str) -> Iterator[str]:

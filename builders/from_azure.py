@@ -7,7 +7,7 @@ an MLflow model, a Triton repository or a file of its own, and goes to the sourc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from gantline.errors import BadArtefact, Unsupported, UsageError
 from gantline.manifest import EnvironmentRequest
 
 from . import from_script
-from .azure_documents import SUFFIXES, Document, Tree, only, read_documents
+from .azure_documents import SUFFIXES, TYPES, Document, Tree, environment_of, only, read_documents
 from .azure_keys import not_applied
+from .mlflow_model import FILE as MLMODEL
 from .source import Conversion, Source, converter_for
 from .triton_entry import is_entry, models_in
 
@@ -27,6 +28,11 @@ _KINDS = ("inference", "deployment", "batch", "model")
 FOLDERS = ("azureml-models", "model", "models", "outputs")  # v1 does not say where the model lies
 LENT = ("azureml-defaults", "azureml-inference-server-http")  # the host does what they are for
 NAMED = ("name", "version", "description", "tags", "properties", "type")  # of a model or an environment
+_SAY = "say what the script needs: --env requirements.txt, or --env current for the interpreter that serves"
+WORKERS = "WORKER_COUNT"  # how many processes Azure's server starts
+MOST_HOSTS = 64
+_MOST = "max_concurrent_requests_per_instance"
+_OURS = ("AML_APP_ROOT", "AZUREML_ENTRY_SCRIPT", "AZUREML_MODEL_DIR")  # the host says where they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +121,14 @@ def _second(document: Document, source: Source, work: Path) -> Plan:
             raise BadArtefact(f"{document.path}: code_configuration.scoring_script: {script}: no such file")
     model, kind = (source.model_dir, "") if source.model_dir is not None else _model(tree, document)
     environment, inside = _second_environment(document)
+    apart = () if inside is document else not_applied("environment", environment, inside.path.name)
     request = None if source.environment is not None or script is None else _conda(environment, inside, work)
     asked = tree.get("request_settings") or {}
     variables = _variables(tree.get("environment_variables"), document)
     return Plan(
         script, code, model, kind, request, variables,
         _seconds(asked.get("request_timeout_ms"), document), _settings(asked, variables, document),
-        tuple(not_applied("deployment", tree, document.path.name)),
+        (*not_applied("deployment", tree, document.path.name), *apart, *_limits(asked, variables, document)),
     )  # fmt: skip
 
 
@@ -134,12 +141,13 @@ def _first(document: Document, settings: Document | None, source: Source, work: 
     if not script.is_file():
         raise BadArtefact(f"{document.path}: entry_script: {script}: no such file")
     said = tree.get("environment")
-    inner: Tree = said if isinstance(said, dict) else {}
+    inner: Tree = said if isinstance(said, dict) else {"name": said} if said else {}
     python = inner.get("python") or {}
     conda = python.get("conda_dependencies") or python.get("conda_dependencies_file") or tree.get("conda_file")
     request = None
     if source.environment is None:
-        request = _conda({"conda_file": conda, "image": inner.get("docker")}, document, work)
+        registered = inner.get("name") if "runtime" not in tree else None
+        request = _conda({"conda_file": conda, "image": inner.get("docker"), "name": registered}, document, work)
     asked = settings.tree if settings is not None else {}
     notes = [*not_applied("inference", tree, document.path.name)]
     if settings is not None:
@@ -151,12 +159,13 @@ def _first(document: Document, settings: Document | None, source: Source, work: 
     one = settings or document
     renamed = {
         "request_timeout_ms": asked.get("scoring_timeout_ms"),
-        "max_concurrent_requests_per_instance": asked.get("max_concurrent_requests_per_container"),
+        _MOST: asked.get("max_concurrent_requests_per_container"),
         "max_queue_wait_ms": asked.get("max_queue_wait_ms"),
     }
     return Plan(
         script, code, model, "", request, variables,
-        _seconds(renamed["request_timeout_ms"], one), _settings(renamed, variables, one), tuple(notes),
+        _seconds(renamed["request_timeout_ms"], one), _settings(renamed, variables, one),
+        (*notes, *_limits(renamed, variables, one)),
     )  # fmt: skip
 
 
@@ -170,8 +179,8 @@ def _model(tree: Tree, document: Document) -> tuple[Path | None, str]:
     if not isinstance(said, dict):
         raise BadArtefact(f"{document.path}: model: expected a path or an object with one, found {said!r:.60}")
     kind = str(said.get("type", "custom_model"))
-    if kind not in ("custom_model", "mlflow_model", "triton_model"):
-        raise BadArtefact(f"{document.path}: model.type is {kind!r}: custom_model, mlflow_model or triton_model")
+    if kind not in TYPES:
+        raise BadArtefact(f"{document.path}: model.type is {kind!r:.40}: custom_model, mlflow_model or triton_model")
     return document.path_of(_part(said, "path", document), "model.path"), kind
 
 
@@ -181,9 +190,8 @@ def _second_environment(document: Document) -> tuple[Tree, Document]:
     if isinstance(said, dict):
         return said, document
     if (isinstance(said, str) and said.startswith("file:")) or (isinstance(said, str) and said.endswith(SUFFIXES)):
-        found = read_documents(document.path_of(said, "environment"))
-        if found:
-            return found[0].tree, found[0]
+        found = environment_of(document.path_of(said, "environment"))
+        return found.tree, found
     return ({"image": said} if said else {}), document
 
 
@@ -202,7 +210,11 @@ def _conda(said: Tree, document: Document, work: Path) -> EnvironmentRequest | N
         shown = said.get("image") or said.get("build")
         raise Unsupported(
             f"{document.path}: environment: only an image says what is installed ({shown!r:.80}), which is not looked "
-            "into; say what the script needs: --env requirements.txt, or --env current for the interpreter that serves"
+            f"into; {_SAY}"
+        )
+    if said.get("name"):
+        raise Unsupported(
+            f"{document.path}: environment {said['name']!r:.80} lies in a workspace, which is not asked; {_SAY}"
         )
     return None
 
@@ -221,16 +233,30 @@ def _environment(plan: Plan, source: Source, made: Conversion) -> tuple[Environm
 
 
 def _settings(asked: Mapping[str, Any], variables: Mapping[str, str], document: Document) -> dict[str, Any]:
-    """Hosts side by side, and how long a request may wait for one, as settings of the server."""
+    """Hosts side by side, as Azure's server counts its workers, and how long a request may wait for one."""
     out: dict[str, Any] = {}
-    workers = variables.get("WORKER_COUNT") or asked.get("max_concurrent_requests_per_instance")
-    if workers is not None:
-        hosts = int(_number(workers, "max_concurrent_requests_per_instance", document))
+    if workers := variables.get(WORKERS):
+        hosts = int(_number(workers, f"environment_variables.{WORKERS}", document))
         if hosts > 1:
-            out["instances"] = min(hosts, 64)
+            out["instances"] = min(hosts, MOST_HOSTS)
     if (wait := asked.get("max_queue_wait_ms")) is not None:
         out["max_wait_s"] = max(_number(wait, "max_queue_wait_ms", document) / 1000, 0.001)
     return out
+
+
+def _limits(asked: Mapping[str, Any], variables: Mapping[str, str], document: Document) -> Iterator[str]:
+    """Notes on numbers that are not taken as they are."""
+    most = asked.get(_MOST)
+    if most is not None and _number(most, _MOST, document) > 1:
+        key = "max_concurrent_requests_per_container" if document.kind == "settings" else f"request_settings.{_MOST}"
+        yield (
+            f"{document.path.name}: {key} is not applied: {WORKERS} says how many "
+            "processes the script has; more requests wait in the queue"
+        )
+    for name in (n for n in _OURS if n in variables):
+        yield f"{document.path.name}: environment_variables.{name} is not applied: it leads into the package"
+    if _number(variables.get(WORKERS) or 0, f"environment_variables.{WORKERS}", document) > MOST_HOSTS:
+        yield f"{document.path.name}: {WORKERS} is more than {MOST_HOSTS}: there are {MOST_HOSTS} processes"
 
 
 def _seconds(value: Any, document: Document) -> float | None:
@@ -239,8 +265,8 @@ def _seconds(value: Any, document: Document) -> float | None:
 
 def _number(value: Any, key: str, document: Document) -> float:
     try:
-        found = float(value)
-    except (TypeError, ValueError):
+        found = -1.0 if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
         found = -1.0
     if not 0 <= found < 1e9:
         raise BadArtefact(f"{document.path}: {key} is {value!r:.40}, expected a number of 0 or more")
@@ -252,7 +278,12 @@ def _variables(said: Any, document: Document) -> dict[str, str]:
         return {}
     if not isinstance(said, dict):
         raise BadArtefact(f"{document.path}: environment_variables: expected names and values, found {said!r:.60}")
-    return {str(name): str(value) for name, value in sorted(said.items(), key=str)}
+    out = {}
+    for name, value in sorted(said.items(), key=str):
+        if isinstance(value, dict | list) or "=" in str(name) or "\0" in f"{name}{value}":
+            raise BadArtefact(f"{document.path}: environment_variables: '{name!s:.40}' is no name with one value")
+        out[str(name)] = "" if value is None else str(value)
+    return out
 
 
 def _part(said: Any, key: str, document: Document) -> str:
@@ -273,12 +304,21 @@ def _handed_over(plan: Plan, source: Source, work: Path) -> Conversion:
     path = plan.model
     if path is None:
         raise BadArtefact(f"{source.path}: neither a scoring script nor a model is named")
+    if plan.model_type == "mlflow_model" and not (path / MLMODEL).is_file():
+        raise BadArtefact(f"{source.path}: model.type is mlflow_model, but there is no {MLMODEL} in {path}")
+    if plan.model_type == "triton_model" and not path.is_dir():
+        raise BadArtefact(f"{source.path}: model.type is triton_model, but {path} is no directory")
     if plan.model_type == "triton_model" and not is_entry(path):
         inside = models_in(path) or [p.name for p in sorted(path.iterdir()) if is_entry(p)]
         path = path / inside[0] if len(inside) == 1 else path
     elif path.is_dir() and plan.model_type == "custom_model":
-        files = [p for p in sorted(path.iterdir()) if p.is_file() and not p.name.startswith(".")]
+        there = (p for p in sorted(path.iterdir()) if p.is_file() and not p.name.startswith("."))
+        files = [p for p in there if not read_documents(p)]
         path = files[0] if len(files) == 1 else path
-    made = converter_for(replace(source, path=path)).convert(replace(source, path=path), work)
+    inner = replace(source, path=path)
+    converter = converter_for(inner)
+    if getattr(converter, "__name__", "") == __name__:  # and that one may lead back here
+        raise BadArtefact(f"{source.path}: the model's path {path} holds a deployment; name the model's own file")
+    made = converter.convert(inner, work)
     made.notes = (*made.notes, *plan.notes)
     return made

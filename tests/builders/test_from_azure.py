@@ -51,6 +51,7 @@ environment:
 environment_variables:
   BOOST: 2
   SERVICE_NAME: factors
+  WORKER_COUNT: 2
 instance_type: Standard_DS3_v2
 instance_count: 1
 request_settings:
@@ -131,13 +132,14 @@ def test_a_v2_deployment(packaged: Packager, tmp_path: Path) -> None:
     package = packaged(second(tmp_path), "factor", sample=body(tmp_path))
     manifest = package.manifest
     assert manifest.script is not None and manifest.script.models == "models"
-    assert manifest.script.variables == {"BOOST": "2", "SERVICE_NAME": "factors"} and manifest.script.timeout_s == 3
+    assert manifest.script.variables == {"BOOST": "2", "SERVICE_NAME": "factors", "WORKER_COUNT": "2"}
+    assert manifest.script.timeout_s == 3
     assert manifest.settings == {"instances": 2, "max_wait_s": 0.25}
     assert manifest.environment.requirements == ("numpy",)
     assert {f.path for f in manifest.files} >= {"code/score.py", "models/model/factor.txt"}
     assert listed(package, "blue-deployment.yml") == {
         "name", "endpoint_name", "model.name", "environment.image", "instance_type", "instance_count",
-        "liveness_probe", "data_collector", "surprise",
+        "liveness_probe", "data_collector", "surprise", "request_settings.max_concurrent_requests_per_instance",
     }  # fmt: skip
     assert answer(package) == [30.0]
 
@@ -212,8 +214,17 @@ def test_a_custom_model_without_a_script_is_what_its_file_is(packaged: Packager,
         ("score.py", "main.py", BadArtefact, r"scoring_script: .*main\.py: no such file"),
         ("  conda_file: ../model-1/environment/conda.yaml\n", "", Unsupported, "only an image says .*--env"),
         ("request_timeout_ms: 3000", "request_timeout_ms: soon", BadArtefact, "is 'soon', expected a number"),
-        ("  BOOST: 2\n  SERVICE_NAME: factors\n", "  - BOOST\n", BadArtefact, "expected names and values"),
+        (
+            "  BOOST: 2\n  SERVICE_NAME: factors\n  WORKER_COUNT: 2\n",
+            "  - BOOST\n",
+            BadArtefact,
+            "expected names and values",
+        ),
         ("  name: factor", "  type: onnx", BadArtefact, "model.type is 'onnx'"),
+        ("request_timeout_ms: 3000", "request_timeout_ms: true", BadArtefact, "is True, expected a number"),
+        ("WORKER_COUNT: 2", "WORKER_COUNT: many", BadArtefact, "environment_variables.WORKER_COUNT is 'many'"),
+        ("BOOST: 2", "BOOST: {a: 1}", BadArtefact, "'BOOST' is no name with one value"),
+        ("surprise: 1", "surprise: [", BadArtefact, r"deployment\.yml: line [0-9]+: not YAML"),
     ],
 )
 def test_what_cannot_be_packaged_says_why(
@@ -238,3 +249,68 @@ def test_batch_deployments_are_refused(packaged: Packager, tmp_path: Path) -> No
     (tmp_path / "b.yml").write_text("$schema: https://x/batchDeployment.schema.json\nname: b\nmini_batch_size: 10\n")
     with pytest.raises(Unsupported, match="batch deployments are not packaged yet"):
         packaged(tmp_path)
+
+
+def test_processes_are_as_many_as_azures_server_has_workers(packaged: Packager, tmp_path: Path) -> None:
+    """max_concurrent_requests_per_instance alone does not add any, there nor here."""
+    alone = DEPLOYMENT.replace("  WORKER_COUNT: 2\n", "").replace("per_instance: 2", "per_instance: 100")
+    manifest = packaged(second(tmp_path, alone), "factor").manifest
+    assert "instances" not in manifest.settings
+    note = "request_settings.max_concurrent_requests_per_instance is not applied: WORKER_COUNT says"
+    assert any(note in n for n in manifest.notes)
+    many = DEPLOYMENT.replace("WORKER_COUNT: 2", "WORKER_COUNT: 100\n  AZUREML_MODEL_DIR: /var/x\n  EMPTY:")
+    manifest = packaged(second(tmp_path / "many", many), "many").manifest
+    assert manifest.settings["instances"] == 64 and manifest.script is not None
+    assert manifest.script.variables["EMPTY"] == "", "and not None"
+    assert any("WORKER_COUNT is more than 64" in n for n in manifest.notes)
+    assert any("environment_variables.AZUREML_MODEL_DIR is not applied" in n for n in manifest.notes)
+
+
+def test_an_environment_of_its_own_file_is_read_and_its_keys_are_listed(packaged: Packager, tmp_path: Path) -> None:
+    inline = "environment:\n  conda_file: ../model-1/environment/conda.yaml\n  image: "
+    start, _, rest = DEPLOYMENT.partition(inline)
+    apart = f"{start}environment: file:../model-1/environment/env.yml\n{rest.partition(chr(10))[2]}"
+    folder = second(tmp_path, apart)
+    (tmp_path / "model-1/environment/env.yml").write_text("name: e\nconda_file: conda.yaml\nimage: x\nfuture: 1\n")
+    package = packaged(folder, "factor", sample=body(tmp_path))
+    assert package.manifest.environment.requirements == ("numpy",)
+    assert listed(package, "env.yml") == {"name", "image", "future"}
+
+
+def test_a_registered_environment_of_v1_is_not_taken_for_none(packaged: Packager, tmp_path: Path) -> None:
+    for said in ("AzureML-sklearn-1.0", {"name": "AzureML-sklearn-1.0", "version": "1"}):
+        place = first(tmp_path, {**INFERENCE, "environment": said})
+        with pytest.raises(Unsupported, match=r"environment 'AzureML-sklearn-1.0' lies in a workspace.*--env"):
+            packaged(place, "factor")
+    assert packaged(place, "factor", env="current").manifest.environment.kind == "current"
+
+
+@pytest.mark.parametrize(
+    ("model", "files", "told"),
+    [
+        ("{path: ., type: custom_model}", ("a.onnx", "b.onnx"), r"holds a deployment; name the model's own file"),
+        ("{path: sub, type: custom_model}", ("sub/d.yml", "sub/x", "sub/y"), "holds a deployment"),
+        ("{path: a.onnx, type: triton_model}", ("a.onnx",), "is triton_model, but .* is no directory"),
+        ("{path: sub, type: mlflow_model}", ("sub/a.onnx",), "is mlflow_model, but there is no MLmodel in"),
+        (f"{{path: {'x' * 5000}}}", (), "model.path: .*no such file"),
+    ],
+)
+def test_a_model_that_leads_nowhere(
+    packaged: Packager, tmp_path: Path, model: str, files: tuple[str, ...], told: str
+) -> None:
+    text = f"endpoint_name: e\nmodel: {model}\n"
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(
+            "endpoint_name: e\nmodel: {path: .., type: custom_model}\n" if "d.yml" in name else ""
+        )
+    (tmp_path / "deployment.yml").write_text(text)
+    with pytest.raises(BadArtefact, match=told) as e:
+        packaged(tmp_path, "m")
+    assert len(e.value.message) < 1000
+
+
+def test_a_model_beside_its_deployment_is_found(packaged: Packager, tmp_path: Path) -> None:
+    scorer(tmp_path / "net.onnx")
+    (tmp_path / "d.yml").write_text("endpoint_name: e\nmodel: {path: ., type: custom_model}\n")
+    assert packaged(tmp_path, "net").manifest.engine == "onnx"
