@@ -10,7 +10,7 @@ from typing import Any
 from gantline.errors import BadArtefact
 
 from .from_torch_load import attribute
-from .keras_file import LAMBDA, check_keras
+from .keras_file import check_keras, trusts_code
 from .keras_model import studied
 from .onnx_trial import Subject, one_line
 from .silence import silence
@@ -55,6 +55,6 @@ def _loaded(path: Path, source: Source) -> Any:
         name = source.module.partition(":")[2].rpartition(".")[2]
         custom = {name: attribute(source.module)}
     try:
-        return keras.saving.load_model(path, custom_objects=custom, compile=False, safe_mode=LAMBDA not in source.trust)
+        return keras.saving.load_model(path, custom_objects=custom, compile=False, safe_mode=not trusts_code(source))
     except Exception as e:  # Keras raises whatever it meets
         raise BadArtefact(f"{path}: Keras {keras.__version__} cannot load it: {one_line(e)}") from e

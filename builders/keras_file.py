@@ -1,8 +1,8 @@
 """Keras files looked into before Keras reads them: whose code they would bring along. A .keras file needs no Keras.
 
 A .keras file is a zip whose config.json names every class of the model; a legacy .h5 file has the same as an attribute.
-A Lambda layer is marshalled Python, run when it is loaded. A class of any other module than Keras's is looked up by
-importing that module. Keras's own check (safe_mode) sees less of this in older versions, and nothing in .h5 files.
+A Lambda layer is marshalled Python, run when it is loaded, a TorchModuleWrapper a pickle. A class of any other module
+than Keras's is looked up by importing that module. Keras's own check (safe_mode) sees less of this in older versions.
 """
 
 from __future__ import annotations
@@ -18,6 +18,15 @@ from gantline.errors import BadArtefact
 from .source import Source
 
 LAMBDA = "Lambda"
+# Layers that bring along what is no model of Keras's, by the name that trusts them. Keras's own check (safe_mode)
+# is one switch for all of them, and did not look at the others in older versions.
+_CODE = {
+    LAMBDA: "which is Python code that runs when the file is loaded",
+    "TorchModuleWrapper": "which is a pickle of torch's, and can run any code when the file is loaded",
+    "TFSMLayer": "which loads a SavedModel from elsewhere on the disk",
+}
+# where Keras has functions that do things: fetch files, switch off its checks
+_NO_PARTS = frozenset(("utils", "config", "saving", "datasets", "callbacks", "export"))
 _MOST_BYTES = 64 << 20  # of a config.json
 _MODULES = ("keras", "keras_core", "keras_hub", "keras_nlp", "keras_cv", "tf_keras")
 # functions are named with the module "builtins", unless they are somebody's own
@@ -28,18 +37,26 @@ def check_keras(path: Path, source: Source) -> None:
     """BadArtefact names what code the file would run that is not Keras's own, and how to allow it."""
     config = _of_h5(path) if is_h5(path) else _of_zip(path)
     for kind, module, name in _objects(config):
-        if kind in (LAMBDA, "__lambda__"):
-            if LAMBDA not in source.trust:
+        trusted = LAMBDA if kind == "__lambda__" else kind
+        if trusted in _CODE and module.partition(".")[0] in _MODULES:
+            if trusted not in source.trust:
                 raise BadArtefact(
-                    f"{path}: holds a Lambda layer ('{name}'), which is Python code that runs when the file is loaded; "
-                    "if you trust the file pass --trust Lambda"
+                    f"{path}: holds a {trusted} layer ('{name}'), {_CODE[trusted]}; "
+                    f"if you trust the file pass --trust {trusted}"
                 )
+        elif _NO_PARTS & set(module.split(".")[1:]) and module.partition(".")[0] in _MODULES:
+            raise BadArtefact(f"{path}: holds {kind} ('{name}') of {module}, which is no part of a model")
         elif not _kerass(module, kind) and not _given(source, module, kind):
             own = f"{module or 'pkg.mod'}:{kind}"
             raise BadArtefact(
                 f"{path}: holds {kind} ('{name}'), which is not Keras's own; if you trust its code give the class: "
                 f"--module {own if module not in ('', '__main__') else f'pkg.mod:{kind}'}"
             )
+
+
+def trusts_code(source: Source) -> bool:
+    """Whether Keras may load what it calls unsafe: the layers that were found are trusted, one by one."""
+    return any(name in source.trust for name in _CODE)
 
 
 def is_h5(path: Path) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gantline.builders.keras_file import check_keras
+from gantline.builders.keras_file import check_keras, trusts_code
 from gantline.builders.source import Source
 
 from gantline.errors import BadArtefact
@@ -53,6 +53,23 @@ def test_a_lambda_needs_trust(tmp_path: Path) -> None:
     check_keras(path, Source("m", path=path, trust=("Lambda",)))
     hidden = file(tmp_path, layer("TimeDistributed", layer=layer("Dense", activation=code)))
     assert "--trust Lambda" in refused(hidden)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("TorchModuleWrapper", "a pickle of torch's"), ("TFSMLayer", "from elsewhere on the disk")]
+)
+def test_layers_that_bring_other_things_along_need_trust_of_their_own(tmp_path: Path, kind: str, said: str) -> None:
+    path = file(tmp_path, layer("Dense"), layer(kind, module="keras.src.somewhere"))
+    assert said in refused(path) and f"--trust {kind}" in refused(path, trust=("Lambda",))
+    check_keras(path, Source("m", path=path, trust=(kind,)))
+    assert trusts_code(Source("m", trust=(kind,))) and not trusts_code(Source("m", trust=("numpy.savetxt",)))
+
+
+@pytest.mark.parametrize("module", ["keras.utils", "keras.config", "keras.src.saving.serialization_lib"])
+def test_what_is_keras_and_no_part_of_a_model(tmp_path: Path, module: str) -> None:
+    fetch = {"module": module, "class_name": "function", "config": "get_file", "registered_name": "get_file"}
+    path = file(tmp_path, layer("Dense", activation=fetch))
+    assert f"holds function ('get_file') of {module}, which is no part of a model" in refused(path)
 
 
 @pytest.mark.parametrize(
