@@ -7,12 +7,13 @@ import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 from gantline.accelerators.independence import independent
 from gantline.accelerators.session import Session
 from gantline.accelerators.stateful import Stateful, kept_by
 
 from gantline.blobs import publish_directory
-from gantline.errors import BadRequest, EngineFailed, UsageError
+from gantline.errors import BadArtefact, BadRequest, EngineFailed, ScriptFailed, UsageError
 from gantline.fitting import fit
 from gantline.manifest import Batching, EnvironmentRequest, Manifest, SequenceInfo, SourceInfo
 from gantline.packages import Package, check_name, seal
@@ -115,10 +116,6 @@ def examine(manifest: Manifest, conversion: Conversion, source: Source, root: Pa
         manifest = replace(manifest, signature=_labelled(session.signature, conversion))
         evidence, notes = evidence_for(source, conversion, session)
         manifest = replace(manifest, notes=(*manifest.notes, *notes))
-        if not evidence:
-            if choices.sequences is not None:
-                raise UsageError(f"package '{source.name}': sequences cannot be tried: {notes[0]}")
-            return _unstacked(manifest, conversion, "it was not tried on rows; package it with --sample")
         stack, notes = _stacking(session, evidence[0].inputs)
         if not stack:
             manifest = _unstacked(manifest, conversion, notes[0])
@@ -163,7 +160,10 @@ def _kept(session: Session, manifest: Manifest, evidence: Evidence, root: Path, 
 
 
 def evidence_for(source: Source, conversion: Conversion, session: Session) -> tuple[list[Evidence], tuple[str, ...]]:
-    """The rows to check on: the user's, else synthetic ones; then probes next to thresholds. With notes on them."""
+    """The rows to check on: the user's, else synthetic ones; then probes next to thresholds. With notes on them.
+
+    BadArtefact for a model that runs on no synthetic row: nobody would know whether it runs at all.
+    """
     notes: tuple[str, ...] = ()
     if source.sample is not None:
         given = conversion.sample
@@ -172,7 +172,9 @@ def evidence_for(source: Source, conversion: Conversion, session: Session) -> tu
         try:
             inputs, notes = _made_up(source, conversion, session)
         except (EngineFailed, BadRequest) as e:
-            return [], (f"not checked: the model does not run on synthetic data ({e}); package it with --sample",)
+            raise BadArtefact(
+                f"package '{source.name}': the model does not run on synthetic data ({e}); package it with --sample"
+            ) from e
         first = Evidence("synthetic", inputs)
     probes = conversion.probes(PROBE_ROWS) if conversion.probes is not None else {}
     near = [Evidence(PROBES, probes)] if any(len(a) for a in probes.values()) else []
@@ -204,9 +206,23 @@ def _labelled(signature: Signature, conversion: Conversion) -> Signature:
 def _stacking(session: Session, inputs: dict[str, Array]) -> tuple[bool, tuple[str, ...]]:
     if not session.signature.batched:
         return False, ("the batch size is fixed: requests are never stacked",)
+    if not _takes_two(session, inputs):
+        return False, ("it takes one row at a time: requests are never stacked",)
     if not independent(session, inputs):
         return False, ("rows depend on each other: requests are never stacked",)
     return True, ()
+
+
+def _takes_two(session: Session, inputs: dict[str, Array]) -> bool:
+    """Whether a model that was tried on one row takes another beside it; EngineFailed if it does not take the one."""
+    if any(len(a) > 1 for a in inputs.values()):
+        return True
+    session.run(inputs)
+    try:
+        session.run({n: np.repeat(a, 2, axis=0) for n, a in inputs.items()})
+    except (EngineFailed, ScriptFailed):
+        return False
+    return True
 
 
 def _unstacked(manifest: Manifest, conversion: Conversion, why: str) -> Manifest:

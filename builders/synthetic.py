@@ -14,20 +14,25 @@ FREE_SIZES = (1, 8, 32, 64, 128, 224, 3, 16)  # tried for dimensions that the si
 
 
 def that_runs(session: Session, rows: int) -> tuple[dict[str, Array], tuple[str, ...]]:
-    """Rows that the model takes, found by trying sizes of its free dimensions; EngineFailed if it takes none."""
+    """Rows that the model takes, found by trying sizes of its free dimensions; EngineFailed if it takes none.
+
+    In the end a single row: exporters write a free number of rows over programs that take one alone.
+    """
     batched = session.signature.batched
     free = any(d < 0 for t in session.signature.inputs for d in (t.shape[1:] if batched else t.shape))
-    last = EngineFailed("no size was tried")
-    for size in FREE_SIZES if free else (1,):
-        inputs = from_signature(session.signature, rows, size)
-        try:
-            session.run(inputs)
-        except EngineFailed as e:
-            last = e
-            continue
-        notes = ("synthetic data: standard normal, because the model carries no ranges of its inputs",)
-        return inputs, notes
-    raise last
+    first: EngineFailed | None = None
+    for count in dict.fromkeys((rows, 1)):
+        for size in FREE_SIZES if free else (1,):
+            inputs = from_signature(session.signature, count, size)
+            try:
+                session.run(inputs)
+            except EngineFailed as e:
+                first = first or e
+                continue
+            notes = ("synthetic data: standard normal, because the model carries no ranges of its inputs",)
+            return inputs, notes
+    assert first is not None
+    raise first
 
 
 def from_signature(signature: Signature, rows: int, size: int) -> dict[str, Array]:

@@ -115,16 +115,28 @@ def test_a_given_sample_and_a_wrong_one(packaged: Packager, tmp_path: Path) -> N
     assert not (tmp_path / "other.pkg").exists()
 
 
-def test_a_model_that_no_synthetic_row_fits_is_packaged_unchecked(packaged: Packager, tmp_path: Path) -> None:
-    """It wants two inputs of one free size that divides seven: nobody guesses that."""
+def test_a_model_that_no_synthetic_row_fits_needs_a_sample(packaged: Packager, tmp_path: Path) -> None:
+    """It wants its one input in as many columns as its other says: nobody guesses that, and nobody has seen it run."""
     node = helper.make_node("Reshape", ["X", "S"], ["Y"])
-    graph = helper.make_graph(
-        [node], "g", [shape("X", 1, [7])], [shape("Y", 1, None)], [numpy_helper.from_array(np.array([2, 3]), "S")]
-    )
+    graph = helper.make_graph([node], "g", [shape("X", 1, [6]), shape("S", 7, [2])], [shape("Y", 1, [None, None])])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), tmp_path / "m.onnx")
+    with pytest.raises(BadArtefact, match=r"'model': the model does not run on synthetic data .*--sample"):
+        packaged(tmp_path / "m.onnx")
+    assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
+    package = packaged(tmp_path / "m.onnx", sample={"X": np.arange(6.0), "S": np.array([2, 3])})
+    assert package.manifest.parity is not None and len(package.manifest.golden) == 1
+
+
+def test_a_model_that_takes_one_row_whatever_it_says(packaged: Packager, tmp_path: Path) -> None:
+    """Exporters leave the number of rows free over a program with a one in it."""
+    nodes = [helper.make_node("Squeeze", ["X", "A"], ["row"]), helper.make_node("Add", ["X", "row"], ["Y"])]
+    first = numpy_helper.from_array(np.array([0]), "A")
+    graph = helper.make_graph(nodes, "g", [shape("X", 1, [None, 4])], [shape("Y", 1, [None, 4])], [first])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), tmp_path / "m.onnx")
     package = packaged(tmp_path / "m.onnx")
-    assert package.manifest.parity is None and package.manifest.golden == ()
-    assert any("does not run on synthetic data" in n and "--sample" in n for n in package.manifest.notes)
+    assert package.manifest.parity is not None and package.manifest.parity.rows == 1
+    assert "it takes one row at a time: requests are never stacked" in package.manifest.notes
+    assert package.manifest.batching.max_batch_size == 0
 
 
 def test_what_onnxruntime_cannot_run_is_refused(packaged: Packager, tmp_path: Path) -> None:
