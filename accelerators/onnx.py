@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import prod
@@ -24,6 +25,10 @@ from gantline.tensors import BY_ORT, Array, numpy_dtype
 
 from .engine import Engine, EngineOptions
 
+# A node of this name fails on purpose, and what follows tells the client why: a package's graph says so where its
+# source would have raised an error on the input (gantline.builders.sklearn_encoders).
+REFUSES = "refuses: "
+_REFUSED = re.compile(rf"Name:'{REFUSES}(.*?)' Status Message:")
 SMALL_MODEL = 4 << 20  # bytes on disk below which more than one thread costs more than it gives
 _PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
 
@@ -56,10 +61,10 @@ class Onnx:
                 return self._run(outputs, inputs, None)  # type: ignore[no-any-return]
             return self._run_converted(inputs, outputs)
         except (RuntimeError, ValueError, TypeError) as e:
-            raise EngineFailed(_one_line(e)) from e
+            raise _failure(e) from e
         except Exception as e:  # onnxruntime's own exceptions have no common base but Exception
             if type(e).__module__.startswith("onnxruntime"):
-                raise EngineFailed(_one_line(e)) from e
+                raise _failure(e) from e
             raise
 
     def _run_converted(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
@@ -168,6 +173,12 @@ def _bfloat16(value: ort.OrtValue) -> Array:
     if 0 in shape:
         return np.empty(shape, numpy_dtype("BF16"))
     return np.frombuffer(ctypes.string_at(value.data_ptr(), 2 * prod(shape)), numpy_dtype("BF16")).reshape(shape)
+
+
+def _failure(error: BaseException) -> BadRequest | EngineFailed:
+    text = _one_line(error)
+    refused = _REFUSED.search(text)
+    return BadRequest(refused[1]) if refused else EngineFailed(text)
 
 
 def _one_line(error: BaseException) -> str:

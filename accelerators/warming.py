@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from gantline.errors import EngineFailed, ScriptFailed, VerificationFailed
+from gantline.errors import BadRequest, EngineFailed, ScriptFailed, VerificationFailed
 from gantline.tensors import Array
 
 from . import bodies
@@ -44,7 +44,7 @@ def warm_up(session: Session) -> None:
                 took = time.perf_counter_ns() - started
             if rows == 1:
                 session.run_ns = took
-    except (EngineFailed, ScriptFailed) as e:
+    except (BadRequest, EngineFailed, ScriptFailed) as e:
         if known:
             raise
         _log.warning("model '%s': not warmed up: it does not take zeros: %s", session.package.name, e)

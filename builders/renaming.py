@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
+from gantline.accelerators.onnx import REFUSES
+
 if TYPE_CHECKING:
     import onnx
 
@@ -144,7 +146,8 @@ def _graphs(attribute: onnx.AttributeProto) -> list[onnx.GraphProto]:
 
 def _nodes(nodes: list[onnx.NodeProto], renamed: dict[str, str], names: _Names) -> None:
     for node in nodes:
-        node.name = names.fresh("n")
+        if not node.name.startswith(REFUSES):  # it is told to clients
+            node.name = names.fresh("n")
         node.ClearField("doc_string")
         _clear(node, "metadata_props")
         for i, name in enumerate(node.input):

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from gantline.accelerators.onnx import REFUSES
 
 from gantline.tensors import Array
 
@@ -45,10 +46,10 @@ class Graph:
         self._scope = scope
         self._container = container
 
-    def node(self, kind: str, *given: str, made: str = "", domain: str = "", **attributes: Any) -> str:
+    def node(self, kind: str, *given: str, made: str = "", domain: str = "", name: str = "", **attributes: Any) -> str:
         """A node with one output, whose name is returned."""
         out: str = made or self._scope.get_unique_variable_name(kind.lower())
-        name = self._scope.get_unique_operator_name(kind)
+        name = name or self._scope.get_unique_operator_name(kind)
         more = {"op_domain": domain, "op_version": 2} if domain else {}
         self._container.add_node(kind, list(given), out, name=name, **more, **attributes)
         return out
@@ -65,6 +66,20 @@ class Graph:
         """All of an operator's inputs as one matrix of this type. (skl2onnx's own way rounds to float32.)"""
         names = [v.full_name if proto(v) == kind else self.node("Cast", v.full_name, to=kind) for v in operator.inputs]
         return names[0] if len(names) == 1 else self.node("Concat", *names, axis=1)
+
+    def chosen(self, values: Any, kind: int, place: str, refusal: str) -> str:
+        """The value at each place, [N, 1]. At places beyond the last onnxruntime fails, and the client reads `refusal`.
+
+        (Not by Gather, which a GPU takes over and does not check.)
+        """
+        row = self.node(
+            "ArrayFeatureExtractor",
+            self.constant([values], kind),
+            place,
+            domain="ai.onnx.ml",
+            name=f"{REFUSES}{refusal}",
+        )
+        return self.node("Reshape", row, self.constant([-1, 1], _INT64))
 
     def columns(self, operator: Any) -> Iterator[tuple[str, int]]:
         """(name, type) of every input column, each [N, 1]."""
@@ -107,7 +122,7 @@ def _one_hot(scope: Any, operator: Any, container: Any) -> None:
         width = int(encoder._n_features_outs[at])
         known = encoder.categories_[at]
         block = seen[: len(known), first : first + width]
-        blocks.append(_hot_column(graph, name, kind, known, block, _for_unknown(encoder, at)))
+        blocks.append(_hot_column(graph, name, kind, known, block, _for_unknown(encoder, at), _refusal(encoder, at)))
         first += width
     out = operator.outputs[0]
     joined = blocks[0] if len(blocks) == 1 else graph.node("Concat", *blocks, axis=1)
@@ -126,22 +141,43 @@ def _for_unknown(encoder: Any, at: int) -> int:
     return -1 if dropped == last else last - int(dropped is not None)
 
 
-def _hot_column(graph: Graph, name: str, kind: int, known: Array, block: Array, unknown: int) -> str:
+def _refusal(encoder: Any, at: int) -> str:
+    """What a client is told of a category that the encoder raises an error on; empty where it takes any."""
+    if encoder.handle_unknown != "error":
+        return ""
+    names = getattr(encoder, "feature_names_in_", None)
+    return unknown_in("" if names is None else str(names[at])) + " (handle_unknown='error')"
+
+
+def unknown_in(column: str) -> str:
+    """The same of a column that is known by name, or not."""
+    where = f"column {column[:80]!r}" if column else "an input"
+    return f"{where} holds a category that the model was not trained on"
+
+
+def _hot_column(graph: Graph, name: str, kind: int, known: Array, block: Array, unknown: int, refusal: str) -> str:
     width = block.shape[1]
     places = np.where(block.any(axis=1), block.argmax(axis=1), -1)
-    if kind == _STRING:
-        keys = [str(k) for k in without_gaps(known)]
-        codes = places.tolist()
-        found = graph.node(
-            "LabelEncoder", name, domain="ai.onnx.ml", keys_strings=keys, values_int64s=codes, default_int64=unknown
-        )
+    if refusal:
+        each = place_of(graph, name, kind, known, np.arange(len(known)), len(known))
+        found = graph.chosen(places, _INT64, each, refusal)
     else:
-        found = _position(graph, name, kind, known, places, unknown)
+        found = place_of(graph, name, kind, known, places, unknown)
     hot = graph.node("Equal", found, graph.constant([list(range(width))], _INT64))
     return graph.node("Cast", hot, to=_FLOAT)
 
 
-def _position(graph: Graph, name: str, kind: int, known: Array, places: Array, unknown: int) -> str:
+def place_of(graph: Graph, name: str, kind: int, known: Array, places: Array, unknown: int) -> str:
+    """The place that each category has, `unknown` for what is none of them. A missing text is an empty one."""
+    if kind != _STRING:
+        return _place_of_number(graph, name, kind, known, places, unknown)
+    keys, codes = [str(k) for k in without_gaps(known)], places.tolist()
+    return graph.node(
+        "LabelEncoder", name, domain="ai.onnx.ml", keys_strings=keys, values_int64s=codes, default_int64=unknown
+    )
+
+
+def _place_of_number(graph: Graph, name: str, kind: int, known: Array, places: Array, unknown: int) -> str:
     """The place of a number among the categories: +1 in the sums below, so that 0 is a number that is none of them."""
     whole = np.asarray(known, np.float64)
     gap = np.isnan(whole)
@@ -171,7 +207,8 @@ def _ordinal(scope: Any, operator: Any, container: Any) -> None:
     for at, (name, kind) in enumerate(graph.columns(operator)):
         known = encoder.categories_[at]
         codes = seen[: len(known), at]
-        if kind == _STRING:
+        refusal = _refusal(encoder, at)
+        if kind == _STRING and not refusal:
             keys = [str(k) for k in without_gaps(known)]
             values = codes.tolist()
             found.append(
@@ -186,7 +223,10 @@ def _ordinal(scope: Any, operator: Any, container: Any) -> None:
             )
             continue
         # places among the codes, and the codes by Gather: NaN is a code like any other
-        place = _position(graph, name, kind, known, np.arange(len(known)), len(known))
+        place = place_of(graph, name, kind, known, np.arange(len(known)), len(known))
+        if refusal:
+            found.append(graph.chosen(codes, _FLOAT, place, refusal))
+            continue
         table = graph.constant([*codes, unknown], _FLOAT)
         found.append(graph.node("Gather", table, place, axis=0))
     out = operator.outputs[0]

@@ -40,7 +40,7 @@ def rehearse(session: Session, config: ModelConfig) -> int:
         for _ in range(sample.count):
             try:
                 session.run(sample.inputs)
-            except (EngineFailed, ScriptFailed) as e:
+            except (BadRequest, EngineFailed, ScriptFailed) as e:
                 raise BadArtefact(f"{config.path}: model_warmup '{sample.name}': the model fails on it: {e}") from e
             runs += 1
     return runs

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from gantline.accelerators.onnx import open_model
 from gantline.builders import from_sklearn, sklearn_encoders
+from gantline.builders.canonical import canonicalise
 from gantline.builders.sklearn_answers import answers_of, reference
 from gantline.builders.sklearn_layout import layout_of
 from gantline.builders.sklearn_onnx import WAYS, Way, to_onnx
@@ -20,6 +21,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import KBinsDiscretizer, OneHotEncoder, OrdinalEncoder, StandardScaler
 
+from gantline.errors import BadRequest
 from gantline.tensors import Array
 
 # the source says so on every row of which that is asked here
@@ -81,6 +83,27 @@ def test_numbers_with_fractions_and_missing_ones(tmp_path: Path, encoder: Any, w
     model = encoder.fit(np.stack([PRICE, GRADE], axis=1))
     rows = np.array([[0.5, 1], [1.25, 5], [4, 2], [np.nan, 3], [0.7, 4], [0, 0], [-3, 77]], np.float32)
     answered(model, {"X": rows}, tmp_path, way)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "encoder", [OneHotEncoder(), OneHotEncoder(drop="first"), OneHotEncoder(max_categories=2), OrdinalEncoder()]
+)
+def test_what_the_source_refuses_is_refused(tmp_path: Path, encoder: Any, way: Way) -> None:
+    """handle_unknown='error', which is the default: the client is told, by the package's own file too."""
+    frame = pd.DataFrame({"city": CITY, "grade": GRADE})
+    model = make_pipeline(ColumnTransformer([("c", encoder, ["city", "grade"])]), Ridge()).fit(frame, GRADE)
+    rows = {"city": np.array([[t] for t in TEXTS[:4]], object), "grade": np.array([[1], [5], [2], [3]])}
+    answered(model, rows, tmp_path, way)
+    canonicalise(tmp_path / "m.onnx", tmp_path / "canonical.onnx")
+    engine = open_model(tmp_path / "canonical.onnx")
+    for column, value in (("city", b"Atlantis"), ("city", b""), ("grade", 77)):
+        wrong = {**rows, column: rows[column].copy()}
+        wrong[column][2] = value
+        with pytest.raises(ValueError, match="Found unknown categories"):
+            reference(model, layout_of(model, None), answers_of(model))(wrong)
+        with pytest.raises(BadRequest, match=rf"^column '{column}' holds a category that the model was not trained on"):
+            engine.run(wrong, ["variable"])
 
 
 def test_columns_of_a_frame(tmp_path: Path) -> None:
