@@ -24,6 +24,7 @@ import numpy as np
 from gantline.errors import Unsupported
 
 from .booster_converter import register
+from .sklearn_clusters import register_clusters
 from .sklearn_encoders import encoder_shapes
 from .sklearn_functions import function_shapes
 from .sklearn_layout import Layout
@@ -59,6 +60,7 @@ def to_onnx(estimator: Any, layout: Layout, way: Way, outputs: int, target: Path
     from skl2onnx import convert_sklearn
 
     register()
+    register_clusters()
     model = prepared(estimator)
     with _quiet():
         try:
