@@ -12,9 +12,13 @@ import numpy as np
 
 from gantline.errors import Unsupported
 
-from .boosters import FRAMEWORKS, forest_of
+from .boosters import FRAMEWORKS, face_in, forest_of
+from .categories import Known
+from .face import Face
 from .forest import Forest
-from .forest_onnx import INT64, Graph, answers
+from .forest_onnx import FLOAT, INT64, Graph, answers
+from .sklearn_encoders import Graph as Columns
+from .sklearn_encoders import place_of, unknown_in
 
 STRING = 8  # TensorProto.DataType
 _OPTIONS = {"zipmap": [True, False, "columns"], "nocl": [True, False]}
@@ -99,10 +103,36 @@ def _wide(operator: Any) -> bool:
 def _begun(scope: Any, operator: Any, container: Any) -> tuple[Graph, str, Forest]:
     from skl2onnx.operator_converters.common import concatenate_variables
 
+    graph, forest = Graph(scope, container, _wide(operator)), forest_of(operator.raw_operator)
+    face = face_in(operator.raw_operator)
+    if face is not None and face.categories:
+        return graph, _coded(Columns(scope, container), graph, operator, face), forest
     given = operator.inputs[0].full_name
     if len(operator.inputs) > 1:
         given = concatenate_variables(scope, operator.inputs, container)
-    return Graph(scope, container, _wide(operator)), given, forest_of(operator.raw_operator)
+    return graph, given, forest
+
+
+def _coded(columns: Columns, graph: Graph, operator: Any, face: Face) -> str:
+    """All columns as one matrix, with codes in place of categories."""
+    out = []
+    for at, (name, kind) in enumerate(columns.columns(operator)):
+        known = face.categories.get(at)
+        column = name if known is None else _codes(columns, name, kind, known, face.names[at] if face.refuses else "")
+        out.append(columns.node("Cast", column, to=graph.kind))
+    return columns.node("Concat", *out, axis=1)
+
+
+def _codes(columns: Columns, name: str, kind: int, known: Known, refusing: str) -> str:
+    """The code of each category, NaN for a missing value and for one that is not known, where no column refuses it."""
+    gap = "" if kind == STRING else np.nan
+    values = np.array(list(known) if gap in known else [*known, gap], object if kind == STRING else np.float64)
+    codes = [*map(float, range(len(known))), np.nan]
+    if not refusing:
+        place = place_of(columns, name, kind, values, np.arange(len(values)), len(known))
+        return columns.node("Gather", columns.constant(codes, FLOAT), place, axis=0)
+    place = place_of(columns, name, kind, values, np.arange(len(values)), len(codes))
+    return columns.chosen(codes, FLOAT, place, unknown_in(refusing))
 
 
 def _regressor(scope: Any, operator: Any, container: Any) -> None:

@@ -54,9 +54,13 @@ class BoosterClassifier(ClassifierMixin, _Booster):  # type: ignore[misc]
         return np.asarray(self.face.values(table))
 
 
+def estimator_of(face: Face) -> _Booster:
+    """The face in the manner of scikit-learn."""
+    return BoosterRegressor(face) if face.labels is None else BoosterClassifier(face)
+
+
 def convert_face(face: Face, source: Source, work: Path) -> Conversion:
     """To ONNX where that is faithful, else behind a script with the framework's own file."""
     register_faces()
-    estimator = BoosterRegressor(face) if face.labels is None else BoosterClassifier(face)
-    made = from_sklearn.convert_estimator(estimator, source, work, behind_own_script)
+    made = from_sklearn.convert_estimator(estimator_of(face), source, work, behind_own_script)
     return replace(made, framework=face.framework, type=face.type, notes=(*made.notes, *face.notes))

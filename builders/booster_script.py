@@ -2,52 +2,25 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
-
-from gantline.accelerators.script.request_file import read_request
-
-from gantline.manifest import EnvironmentRequest, ScriptInfo
 from gantline.signature import Signature
-from gantline.tensors import Array
 
-from .boosters import DISTRIBUTIONS, version_of
+from . import categories
+from .boosters import DISTRIBUTIONS
 from .face import Face
-from .sklearn_answers import Answer, specs_of
+from .generated_script import DTYPES, TAIL, Wanted, behind, environment_of
 from .sklearn_layout import Layout
-from .source import Conversion, Source
-
-ENTRY = "score.py"
+from .source import Conversion
 
 
-def behind_own_script(
-    base: Conversion,
-    estimator: Any,
-    layout: Layout,
-    answers: tuple[Answer, ...],
-    seen: list[Array],
-    labels: tuple[str, ...],
-    source: Source,
-    work: Path,
-) -> Conversion:
-    """The conversion with a booster_face's model behind a script; the arguments are those of sklearn_script's."""
-    face: Face = estimator.face
-    saved, script = work / face.saved_as, work / ENTRY
+def behind_own_script(base: Conversion, wanted: Wanted) -> Conversion:
+    """The conversion with a booster_face's model behind a script."""
+    face: Face = wanted.estimator.face
+    saved = wanted.work / face.saved_as
     face.save(saved)
-    signature = Signature(layout.inputs, specs_of(answers, seen, labels))
-    script.write_text(script_text(face, layout, signature), "utf-8")
-    return replace(
-        base,
-        engine="script",
-        files={f"code/{ENTRY}": script, f"models/{face.saved_as}": saved},
-        signature=signature,
-        manifest={
-            "script": ScriptInfo(entry=ENTRY, code="code", models="models", contract="tensors"),
-            "environment": _environment(face, layout, source),
-        },
-    )
+    frames = [] if wanted.layout.matrix else ["pandas"]
+    needed = [*DISTRIBUTIONS[face.framework], "numpy", *face.needs, *frames]
+    text = script_text(face, wanted.layout, wanted.signature)
+    return behind(base, wanted, text, saved, environment_of(wanted.source, lambda: needed))
 
 
 def script_text(face: Face, layout: Layout, signature: Signature) -> str:
@@ -57,21 +30,16 @@ def script_text(face: Face, layout: Layout, signature: Signature) -> str:
         "INPUTS": [t.name for t in layout.inputs],
         "COLUMNS": list(layout.columns or [t.name for t in layout.inputs]),
         "MATRIX": layout.matrix,
+        "CATEGORIES": {face.names[at]: list(known) for at, known in face.categories.items()},
         "OUTPUTS": {t.name: [t.datatype, list(t.shape[1:])] for t in signature.outputs},
         **face.facts,
     }
     lines = [f"{name} = {value!r}" for name, value in facts.items()]
-    return _TEMPLATE.replace("# FACTS\n", "\n".join(lines) + "\n").replace(
-        "# FRAMEWORK\n", face.script.strip("\n") + "\n"
-    )
-
-
-def _environment(face: Face, layout: Layout, source: Source) -> EnvironmentRequest:
-    if source.environment is not None:
-        return read_request(source.environment)
-    wanted = [*DISTRIBUTIONS[face.framework], "numpy", *face.needs, *([] if layout.matrix else ["pandas"])]
-    pins = sorted({f"{name}=={found}" for name in wanted if (found := version_of(name))})
-    return EnvironmentRequest("requirements", ".".join(map(str, sys.version_info[:2])), tuple(pins))
+    head = "\n".join(lines) + "\n" + DTYPES
+    own = face.script.strip("\n") + "\n"
+    if face.categories:
+        own += "\n" + categories.SCRIPT
+    return _TEMPLATE.replace("# FACTS\n# DTYPES\n", head).replace("# FRAMEWORK\n", own) + TAIL
 
 
 _TEMPLATE = '''"""Written by gantline package: a gradient booster as tensors in, tensors out."""
@@ -82,7 +50,7 @@ import warnings
 import numpy as np
 
 # FACTS
-DTYPES = {"FP32": np.float32, "FP64": np.float64, "INT64": np.int64, "BOOL": np.bool_}
+# DTYPES
 model = None
 
 
@@ -107,7 +75,8 @@ def table(inputs):
         return inputs[INPUTS[0]].astype(np.float64)
     import pandas
 
-    return pandas.DataFrame({name: column(inputs[name].reshape(-1)) for name in INPUTS})
+    columns = {name: column(inputs[name].reshape(-1)) for name in INPUTS}
+    return pandas.DataFrame({n: framed(n, c) if n in CATEGORIES else c for n, c in columns.items()})
 
 
 def column(values):
@@ -120,12 +89,4 @@ def pairs(found):
     """The probabilities of both classes from that of the second."""
     return np.stack([1.0 - found, found], axis=1) if found.ndim == 1 else found
 
-
-def shaped(found, datatype, tail):
-    found = found.reshape(len(found), *tail)
-    if datatype == "BYTES":
-        text = np.empty(found.shape, object)
-        text.ravel()[:] = [str(v).encode() for v in found.flat]
-        return text
-    return np.ascontiguousarray(found, DTYPES[datatype])
 '''

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,6 +12,7 @@ import numpy as np
 from gantline.errors import Unsupported
 from gantline.tensors import Array
 
+from .categories import Categories, coded, datatype_of, framed, with_unknown
 from .forest import Forest
 from .ranges import Range, Ranges
 
@@ -40,6 +41,8 @@ class Face:
     labels: Method | None = None
     classes: Array | None = None
     kinds: tuple[tuple[int, str], ...] = ()  # columns that are no numbers
+    categories: Categories = field(default_factory=dict)  # of columns whose codes have names
+    refuses: bool = False  # a category that the model was not trained on is an error
     needs: tuple[str, ...] = ()  # distributions, beside the framework's own and numpy
     notes: tuple[str, ...] = ()
     _forest: Forest | Unsupported | None = None
@@ -62,7 +65,18 @@ class Face:
             known = self.forest().ranges()
         except Unsupported:
             known = [None] * self.width
-        return [Range(values=TEXTS) if at in texts else one for at, one in enumerate(known)]
+        out = [Range(values=TEXTS) if at in texts else one for at, one in enumerate(known)]
+        for at, values in self.categories.items():
+            out[at] = Range(values=values if self.refuses else with_unknown(values))
+        return out
+
+    def matrix(self, table: Any) -> Array:
+        """A table as the trees see it."""
+        return coded(table, self.categories) if self.categories else np.asarray(table)
+
+    def holed(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """`with_holes`; a category is missing and never zero, which may be no category."""
+        return with_holes(inputs, {self.names[at] for at in self.categories})
 
 
 def on_codes(names: Sequence[str], columns: Sequence[int]) -> tuple[str, ...]:
@@ -71,17 +85,26 @@ def on_codes(names: Sequence[str], columns: Sequence[int]) -> tuple[str, ...]:
     return (f"columns {shown} take codes of categories, as the model was trained on, not their names",) if shown else ()
 
 
-def with_holes(inputs: Mapping[str, Array]) -> dict[str, Array]:
+def with_holes(inputs: Mapping[str, Array], categories: Collection[str] = ()) -> dict[str, Array]:
     """Rows whose columns are in turn missing and zero, the two numbers that boosters treat apart."""
     out = {}
     for at, (name, array) in enumerate(inputs.items()):
         out[name] = array[:HOLED].copy()
         if array.dtype.kind == "f" and array.ndim == 2:
             rows = np.arange(len(out[name]))
-            out[name][rows, (rows // 2 + at) % array.shape[1]] = np.where(rows % 2, 0.0, np.nan)
+            place = rows // 2 + at
+            if array.shape[1] == 1:
+                rows, place = rows[place % len(inputs) == 0], np.array(0)
+            holes = np.nan if name in categories else np.where(rows % 2, 0.0, np.nan)
+            out[name][rows, place % array.shape[1]] = holes
     return out
 
 
-def array_of(table: Any) -> Array:
-    """A table of numbers as an array, whatever it was."""
-    return np.asarray(table, np.float64)
+def given(table: Any, categories: Categories) -> Any:
+    """A table as the framework takes it: an array of numbers, or a data frame where categories have names."""
+    return framed(table, categories) if categories else np.asarray(table, np.float64)
+
+
+def kinds_of(categories: Categories) -> tuple[tuple[int, str], ...]:
+    """The datatypes that categories come in."""
+    return tuple((at, datatype_of(known)) for at, known in categories.items())

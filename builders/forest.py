@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from gantline.errors import BadArtefact
 from gantline.tensors import Array
 
 from .ranges import Range, Ranges
@@ -35,10 +36,16 @@ class Tree:
     categories: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
     def reached(self) -> Iterator[int]:
-        """The nodes that can be reached, parents first: pruning leaves others in the arrays."""
-        stack = [0]
+        """The nodes that can be reached, parents first: pruning leaves others in the arrays.
+
+        BadArtefact: one outside the arrays, or one that leads back to where it came from.
+        """
+        stack, count = [0], 0
         while stack:
             node = stack.pop()
+            count += 1
+            if not 0 <= node < len(self.left) or count > len(self.left):
+                raise BadArtefact("a tree's node points outside of it, or back")
             yield node
             if self.left[node] != LEAF:
                 stack += [int(self.right[node]), int(self.left[node])]
@@ -71,6 +78,14 @@ class Forest:
     @property
     def outputs(self) -> int:
         return len(self.base)
+
+    def check(self) -> None:
+        """BadArtefact: a tree that cannot be walked through, or that asks for a feature that there is not."""
+        for tree in self.trees:
+            nodes = np.fromiter(tree.reached(), np.int64)
+            asked = tree.feature[nodes[tree.left[nodes] != LEAF]]
+            if ((asked < 0) | (asked >= self.width)).any():
+                raise BadArtefact("a tree's node asks for a feature that there is not")
 
     def ranges(self) -> Ranges:
         """What the thresholds and categories tell of each feature."""

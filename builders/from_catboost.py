@@ -10,6 +10,7 @@ import numpy as np
 
 from gantline.errors import BadArtefact
 
+from . import booster_trial
 from .boosters import forest_of, framework_of, loaded
 from .canonical import found_in
 from .face import Face
@@ -43,7 +44,9 @@ def convert(source: Source, work: Path) -> Conversion:
     """To ONNX where that is faithful, else behind a script; BadArtefact for what is not a trained model."""
     from .booster_face import convert_face
 
-    model = source.object if source.path is None else _read(source.path)
+    if source.path is not None:
+        booster_trial.check("catboost", source.path)
+    model = source.object if source.path is None else read(source.path)
     return convert_face(face_of(model, str(source.path or type(model).__name__)), source, work)
 
 
@@ -73,7 +76,7 @@ def face_of(model: Any, where: str = "") -> Face:
     return replace(face, labels=model.predict, values=model.predict_proba, classes=np.asarray(model.classes_))
 
 
-def _read(path: Path) -> Any:
+def read(path: Path) -> Any:
     """The model in a file, as a classifier where it knows classes."""
     if not path.is_file():
         raise BadArtefact(f"{path}: no such file; expected a CatBoost model")

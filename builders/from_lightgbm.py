@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +12,16 @@ import numpy as np
 
 from gantline.errors import BadArtefact, Unsupported
 
+from . import booster_trial
 from .boosters import framework_of, loaded
 from .canonical import found_in
-from .face import Face, array_of, on_codes
+from .categories import Categories, usable
+from .face import Face, given, kinds_of, on_codes
 from .lightgbm_forest import forest_of
 from .source import Conversion, Source
 
 _FIRST = b"tree\n"  # line of a model file
+_CATEGORICAL = re.compile(r"^\[categorical_feature: ([\d,]*)\]$", re.MULTILINE)
 _SCRIPT = """
 import lightgbm
 
@@ -50,7 +54,9 @@ def convert(source: Source, work: Path) -> Conversion:
     """To ONNX where that is faithful, else behind a script; BadArtefact for what is not a trained model."""
     from .booster_face import convert_face
 
-    model = source.object if source.path is None else _read(source.path)
+    if source.path is not None:
+        booster_trial.check("lightgbm", source.path)
+    model = source.object if source.path is None else read(source.path)
     return convert_face(face_of(model, str(source.path or type(model).__name__)), source, work)
 
 
@@ -64,12 +70,12 @@ def face_of(model: Any, where: str = "") -> Face:
         face = replace(_booster(model.booster_), type=type(model).__name__)
     except NotFittedError as e:
         raise BadArtefact(f"{where}: the {type(model).__name__} is not fitted: call fit() first") from e
-    face.values = lambda table: model.predict(array_of(table))
+    face.values = lambda table: model.predict(given(table, face.categories))
     if hasattr(model, "predict_proba"):
         face.classes = np.asarray(model.classes_)
         face.facts["CLASSES"] = face.classes.tolist()
         face.labels = face.values
-        face.values = lambda table: model.predict_proba(array_of(table))
+        face.values = lambda table: model.predict_proba(given(table, face.categories))
     return face
 
 
@@ -77,25 +83,41 @@ def _booster(booster: Any) -> Face:
     names = tuple(booster.feature_name())
     invented = names == tuple(f"Column_{i}" for i in range(len(names)))
     names = () if invented else names
+    categories = _categories(booster) if names else {}
     face = Face(
         framework="lightgbm",
         type=type(booster).__name__,
         width=int(booster.num_feature()),
         names=names,
-        values=lambda table: booster.predict(array_of(table)),
+        values=lambda table: booster.predict(given(table, categories)),
         read=lambda: forest_of(booster),
         save=booster.save_model,
         saved_as="model.txt",
         script=_SCRIPT,
         facts={"CLASSES": None},
+        kinds=kinds_of(categories),
+        categories=categories,
         needs=("scipy",),
     )
     with suppress(Unsupported):
-        face.notes = on_codes(names, face.forest().categorical)
+        face.notes = on_codes(names, [at for at in face.forest().categorical if at not in categories])
     return face
 
 
-def _read(path: Path) -> Any:
+def _categories(booster: Any) -> Categories:
+    """What the codes of each categorical column stand for; nothing where the model does not say whose they are.
+
+    It keeps lists in the order of the data frame's columns: those that are categorical to it, unless some were ordered
+    (which are numbers to LightGBM) or chosen by the user instead.
+    """
+    known = [usable(values) for values in booster.pandas_categorical or ()]
+    told = _CATEGORICAL.search(booster.model_to_string(num_iteration=1))
+    columns = [int(c) for c in told[1].split(",") if c] if told else []
+    return dict(zip(columns, known, strict=True)) if len(columns) == len(known) and all(known) else {}
+
+
+def read(path: Path) -> Any:
+    """The Booster in a file; BadArtefact for what LightGBM does not take for one."""
     lightgbm = loaded("lightgbm", path)
     try:
         return lightgbm.Booster(model_str=path.read_text("utf-8"))

@@ -20,13 +20,13 @@ from gantline.signature import Signature
 from gantline.tensors import Array
 
 from .boosters import face_in, framework_of, versions_in
-from .face import with_holes
+from .generated_script import Fallback, Wanted
 from .parity import PROBES, Evidence, measure
-from .sklearn_answers import Answer, answers_of, class_names, reference
+from .sklearn_answers import Answer, answers_of, class_names, reference, specs_of
 from .sklearn_layout import Layout, layout_of
 from .sklearn_onnx import WAYS, Way, reshape_outputs, to_onnx
 from .sklearn_ranges import sampler
-from .sklearn_script import Fallback, behind_script
+from .sklearn_script import behind_script
 from .sklearn_width import wide_enough
 from .soundness import parts_of
 from .source import Conversion, Converter, Predict, Sampler, Source
@@ -83,8 +83,8 @@ def convert_estimator(estimator: Any, source: Source, work: Path, otherwise: Fal
         reasons.append((way.name, problem))
     base = replace(_conversion(study, source, None), reason=_why_not(reasons))
     some = study.predict({n: a[:2] for n, a in study.evidence[0].inputs.items()})
-    labels = class_names(estimator)
-    return otherwise(base, estimator, study.layout, study.answers, some, labels, source, work)
+    signature = Signature(study.layout.inputs, specs_of(study.answers, some, class_names(estimator)))
+    return otherwise(base, Wanted(estimator, study.layout, study.answers, signature, source, work))
 
 
 def _studied(estimator: Any, source: Source) -> Study:
@@ -123,8 +123,8 @@ def study_of(estimator: Any, source: Source) -> Study:
         evidence.append(Evidence(f"{first.kind}, with missing numbers,", holes))
     if layout.gaps:
         evidence.append(Evidence(f"{first.kind}, with missing texts,", layout.with_gaps(first.inputs)))
-    if face_in(estimator) is not None:
-        evidence.append(Evidence(f"{first.kind}, with missing numbers,", with_holes(first.inputs)))
+    if (face := face_in(estimator)) is not None:
+        evidence.append(Evidence(f"{first.kind}, with missing numbers,", face.holed(first.inputs)))
     return Study(estimator, layout, answers, predict, tuple(evidence), draw, wide + notes)
 
 
@@ -214,7 +214,7 @@ def tried(way: Way, study: Study, source: Source, work: Path) -> tuple[Path | No
             problem = found.breach(source.limits)
             if problem:
                 return None, problem
-    except (Unsupported, BadArtefact, EngineFailed, VerificationFailed) as e:
+    except (Unsupported, BadArtefact, BadRequest, EngineFailed, VerificationFailed) as e:
         return None, _plain(e.message, target)
     return target, ""
 

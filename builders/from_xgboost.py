@@ -12,10 +12,13 @@ import numpy as np
 from gantline.errors import BadArtefact
 from gantline.tensors import Array
 
+from . import booster_trial
 from .boosters import forest_of, framework_of, loaded, rounds_of
 from .canonical import found_in
-from .face import Face, array_of, on_codes
+from .categories import Categories
+from .face import Face, given, kinds_of, on_codes
 from .source import Conversion, Source
+from .xgboost_forest import categories_of
 from .xgboost_forest import forest_of as trees_of
 
 _HEAD = 4096  # bytes in which a model file names its first key
@@ -30,13 +33,10 @@ def load(path):
 
 
 def answers(booster, table):
-    data = xgboost.DMatrix(
-        table,
-        missing=np.nan if MISSING is None else MISSING,
-        feature_names=booster.feature_names,
-        feature_types=booster.feature_types,
-        enable_categorical=True,
-    )
+    # a data frame with categories says by itself what its columns are
+    told = {} if CATEGORIES else {"feature_names": booster.feature_names, "feature_types": booster.feature_types}
+    missing = np.nan if MISSING is None else MISSING
+    data = xgboost.DMatrix(table, missing=missing, enable_categorical=True, **told)
     found = booster.predict(data, iteration_range=(0, ROUNDS))
     if CLASSES is None:
         return {"variable": found}
@@ -61,7 +61,9 @@ def convert(source: Source, work: Path) -> Conversion:
     """To ONNX where that is faithful, else behind a script; BadArtefact for what is not a trained model."""
     from .booster_face import convert_face
 
-    model = source.object if source.path is None else _read(source.path)
+    if source.path is not None:
+        booster_trial.check("xgboost", source.path)
+    model = source.object if source.path is None else read(source.path)
     return convert_face(face_of(model, str(source.path or type(model).__name__)), source, work)
 
 
@@ -73,10 +75,13 @@ def face_of(model: Any, where: str = "") -> Face:
 
 
 def _booster(booster: Any, missing: float = np.nan, rounds: int = 0) -> Face:
-    def values(table: Any) -> Any:
-        return booster.predict(_matrix(booster, table, missing), iteration_range=(0, rounds))
-
     names = tuple(booster.feature_names or ())
+    codes = [at for at, kind in enumerate(booster.feature_types or ()) if kind == "c"]
+    categories = categories_of(booster) if names and codes else {}
+
+    def values(table: Any) -> Any:
+        return booster.predict(_matrix(booster, table, missing, categories), iteration_range=(0, rounds))
+
     return Face(
         framework="xgboost",
         type=type(booster).__name__,
@@ -94,7 +99,11 @@ def _booster(booster: Any, missing: float = np.nan, rounds: int = 0) -> Face:
             "EACH": False,
         },
         needs=("scipy",),
-        notes=on_codes(names, [at for at, kind in enumerate(booster.feature_types or ()) if kind == "c"]),
+        kinds=kinds_of(categories),
+        categories=categories,
+        # XGBoost 3.2 means to raise an error; it takes some texts for the category after them
+        refuses=True,
+        notes=on_codes(names, [at for at in codes if at not in categories]),
     )
 
 
@@ -130,19 +139,15 @@ def _pairs(found: Array) -> Array:
     return np.stack([1.0 - found, found], axis=1) if found.ndim == 1 else found
 
 
-def _matrix(booster: Any, table: Any, missing: float) -> Any:
+def _matrix(booster: Any, table: Any, missing: float, categories: Categories) -> Any:
     import xgboost
 
-    return xgboost.DMatrix(
-        array_of(table),
-        missing=missing,
-        feature_names=booster.feature_names,
-        feature_types=booster.feature_types,
-        enable_categorical=True,
-    )
+    # a data frame with categories says by itself what its columns are
+    told = {} if categories else {"feature_names": booster.feature_names, "feature_types": booster.feature_types}
+    return xgboost.DMatrix(given(table, categories), missing=missing, enable_categorical=True, **told)
 
 
-def _read(path: Path) -> Any:
+def read(path: Path) -> Any:
     """The model in a file: the estimator that saved it, or a Booster."""
     if not path.is_file():
         raise BadArtefact(f"{path}: no such file; expected an XGBoost model")

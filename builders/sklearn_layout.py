@@ -2,8 +2,9 @@
 
 - Numbers only: one input `X`, FP32 [-1, n_features].
 - Text only (a matrix of strings, or documents for a vectoriser): one input `X`, BYTES [-1, n] or [-1, 1].
-- Fitted on a data frame and either mixed or split by a ColumnTransformer: one input a column, named by it, [-1, 1]:
-  text is BYTES, integer categories are INT64, categories that float32 cannot hold are FP64, everything else FP32.
+- Fitted on a data frame and mixed, split by a ColumnTransformer, or a booster of named categories: one input a column,
+  named by it, [-1, 1]: text is BYTES, integer categories are INT64, categories that float32 cannot hold are FP64,
+  everything else FP32.
   Columns that are dropped are no inputs.
 
 An empty text stands for a missing one in a column in which the estimator has met missing texts: no BYTES tensor can say
@@ -98,7 +99,9 @@ def layout_of(estimator: Any, sample: Mapping[str, Array] | None) -> Layout:
             kinds[at] = "BYTES"
     transformer = column_transformer(estimator)
     mixed = len(set(kinds.values())) > 1
-    if names and (mixed or transformer is not None):
+    face = face_in(estimator)
+    apart = transformer is not None or (face is not None and bool(face.categories))
+    if names and (mixed or apart):
         used = _used(transformer, names) if transformer is not None else range(len(names))
         specs = tuple(TensorSpec(names[i], kinds[i], (-1, 1)) for i in used)
         gaps = dict(gaps_of(estimator, width))
@@ -164,6 +167,11 @@ def kinds_of(estimator: Any, width: int) -> Iterator[tuple[int, str]]:
 def gaps_of(estimator: Any, width: int) -> Iterator[tuple[int, str]]:
     """(column, "nan" or "none") for columns of text in which a fitted encoder or imputer knows a missing value."""
     for one in _first_seen(estimator):
+        if (face := face_in(one)) is not None:
+            yield from (
+                (at, "nan") for at, known in face.categories.items() if isinstance(known[0], str) and "" not in known
+            )
+            return
         if hasattr(one, "transformers_"):
             for _, part, columns in one.transformers_:
                 places = places_of(columns, one)
@@ -209,6 +217,8 @@ def _first_seen(estimator: Any) -> Iterator[Any]:
     inner = getattr(estimator, "best_estimator_", None)
     if inner is None and hasattr(estimator, "steps"):
         inner = next((s for _, s in estimator.steps if s is not None and s != "passthrough"), None)
+    if inner is None:
+        inner = getattr(estimator, "_preprocessor", None)  # of histogram boosting with categories
     if inner is None:
         names = ("estimator_", "regressor_", "classifier_")
         inner = next((getattr(estimator, n) for n in names if hasattr(estimator, n)), None)

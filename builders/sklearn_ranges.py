@@ -57,6 +57,8 @@ def ranges_of(estimator: Any, width: int) -> Ranges:
         return _of_pipeline([s for _, s in estimator.steps], width)
     if hasattr(estimator, "transformers_"):
         return _of_columns(estimator, width)
+    if getattr(estimator, "_preprocessor", None) is not None:
+        return _of_boosting(estimator, width)
     own = _own(estimator, width)
     if any(r is not None for r in own):
         return own
@@ -97,6 +99,17 @@ def _of_columns(transformer: Any, width: int) -> Ranges:
         places = places_of(columns, transformer)
         for place, one in zip(places, ranges_of(part, len(places)), strict=True):
             out[place] = joined(out[place], one)
+    return out
+
+
+def _of_boosting(model: Any, width: int) -> Ranges:
+    """Histogram boosting with categories, which an encoder inside it puts before all numbers."""
+    out = _of_columns(model._preprocessor, width)
+    chosen = np.asarray(model.is_categorical_)
+    order = [*np.flatnonzero(chosen), *np.flatnonzero(~chosen)]
+    for place, edges in zip(order, _edges(model, width) or (), strict=False):
+        if out[place] is None and len(edges):
+            out[place] = Range(float(edges.min()), float(edges.max()))
     return out
 
 

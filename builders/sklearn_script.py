@@ -8,62 +8,33 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.metadata import packages_distributions
 from pathlib import Path
-from typing import Any, TypeAlias
-
-from gantline.accelerators.script.request_file import read_request
+from typing import Any
 
 from gantline.errors import BadArtefact, Unsupported
-from gantline.manifest import EnvironmentRequest, ScriptInfo
 from gantline.signature import Signature
-from gantline.tensors import Array
 
-from .sklearn_answers import Answer, specs_of
+from .generated_script import DTYPES, TAIL, Wanted, behind, environment_of
+from .sklearn_answers import Answer
 from .sklearn_layout import Layout
 from .skops_file import save_skops, trusted_in
 from .source import Conversion, Source
 
-ENTRY = "score.py"
 ESTIMATOR = "estimator.skops"
 PINNED = ("scikit-learn", "skops", "numpy", "scipy")
-Fallback: TypeAlias = Callable[
-    [Conversion, Any, Layout, tuple[Answer, ...], list[Array], tuple[str, ...], Source, Path], Conversion
-]
 
 
-def behind_script(
-    base: Conversion,
-    estimator: Any,
-    layout: Layout,
-    answers: tuple[Answer, ...],
-    seen: list[Array],
-    labels: tuple[str, ...],
-    source: Source,
-    work: Path,
-) -> Conversion:
-    """The conversion with the estimator behind a script; BadArtefact if it cannot be saved.
-
-    `seen` are its answers to some rows, from which the signature takes datatypes and widths.
-    """
-    saved = work / ESTIMATOR
-    trusted = _saved(estimator, source, saved)
-    signature = Signature(layout.inputs, specs_of(answers, seen, labels))
-    script = work / ENTRY
-    script.write_text(script_text(layout, answers, signature, trusted), "utf-8")
-    return replace(
-        base,
-        engine="script",
-        files={f"code/{ENTRY}": script, f"models/{ESTIMATOR}": saved},
-        signature=signature,
-        manifest={
-            "script": ScriptInfo(entry=ENTRY, code="code", models="models", contract="tensors"),
-            "environment": _environment(source, trusted, layout),
-        },
-    )
+def behind_script(base: Conversion, wanted: Wanted) -> Conversion:
+    """The conversion with the estimator behind a script; BadArtefact if it cannot be saved."""
+    saved = wanted.work / ESTIMATOR
+    trusted = _saved(wanted.estimator, wanted.source, saved)
+    text = script_text(wanted.layout, wanted.answers, wanted.signature, trusted)
+    frames = ["pandas"] if wanted.layout.columns else []
+    asked = environment_of(wanted.source, lambda: [*PINNED, *frames, *_distributions(trusted)])
+    return behind(base, wanted, text, saved, asked)
 
 
 def script_text(layout: Layout, answers: tuple[Answer, ...], signature: Signature, trusted: Iterable[str]) -> str:
@@ -81,7 +52,8 @@ def script_text(layout: Layout, answers: tuple[Answer, ...], signature: Signatur
         "TRUSTED": sorted(trusted),
     }
     lines = [f"{name} = {_literal(value)}" for name, value in facts.items()]
-    return _TEMPLATE.replace("# FACTS\n", "\n".join(lines) + "\n")
+    head = "\n".join(lines) + "\n" + DTYPES
+    return _TEMPLATE.replace("# FACTS\n# DTYPES\n", head) + TAIL
 
 
 def _literal(value: Any) -> str:
@@ -100,14 +72,6 @@ def _saved(estimator: Any, source: Source, target: Path) -> list[str]:
             f"{type(estimator).__name__} has no faithful ONNX, and {e.message}; "
             "package a scoring script that makes it: --script"
         ) from e
-
-
-def _environment(source: Source, trusted: Iterable[str], layout: Layout) -> EnvironmentRequest:
-    if source.environment is not None:
-        return read_request(source.environment)
-    wanted = [*PINNED, *(["pandas"] if layout.columns else []), *_distributions(trusted)]
-    pins = sorted({f"{name}=={found}" for name in wanted if (found := _version(name))})
-    return EnvironmentRequest("requirements", ".".join(map(str, sys.version_info[:2])), tuple(pins))
 
 
 def _distributions(types: Iterable[str]) -> list[str]:
@@ -133,13 +97,6 @@ def _installed() -> Mapping[str, list[str]]:
     return packages_distributions()
 
 
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""
-
-
 _TEMPLATE = '''"""Written by gantline package: a scikit-learn estimator as tensors in, tensors out."""
 
 import os
@@ -149,7 +106,7 @@ import numpy as np
 import skops.io
 
 # FACTS
-DTYPES = {"FP32": np.float32, "FP64": np.float64, "INT64": np.int64, "BOOL": np.bool_}
+# DTYPES
 estimator = None
 
 
@@ -163,7 +120,7 @@ def infer(inputs):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         given = table(inputs)
-        return {name: shaped(name, getattr(estimator, method)(given), method, datatype, tail)
+        return {name: shaped(told(name, getattr(estimator, method)(given), method), datatype, tail)
                 for name, method, datatype, tail in OUTPUTS}
 
 
@@ -202,14 +159,10 @@ def column(values):
     return values.astype(np.float32 if SINGLE else np.float64) if values.dtype.kind == "f" else values
 
 
-def shaped(name, found, method, datatype, tail):
+def told(name, found, method):
     found = np.asarray(found.toarray() if hasattr(found, "toarray") else found)
     if found.ndim == 1 and method == "decision_function" and name == "probabilities":
         found = np.stack([-found, found], axis=1)
-    found = found.reshape(len(found), *tail)
-    if datatype == "BYTES":
-        text = np.empty(found.shape, object)
-        text.ravel()[:] = [str(v).encode() for v in found.flat]
-        return text
-    return np.ascontiguousarray(found, DTYPES[datatype])
+    return found
+
 '''

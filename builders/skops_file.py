@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
 import zipfile
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,9 @@ from gantline.blobs import canonical_json
 from gantline.errors import BadArtefact, Unsupported
 
 from .canonical import found_in
+from .trial_process import tried
 
 SCHEMA = "schema.json"
-TRIAL_S = 300.0  # seconds that the child may take
 # Parts of scikit-learn, numpy and scipy that skops leaves to the user's judgement. None runs code that the file
 # chooses; those whose compiled code believes indices are checked by `soundness`.
 KNOWN = frozenset(
@@ -92,10 +91,10 @@ KNOWN = frozenset(
 
 def load_skops(path: Path, trust: tuple[str, ...]) -> Any:
     """The object in a .skops file. BadArtefact: not one, damaged, or with types that nobody trusts (it lists them)."""
+    _check_zip(path)
+    told = tried("skops_trial", path, trust, lambda: import_module("skops.io"))  # which takes seconds
     import skops.io
 
-    _check_zip(path)
-    told = _trial(path, trust)
     unknown = told.get("untrusted")
     if unknown:
         flags = " ".join(f"--trust {t}" for t in unknown)
@@ -127,28 +126,6 @@ def _check_zip(path: Path) -> None:
         raise BadArtefact(f"{path}: expected a .skops file, found {what}") from e
     if SCHEMA not in names:
         raise BadArtefact(f"{path}: expected a .skops file, found a zip archive without {SCHEMA}")
-
-
-def _trial(path: Path, trust: tuple[str, ...]) -> dict[str, Any]:
-    """What a child process says that loads the file, checks it and asks it for one answer."""
-    command = [sys.executable, "-W", "ignore", "-m", "gantline.builders.skops_trial", str(path.absolute()), *trust]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe) as child:
-        import skops.io  # noqa: F401  # takes seconds, in which the child works too
-
-        try:
-            out, err = child.communicate(timeout=TRIAL_S)
-        except subprocess.TimeoutExpired as e:
-            child.kill()
-            raise BadArtefact(f"{path}: loading it took more than {TRIAL_S:.0f} s in a trial process") from e
-    if child.returncode < 0:
-        raise BadArtefact(f"{path}: damaged: loading it crashed a trial process (signal {-child.returncode})")
-    try:
-        found: dict[str, Any] = json.loads(out.splitlines()[-1])
-    except (ValueError, IndexError) as e:
-        last = (err.decode("utf-8", "replace").strip().splitlines() or ["no message"])[-1]
-        raise BadArtefact(f"{path}: a trial process could not load it: {last[:200]}") from e
-    return found
 
 
 def save_skops(estimator: Any, target: Path) -> list[str]:

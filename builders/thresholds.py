@@ -17,7 +17,7 @@ import numpy as np
 from gantline.tensors import Array
 
 from . import forest as boosted
-from .boosters import forest_in
+from .boosters import face_in, forest_in
 from .sklearn_layout import Layout
 from .sklearn_members import members
 
@@ -41,7 +41,8 @@ class Tree:
 
 def probes(estimator: Any, layout: Layout, base: Callable[[int], dict[str, Array]], limit: int) -> dict[str, Array]:
     """Up to `limit` rows next to thresholds; empty when there is no tree, or its features cannot be traced back."""
-    trees = list(trees_of(estimator, np.asarray))
+    face = face_in(estimator)
+    trees = list(trees_of(estimator, np.asarray if face is None else face.matrix))
     numeric = [t for t in layout.inputs if t.datatype == "FP32"]
     if not trees or not numeric:
         return {}

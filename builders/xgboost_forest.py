@@ -7,12 +7,14 @@ objective's inverse link first. DART's trees have weights; a set of categories i
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from gantline.errors import Unsupported
 
+from .categories import Categories, usable
 from .forest import Forest, Tree
 
 _LINKS = {
@@ -43,6 +45,29 @@ _LINKS = {
 def forest_of(booster: Any, rounds: int = 0) -> Forest:
     """The first `rounds` rounds of an xgboost.Booster (0: all). Unsupported names what no ONNX tree can say."""
     return read(json.loads(booster.save_raw("json")), rounds)
+
+
+def categories_of(booster: Any) -> Categories:
+    """The categories behind the codes, as models of XGBoost 3.1 and later keep them; nothing where any is not known.
+
+    XGBoost 3.2 measures texts in characters and keeps that many bytes, so that beyond ASCII they are cut: not usable.
+    """
+    told = json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]
+    model = told["gbtree"]["model"] if told["name"] == "dart" else told.get("model", {})
+    kept = model.get("cats", {}).get("enc", [])
+    columns = [at for at, kind in enumerate(booster.feature_types or ()) if kind == "c"]
+    found = {at: _named(kept[at]) if at < len(kept) else () for at in columns}
+    return found if all(found.values()) else {}
+
+
+def _named(kept: Any) -> tuple[Any, ...]:
+    values = kept["values"]
+    if "offsets" not in kept:
+        return usable(values)
+    if any(v < 0 or v > 127 for v in values):
+        return ()
+    text, ends = bytes(values).decode(), kept["offsets"]
+    return usable(text[a:b] for a, b in pairwise(ends))
 
 
 def read(tree: Any, rounds: int = 0) -> Forest:

@@ -19,6 +19,17 @@ def test_holes_in_every_column() -> None:
     assert not np.isnan(given).any() and (found["city"] == b"Oslo").all()
 
 
+def test_holes_in_columns_of_their_own() -> None:
+    """Some rows of each, so that the others are seen with it; a category is missing and never zero."""
+    ones = np.ones((40, 1), np.float32)
+    face = Face("lightgbm", "Booster", 2, len, lambda: Forest((), 2, ()), Path.touch, "m.txt", "")
+    face.names, face.categories = ("age", "shop"), {1: (1, 2)}
+    found = face.holed({"age": ones, "shop": ones})
+    age, shop = found["age"][:, 0], found["shop"][:, 0]
+    assert np.isnan(age).sum() == 10 and (age == 0).sum() == 10
+    assert np.isnan(shop).sum() == 20 and not (shop == 0).any() and not (np.isnan(age) & np.isnan(shop)).any()
+
+
 def test_codes() -> None:
     assert on_codes((), (1, 2)) == (
         "columns 1, 2 take codes of categories, as the model was trained on, not their names",

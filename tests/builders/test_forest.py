@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from gantline.builders.forest import LEAF, Forest, Tree
+
+from gantline.errors import BadArtefact
 
 
 def stump(feature: int, threshold: float) -> Tree:
@@ -38,3 +41,20 @@ def test_what_pruning_left_is_not_reached() -> None:
 def test_scaled() -> None:
     tree = stump(0, 1.0)
     np.testing.assert_array_equal(tree.scaled(0.5).value, [0.0, 0.5, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "told"),
+    [(9, 2, "points outside of it"), (-7, 2, "points outside of it"), (0, 2, "or back"), (1, 0, "or back")],
+)
+def test_a_tree_that_cannot_be_walked_through(left: int, right: int, told: str) -> None:
+    tree = stump(0, 1.0)
+    tree.left[0], tree.right[0] = left, right
+    with pytest.raises(BadArtefact, match=told):
+        Forest((stump(0, 1.0), tree), 1, (0.0,)).check()
+
+
+def test_a_feature_that_there_is_not() -> None:
+    Forest((stump(0, 1.0),), 1, (0.0,)).check()
+    with pytest.raises(BadArtefact, match="a feature that there is not"):
+        Forest((stump(3, 1.0),), 3, (0.0,)).check()

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 from gantline.accelerators.session import Session
-from gantline.builders import forest_onnx, from_lightgbm
+from gantline.builders import booster_converter, forest_onnx, from_lightgbm, lightgbm_forest, sklearn_encoders
 from gantline.builders.source import Source, converter_for
 
-from gantline.errors import BadArtefact
+from gantline.errors import BadArtefact, Unsupported
 from gantline.packages import Package
 from gantline.tensors import Array, to_bytes_array
 
 lightgbm = pytest.importorskip("lightgbm", reason="LightGBM has an environment of its own")
+pd = pytest.importorskip("pandas")
 
 Packager = Callable[..., Package]
 R = np.random.default_rng(0)
@@ -30,6 +31,12 @@ CLASSES = np.array(["low", "middle", "high"])[np.digitize(SUM, [-1.0, 1.5])]
 CODES = np.column_stack([R.normal(size=400), R.integers(0, 12, 400), R.integers(0, 40, 400)])
 BY_CODE = np.sin(CODES[:, 1] * 1.7) + CODES[:, 0] * 0.3 + (CODES[:, 2] % 7 == 3)
 BINNED = np.digitize(SUM, [-1.0, 1.5])
+FRAME = pd.DataFrame({
+    "age": R.normal(size=400).astype(np.float32),
+    "city": pd.Categorical(np.array(["Bern", "Oslo", "Rome", "Zürich"])[CODES[:, 1].astype(int) % 4]),
+    "shop": pd.Categorical(np.array([101, 205, 309])[CODES[:, 2].astype(int) % 3]),
+})  # fmt: skip
+BY_NAME = (FRAME.city == "Oslo") * 2.0 + (FRAME.shop == 205) + FRAME.age * 0.3
 
 
 def answer(package: Package, rows: Array) -> dict[str, Array]:
@@ -108,6 +115,101 @@ def test_categories(packaged: Packager) -> None:
     rows = np.vstack([CODES, [[0.1, np.nan, 3], [0.1, 77, 3], [0.1, 3.7, -0.5], [np.nan, -2, 50]]])
     rows = rows.astype(np.float32).astype(np.float64)
     np.testing.assert_allclose(answer(package, rows)["variable"][:, 0], model.predict(rows), atol=1e-5)
+
+
+def named(**options: Any) -> Any:
+    """A model that was trained on words, and on numbers that are names."""
+    return lightgbm.LGBMRegressor(n_estimators=20, verbose=-1, min_child_samples=5, **options).fit(FRAME, BY_NAME)
+
+
+def by_name(frame: Any) -> dict[str, Array]:
+    shop = frame.shop.astype(np.float64).to_numpy(np.float32).reshape(-1, 1)
+    city = to_bytes_array(frame.city.astype(object).fillna("").to_numpy(object)).reshape(-1, 1)
+    return {"age": frame.age.to_numpy(np.float32).reshape(-1, 1), "city": city, "shop": shop}
+
+
+def run(package: Package, inputs: dict[str, Array]) -> Array:
+    session = Session.open(package)
+    try:
+        return session.run(inputs)[-1]
+    finally:
+        session.close()
+
+
+@pytest.mark.parametrize("source", ["memory", "file"])
+def test_categories_by_name(packaged: Packager, tmp_path: Path, source: str) -> None:
+    model = named()
+    model.booster_.save_model(tmp_path / "m.txt")
+    package = packaged(model if source == "memory" else tmp_path / "m.txt", sample=FRAME)
+    manifest = package.manifest
+    assert manifest.engine == "onnx" and not manifest.notes and manifest.signature is not None
+    assert [(t.name, t.datatype) for t in manifest.signature.inputs] == [
+        ("age", "FP32"), ("city", "BYTES"), ("shop", "FP32"),
+    ]  # fmt: skip
+    strange = FRAME.astype({"city": object, "shop": object}).copy()
+    strange.iloc[:5, 1:] = [["Atlantis", 7], [None, None], ["Bern", None], [None, 205], ["Oslo", 101]]
+    want = model.predict(strange.astype({"city": "category", "shop": "category"}))
+    np.testing.assert_allclose(run(package, by_name(strange))[:, 0], want, atol=1e-5)
+    assert packaged(model, "synthetic").manifest.engine == "onnx"
+
+
+def test_categories_by_name_behind_a_script(packaged: Packager, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(*args: Any) -> Any:
+        raise Unsupported("it is written in invisible ink")
+
+    monkeypatch.setattr(lightgbm_forest, "read", unreadable)
+    model = named()
+    package = packaged(model, sample=FRAME, env="current")
+    assert package.manifest.engine == "script" and "invisible ink" in package.manifest.engine_reason
+    np.testing.assert_allclose(run(package, by_name(FRAME))[:, 0], model.predict(FRAME), atol=1e-5)
+
+
+def test_codes_that_are_off_by_one_are_caught(packaged: Packager, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = sklearn_encoders.place_of
+
+    def place_of(graph: Any, name: str, kind: int, known: Array, places: Array, unknown: int) -> str:
+        return real(graph, name, kind, known, np.roll(places, 1), unknown)
+
+    monkeypatch.setattr(booster_converter, "place_of", place_of)
+    manifest = packaged(named(), sample=FRAME, env="current").manifest
+    assert manifest.engine == "script" and "output 'variable': relative error" in manifest.engine_reason
+
+
+def test_an_ordered_category_leaves_codes_in_doubt(packaged: Packager) -> None:
+    """LightGBM's file does not say which of its lists is whose then."""
+    ordered = FRAME.assign(size=pd.Categorical(R.choice(["S", "M"], 400), ["S", "M"], ordered=True))
+    model = lightgbm.LGBMRegressor(n_estimators=5, verbose=-1).fit(ordered, BY_NAME)
+    manifest = packaged(model).manifest
+    assert manifest.signature is not None and [t.name for t in manifest.signature.inputs] == ["X"]
+    assert "columns 'city', 'shop' take codes of categories" in manifest.notes[0]
+
+
+def damaged(text: str, line: str, change: Callable[[list[str]], list[str]]) -> str:
+    """The model's text with a change to the numbers of the first line of that name."""
+    start = text.index(f"\n{line}=") + len(line) + 2
+    end = text.index("\n", start)
+    return text[:start] + " ".join(change(text[start:end].split())) + text[end:]
+
+
+DAMAGES: dict[str, Callable[[str], str]] = {
+    "a child far away": lambda t: damaged(t, "left_child", lambda v: ["30000", *v[1:]]),
+    "a circle": lambda t: damaged(t, "left_child", lambda v: ["0", *v[1:]]),
+    "a feature far away": lambda t: damaged(t, "split_feature", lambda v: ["2000000", *v[1:]]),
+    "too few thresholds": lambda t: damaged(t, "threshold", lambda v: v[:1]),
+    "too many leaves": lambda t: t.replace("num_leaves=", "num_leaves=9", 1),
+    "cut off": lambda t: t[: len(t) // 3],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_ends_nothing_but_its_trial(tmp_path: Path, damage: str) -> None:
+    whole = booster("multiclass", BINNED, num_class=3).model_to_string()
+    path = tmp_path / "m.txt"
+    path.write_text(DAMAGES[damage](whole))
+    source = Source("m", path=path)
+    with pytest.raises(BadArtefact, match=r"m\.txt: ") as caught:
+        converter_for(source).convert(source, tmp_path)
+    assert "\n" not in caught.value.message
 
 
 def test_a_file(packaged: Packager, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 from gantline.accelerators.session import Session
-from gantline.builders import forest_onnx, from_xgboost
+from gantline.builders import forest_onnx, from_xgboost, xgboost_forest
 from gantline.builders.source import Source, converter_for
 
-from gantline.errors import BadArtefact
+from gantline.errors import BadArtefact, BadRequest, Unsupported
 from gantline.packages import Package
 from gantline.tensors import Array
 
@@ -117,6 +118,95 @@ def test_categories(packaged: Packager, one_hot: int) -> None:
     data = xgboost.DMatrix(rows.astype(np.float32), feature_types=["q", "c", "c"], enable_categorical=True)
     want = model.get_booster().predict(data)
     np.testing.assert_allclose(answer(package, rows)["variable"][:, 0], want, atol=1e-5)
+
+
+def frame(shop: Any = (101, 205, 309)) -> Any:
+    import pandas as pd
+
+    cities = np.array(["Bern", "Oslo", "Rome", "Vienna"])
+    return pd.DataFrame({
+        "age": CODES[:, 0].astype(np.float32),
+        "city": pd.Categorical(cities[CODES[:, 1].astype(int) % 4], categories=["Rome", "Oslo", "Bern", "Vienna"]),
+        "shop": pd.Categorical(np.array(shop)[CODES[:, 2].astype(int) % 3]),
+    })  # fmt: skip
+
+
+def by_name(rows: Any) -> dict[str, Array]:
+    shop = rows.shop.astype(np.float64).to_numpy(np.float32).reshape(-1, 1)
+    city = np.array([[str(c).encode()] for c in rows.city.astype(object).fillna("")], object)
+    return {"age": rows.age.to_numpy(np.float32).reshape(-1, 1), "city": city, "shop": shop}
+
+
+def run(package: Package, inputs: dict[str, Array]) -> Array:
+    session = Session.open(package)
+    try:
+        return session.run(inputs)[-1]
+    finally:
+        session.close()
+
+
+@pytest.mark.parametrize("kind", ["classifier", "regressor", "file", "booster"])
+def test_categories_by_name(packaged: Packager, tmp_path: Path, kind: str) -> None:
+    rows = frame()
+    target = (rows.city == "Oslo") * 2.0 + (rows.shop == 205) + rows.age * 0.3
+    made = xgboost.XGBClassifier if kind == "classifier" else xgboost.XGBRegressor
+    model = made(n_estimators=10, enable_categorical=True).fit(rows, target > 1 if kind == "classifier" else target)
+    model.save_model(tmp_path / "m.json")
+    booster = model.get_booster()
+    package = packaged({"file": tmp_path / "m.json", "booster": booster}.get(kind, model), sample=rows)
+    manifest = package.manifest
+    assert manifest.engine == "onnx" and not manifest.notes and manifest.signature is not None
+    assert [(t.name, t.datatype) for t in manifest.signature.inputs] == [
+        ("age", "FP32"), ("city", "BYTES"), ("shop", "FP32"),
+    ]  # fmt: skip
+    rows.loc[:9, "city"] = rows.loc[5:20, "shop"] = np.nan
+    want = model.predict_proba(rows) if kind == "classifier" else model.predict(rows).reshape(-1, 1)
+    np.testing.assert_allclose(run(package, by_name(rows)), want, atol=1e-5)
+    for column, unknown in (("city", b"Atlantis"), ("city", b"Zz"), ("shop", 7), ("shop", 101.5)):
+        wrong = by_name(rows)
+        wrong[column][3, 0] = unknown
+        with pytest.raises(BadRequest, match=f"^column '{column}' holds a category that the model was not trained on$"):
+            run(package, wrong)
+
+
+def test_categories_by_name_behind_a_script(packaged: Packager, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(*args: Any) -> Any:
+        raise Unsupported("it is written in invisible ink")
+
+    rows = frame()
+    model = xgboost.XGBRegressor(n_estimators=10, enable_categorical=True).fit(rows, rows.age + (rows.city == "Oslo"))
+    monkeypatch.setattr(xgboost_forest, "read", unreadable)
+    package = packaged(model, sample=rows, env="current")
+    assert package.manifest.engine == "script" and "invisible ink" in package.manifest.engine_reason
+    np.testing.assert_allclose(run(package, by_name(rows))[:, 0], model.predict(rows), atol=1e-5)
+
+
+def test_texts_beyond_ascii_are_told_by_codes(packaged: Packager) -> None:
+    """XGBoost 3.2 cuts them in its files."""
+    rows = frame()
+    rows["city"] = rows.city.cat.rename_categories({"Rome": "Zürich"})
+    model = xgboost.XGBRegressor(n_estimators=10, enable_categorical=True).fit(rows, rows.age)
+    manifest = packaged(model).manifest
+    assert manifest.engine == "onnx" and "columns 'city', 'shop' take codes of categories" in manifest.notes[0]
+
+
+def damaged(change: Callable[[Any], None]) -> bytes:
+    """A model's file with a change to its first tree."""
+    document = json.loads(regressor().get_booster().save_raw("json"))
+    change(document["learner"]["gradient_booster"]["model"]["trees"][0])
+    return json.dumps(document).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("left_children", 30000), ("left_children", 0), ("split_indices", 2000000)]
+)
+def test_a_damaged_file_ends_nothing_but_its_trial(tmp_path: Path, name: str, value: int) -> None:
+    path = tmp_path / "m.json"
+    path.write_bytes(damaged(lambda tree: tree[name].__setitem__(0, value)))
+    source = Source("m", path=path)
+    with pytest.raises(BadArtefact, match=r"m\.json: ") as caught:
+        converter_for(source).convert(source, tmp_path)
+    assert "\n" not in caught.value.message
 
 
 def test_files(packaged: Packager, tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from gantline.builders.sklearn_layout import Layout, layout_of, places_of
+from gantline.builders.sklearn_ranges import ranges_of
 from sklearn.compose import ColumnTransformer, make_column_selector
+from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -156,3 +158,16 @@ def test_what_an_imputer_of_texts_fills_is_a_gap() -> None:
     model = make_pipeline(ColumnTransformer(parts), Ridge()).fit(frame, TARGET)
     layout = layout_of(model, None)
     assert [t.name for t in layout.inputs] == ["n", "city"] and layout.gaps == ((1, "nan"),)
+
+
+def test_histogram_boosting_takes_categories_by_name() -> None:
+    """And not as numbers, all of which would be categories that it never met."""
+    city = pd.Categorical(["Oslo", "Rome", None] * 20)
+    frame = pd.DataFrame({"age": np.arange(60.0), "city": city, "shop": [1, 2, 5] * 20})
+    model = HistGradientBoostingRegressor(max_iter=2, categorical_features=["city", "shop"]).fit(frame, np.arange(60.0))
+    layout = layout_of(make_pipeline(model), None)
+    assert [(t.name, t.datatype) for t in layout.inputs] == [("age", "FP32"), ("city", "BYTES"), ("shop", "INT64")]
+    assert layout.gaps == ((1, "nan"),)
+    age, place, shop = ranges_of(model, 3)
+    assert age is not None and age.low < 5 and age.high > 50
+    assert place is not None and place.values == ("Oslo", "Rome") and shop is not None and shop.values == (1, 2, 5)

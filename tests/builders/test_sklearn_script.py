@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from gantline.builders.sklearn_answers import answers_of, class_names, reference
+from gantline.builders.generated_script import Wanted
+from gantline.builders.sklearn_answers import answers_of, class_names, reference, specs_of
 from gantline.builders.sklearn_layout import layout_of
 from gantline.builders.sklearn_script import behind_script
 from gantline.builders.source import Conversion, Source
 from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
@@ -23,6 +25,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, SplineTran
 from sklearn.svm import LinearSVC
 
 from gantline.errors import BadArtefact
+from gantline.signature import Signature
 from gantline.tensors import Array
 
 R = np.random.default_rng(0)
@@ -37,7 +40,8 @@ def converted(model: Any, rows: dict[str, Array], tmp_path: Path, **source: Any)
     seen = reference(model, layout, answers)(rows)
     base = Conversion("onnx", "sklearn", type(model).__name__, {})
     told = Source("m", object=model, **source)
-    return behind_script(base, model, layout, answers, seen, class_names(model), told, tmp_path), seen
+    signature = Signature(layout.inputs, specs_of(answers, seen, class_names(model)))
+    return behind_script(base, Wanted(model, layout, answers, signature, told, tmp_path)), seen
 
 
 def script(conversion: Conversion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -82,6 +86,10 @@ CASES: dict[str, tuple[Any, dict[str, Array]]] = {
     "documents": (
         make_pipeline(HashingVectorizer(n_features=16), LogisticRegression()).fit(FRAME.city, Y),
         {"X": text(FRAME.city.tolist())},
+    ),
+    "histogram boosting of words": (
+        HistGradientBoostingRegressor(max_iter=3).fit(GAPS.astype({"city": "category"}), X[:, 1]),
+        {"n": X[:, :1].astype(np.float32), "city": text(GAPS.city.fillna("").tolist())},
     ),
     "sparse": (OneHotEncoder().fit(FRAME[["city"]]), {"X": text(FRAME.city.tolist())}),
 }  # fmt: skip
