@@ -1,29 +1,39 @@
-"""Base: the image that others are built on: its layers and settings, what files it has, which Python."""
+"""Base: the image that others are built on: its layers and settings, what files it has, which Python and C library."""
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import re
-import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
-from gantline.errors import BadArtefact, UsageError
-from gantline.oci.descriptor import LAYER_GZIP, Descriptor
+from gantline.blobs import sha256_file
+from gantline.errors import BadArtefact, Unsupported, UsageError
+from gantline.home import home
+from gantline.oci.descriptor import Descriptor
 from gantline.oci.platforms import Platform
 from gantline.oci.store import Store
 
+from . import rootfs
+from .control import stanzas
+from .interpreter import find_interpreter
 from .layer import TITLE
+from .memory import Memory
+from .survey import survey
+from .tree import Tree
 
-_PYTHON = re.compile(r"(usr/local/bin|usr/bin|opt/[\w.-]+/bin)/python(\d+)\.(\d+)")
+_LIBC = re.compile(r"libc(-2\.\d+)?\.so(\.6)?")
+_MUSL = re.compile(r"ld-musl-.+\.so\.1")
+_LIBRARIES = ("lib", "lib64", "usr/lib", "usr/lib64")
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """`layers` are in the store; `settings` is the config's `config`; `interpreter` the absolute path of its Python."""
+    """`layers` are in the store; `settings` is the config's `config`; `interpreter` the absolute path of its Python.
+
+    `glibc` is (0, 0) where none was found. `notes` say what was done to it that its user may not expect.
+    """
 
     name: str
     platform: Platform
@@ -32,40 +42,98 @@ class Base:
     interpreter: str
     python: tuple[int, int]
     settings: Mapping[str, Any] = field(default_factory=dict)
-    files: frozenset[str] = frozenset()
+    tree: Tree = field(default_factory=Tree, compare=False, repr=False)
+    glibc: tuple[int, int] = (0, 0)
+    system: Mapping[str, str] = field(default_factory=dict)  # os-release(5): ID, VERSION_CODENAME and so on
+    notes: tuple[str, ...] = ()
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The variables that a container of it starts with."""
+        return dict(line.partition("=")[::2] for line in self.settings.get("Env") or [])
+
+    def installed(self) -> dict[str, dict[str, str]]:
+        """Debian's packages that it holds, by name: Version, Provides and so on."""
+        folder = "var/lib/dpkg/status.d"  # where images without dpkg keep them
+        nodes = [
+            self.tree.find("var/lib/dpkg/status"),
+            *(self.tree.find(f"{folder}/{n}") for n in self.tree.names(folder)),
+        ]
+        found = [one for node in nodes if node is not None and node.text for one in stanzas(node.text)]
+        return {
+            one["Package"]: one
+            for one in found
+            if one.get("Package") and one.get("Status", "install ok installed").endswith(" installed")
+        }
 
 
-def open_base(where: str, platform: Platform, store: Store) -> Base:
-    """The base at a path: a root file system as one tar. UsageError, BadArtefact say what is wrong with it."""
+def open_base(where: str, platform: Platform, store: Store, python: tuple[int, int] | None = None) -> Base:
+    """The base at a path: a root file system as one tar, with that Python if one is said.
+
+    UsageError, BadArtefact, Unsupported say what is wrong with it.
+    """
     path = Path(where)
+    memory = Memory(home() / "bases", 1)
     if not path.is_file():
         raise UsageError(f"--base {where}: no such file")
-    files, descriptor, diff_id = _keep(path, store)
-    interpreter, python = find_python(files, where)
-    return Base(path.name, platform, (descriptor,), (diff_id,), interpreter, python, {}, files)
+    kept = _kept(path, store, memory)
+    notes = _left_out(path.name, kept.dropped)
+    tree = survey(store, [kept.descriptor], [kept.diff_id], memory)
+    found = _described(where, platform, tree, python)
+    return replace(found, name=path.name, layers=(kept.descriptor,), diff_ids=(kept.diff_id,), notes=notes)
 
 
-def find_python(files: frozenset[str], where: str) -> tuple[str, tuple[int, int]]:
-    """The base's Python: `usr/local` before `usr`, newer before older. BadArtefact where there is none."""
-    found = [m for m in map(_PYTHON.fullmatch, files) if m]
-    if not found:
-        raise BadArtefact(f"base {where}: has no python3.N; choose a base with Python, such as python:3.11-slim")
-    best = max(found, key=lambda m: (m[1] == "usr/local/bin", int(m[2]), int(m[3])))
-    return "/" + best[0], (int(best[2]), int(best[3]))
+def _kept(path: Path, store: Store, memory: Memory) -> rootfs.Kept:
+    """The layer of a tar. Its digest is taken again when the file is not the very one that was seen before."""
+    stat = path.stat()
+    seen = ["file", str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+    digest = memory.recall(seen) or sha256_file(path)
+    key = ["rootfs", rootfs.VERSION, digest]
+    kept = rootfs.Kept.recalled(memory.recall(key), store)
+    if kept is None:
+        kept = rootfs.keep_rootfs(path, store)
+        memory.keep(key, kept.to_json())
+        memory.keep(seen, digest)
+    return replace(kept, descriptor=replace(kept.descriptor, annotations={TITLE: f"base {path.name}"}))
 
 
-def _keep(path: Path, store: Store) -> tuple[frozenset[str], Descriptor, str]:
-    try:
-        with tarfile.open(path) as tar:
-            files = frozenset(m.name.removeprefix("./") for m in tar if not m.isdir())
-    except tarfile.TarError as e:
-        raise BadArtefact(f"base {path}: not a tar archive of a root file system ({e})") from e
-    plain = hashlib.sha256()
-    with path.open("rb") as f, store.receive() as out:
-        packed: Any = gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=cast(BinaryIO, out), mtime=0)
-        with packed:
-            while chunk := f.read(1 << 20):
-                plain.update(chunk)
-                packed.write(chunk)
-    descriptor = Descriptor(LAYER_GZIP, out.digest, out.size, annotations={TITLE: f"base {path.name}"})
-    return files, descriptor, "sha256:" + plain.hexdigest()
+def _left_out(name: str, dropped: Mapping[str, int]) -> tuple[str, ...]:
+    if not dropped:
+        return ()
+    what = ", ".join(f"{count} of {rule}" for rule, count in sorted(dropped.items()))
+    return (f"base {name}: files left out: {what}",)
+
+
+def _described(where: str, platform: Platform, tree: Tree, python: tuple[int, int] | None) -> Base:
+    glibc = find_glibc(tree)
+    if not any(glibc) and any(_MUSL.fullmatch(name) for folder in _LIBRARIES for name in tree.names(folder)):
+        raise Unsupported(
+            f"base {where}: its C library is musl (Alpine); wheels are built for glibc: take one of Debian, "
+            "such as python:3.11-slim"
+        )
+    found = find_interpreter(tree, where, python)
+    node = tree.exact(found.real)
+    if node is not None and node.elf is not None and node.elf.architecture != platform.architecture:
+        what = node.elf.architecture or "another processor"
+        raise BadArtefact(f"base {where}: is for linux/{what}, and the image for {platform}: give a base for each")
+    return Base(where, platform, (), (), found.path, found.python, {}, tree, glibc, find_system(tree))
+
+
+def find_glibc(tree: Tree) -> tuple[int, int]:
+    """The version of the C library that a base has, as its own text says; (0, 0) where there is no glibc."""
+    folders = [f"{root}/{name}" for root in _LIBRARIES for name in ("", *tree.names(root))]
+    for folder in folders:
+        for name in tree.names(folder):
+            node = tree.find(f"{folder}/{name}") if _LIBC.fullmatch(name) else None
+            if node is not None and node.elf is not None and node.text:
+                major, _, minor = node.text.partition(".")
+                return int(major), int(minor)
+    return 0, 0
+
+
+def find_system(tree: Tree) -> dict[str, str]:
+    """What /etc/os-release says."""
+    node = tree.find("etc/os-release") or tree.find("usr/lib/os-release")
+    lines = (node.text or "").splitlines() if node is not None else []
+    pairs = (line.partition("=")[::2] for line in lines if "=" in line and not line.startswith("#"))
+    return {name.strip(): value.strip().strip("\"'") for name, value in pairs}

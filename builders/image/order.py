@@ -72,6 +72,8 @@ def check_tag(tag: str) -> str:
 def _one(package: Package, platform: Platform, order: Order, supply: Supply, shelf: Shelf, log: Log) -> Built:
     log(f"{platform}: base {order.base}")
     base = open_base(order.base, platform, shelf.store)
+    for note in base.notes:
+        log(f"{platform}: {note}")
     log(f"{platform}: Python {base.python[0]}.{base.python[1]}; wheels")
     wheels, extra = supply(package, base)
     log(f"{platform}: layers of {len(wheels.runtime) + len(wheels.script or ())} wheels and the package")

@@ -53,19 +53,19 @@ class Wheel:
     def _placed(
         self, archive: zipfile.ZipFile, member: zipfile.ZipInfo, site: str, python: tuple[int, int]
     ) -> Iterator[Entry]:
-        inside = _inside(member.filename)
-        if not inside or pruned_by(self.distribution, inside):
+        where = inside(member.filename)
+        if not where or pruned_by(self.distribution, where):
             return
-        path = f"{site}/{inside}"
+        path = f"{site}/{where}"
         mode = PROGRAM if (member.external_attr >> 16) & 0o111 else FILE
         yield Entry(path, member.file_size, lambda: archive.open(member), mode)
-        if inside.endswith(".py") and compiles(python):
+        if where.endswith(".py") and compiles(python):
             compiled = bytecode(path, archive.read(member))
             if compiled is not None:
                 yield compiled
 
 
-def _inside(name: str) -> str:
+def inside(name: str) -> str:
     """Where a member goes below site-packages; nothing if nowhere."""
     first, _, rest = name.partition("/")
     if first.endswith(".data"):

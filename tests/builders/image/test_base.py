@@ -6,25 +6,71 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from gantline.builders.image.base import Base, find_python, open_base
+from gantline.builders.image.base import Base, find_glibc, find_system, open_base
+from gantline.builders.image.tree import Tree
 
-from gantline.errors import BadArtefact, UsageError
+from gantline.errors import BadArtefact, Unsupported, UsageError
+from gantline.oci.platforms import Platform
 from gantline.oci.store import Store
 
 from .conftest import AMD64
+from .test_rootfs import FILES, pack
+from .tiny_elf import tiny_elf
+
+LIBC = tiny_elf(soname="libc.so.6") + b"GNU C Library (Debian GLIBC 2.36-9+deb12u14) stable release version 2.36.\n"
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("GANTLINE_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
 
 
 def test_a_root_file_system(base: Base, rootfs: Path, store: Store) -> None:
     assert (base.interpreter, base.python) == ("/usr/bin/python3.11", (3, 11)), "the newest"
     assert store.has(base.layers[0].digest)
     assert open_base(str(rootfs), AMD64, store) == base
+    assert open_base(str(rootfs), AMD64, store, (3, 9)).interpreter == "/usr/bin/python3.9"
 
 
-def test_which_python() -> None:
-    files = frozenset({"usr/bin/python3.12", "usr/local/bin/python3.11", "usr/bin/python3.11-config"})
-    assert find_python(files, "x") == ("/usr/local/bin/python3.11", (3, 11))
-    with pytest.raises(BadArtefact, match=r"python:3\.11-slim"):
-        find_python(frozenset({"usr/bin/python", "usr/bin/python3.11-config"}), "x")
+def test_what_is_said_of_it(tmp_path: Path, store: Store) -> None:
+    status = b"Package: libc6\nStatus: install ok installed\nVersion: 2.36-9\n\n"
+    status += b"Package: old\nStatus: deinstall ok config-files\n"
+    path = pack(
+        tmp_path / "a.tar",
+        {
+            "usr/bin/python3.11": tiny_elf(), "usr/lib/python3.11/asyncio/x.py": b"", "lib": "->usr/lib",
+            "usr/lib/x86_64-linux-gnu/libc.so.6": LIBC,
+            "usr/lib/os-release": b'ID=debian\nVERSION_CODENAME="bookworm"\n',
+            "etc/os-release": "->../usr/lib/os-release", "var/lib/dpkg/status": status, "var/log/x": b"",
+            "var/lib/dpkg/status.d/zlib1g": b"Package: zlib1g\nVersion: 1\n",
+        },
+    )  # fmt: skip
+    found = open_base(str(path), AMD64, store)
+    assert found.glibc == (2, 36) and found.system == {"ID": "debian", "VERSION_CODENAME": "bookworm"}
+    assert {n: p["Version"] for n, p in found.installed().items()} == {"libc6": "2.36-9", "zlib1g": "1"}
+    assert found.notes == ("base a.tar: files left out: 1 of logs",)
+    with pytest.raises(BadArtefact, match="is for linux/amd64, and the image for linux/arm64"):
+        open_base(str(path), Platform("linux", "arm64"), store)
+
+
+def test_the_same_file_is_read_once(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = pack(tmp_path / "a.tar", {**FILES})
+    one = open_base(str(path), AMD64, store)
+    again = tmp_path / "b.tar"
+    again.write_bytes(path.read_bytes())
+    with monkeypatch.context() as m:
+        m.setattr("gantline.builders.image.rootfs.keep_rootfs", None)
+        assert open_base(str(path), AMD64, store) == one
+        assert open_base(str(again), AMD64, store).diff_ids == one.diff_ids, "by what it holds"
+    pack(path, {**FILES, "new": b"x"})
+    assert open_base(str(path), AMD64, store).diff_ids != one.diff_ids
+
+
+def test_musl(tmp_path: Path, store: Store) -> None:
+    path = pack(tmp_path / "a.tar", {"usr/bin/python3.12": tiny_elf(), "lib/ld-musl-x86_64.so.1": tiny_elf()})
+    with pytest.raises(Unsupported, match="musl"):
+        open_base(str(path), AMD64, store)
 
 
 def test_what_is_no_base(tmp_path: Path, store: Store) -> None:
@@ -37,3 +83,14 @@ def test_what_is_no_base(tmp_path: Path, store: Store) -> None:
         pass
     with pytest.raises(BadArtefact, match="python"):
         open_base(str(tmp_path / "empty.tar"), AMD64, store)
+    assert find_glibc(Tree()) == (0, 0) and find_system(Tree()) == {}
+
+
+@pytest.mark.container
+@pytest.mark.slow
+def test_debian_as_debootstrap_makes_it(base_tar: Path, store: Store) -> None:
+    found = open_base(str(base_tar), Platform.of_this_machine(), store)
+    assert found.interpreter == "/usr/bin/python3.11" and found.glibc == (2, 36)
+    assert found.system["VERSION_CODENAME"] == "bookworm" and len(found.installed()) > 80
+    assert "caches" in found.notes[0] and "devices" in found.notes[0]
+    assert not {"var/cache/apt/archives/partial/x", "dev/null"} & {path for path, _ in found.tree.walk()}
