@@ -21,7 +21,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "verify": ("gantline.cli.verify", "check digests and replay the golden samples"),
     "serve": ("gantline.cli.serve", "serve models over HTTP"),
     "infer": ("gantline.cli.infer", "send one request to a server"),
-    "models": ("gantline.cli.models", "list a running server's models: state, memory, requests, last use"),
+    "models": ("gantline.cli.models", "list a running server's models, their memory and last use"),
     "keys": ("gantline.cli.keys", "make and rotate API keys"),
     "config": ("gantline.cli.config", "show settings and where each value comes from"),
     "demo": ("gantline.cli.demo", "train, package, serve and score real models"),
