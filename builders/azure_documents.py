@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -49,17 +49,32 @@ class Document:
         text = value.removeprefix("file:")
         if value.startswith(("azureml:", "azureml://", "http://", "https://", "wasbs://", "abfss://")):
             raise Unsupported(
-                f"{self.path}: {key}: {value} lies in a workspace, which is not asked; download it and write its path "
-                "there (az ml model download, az ml environment show)"
+                f"{self.path}: {key}: {value:.100} lies in a workspace, which is not asked; download it and write its "
+                "path there (az ml model download, az ml environment show)"
             )
         found = self.path.parent / text
-        try:
-            there = found.exists()
-        except OSError:  # a name that is too long, or not to be looked at
-            there = False
-        if not there:
+        if not _holds(found.exists):
             raise BadArtefact(f"{self.path}: {key}: {found!s:.300}: no such file or directory")
         return found
+
+    def check_file(self, path: Path, key: str) -> None:
+        """BadArtefact if it names no file there."""
+        if not _holds(path.is_file):
+            raise BadArtefact(f"{self.path}: {key}: {path!s:.300}: no such file")
+
+    def part(self, tree: Tree, key: str) -> Tree:
+        """An object inside, empty where nothing is said. BadArtefact for anything else."""
+        found = tree.get(key) or {}
+        if not isinstance(found, dict):
+            raise BadArtefact(f"{self.path}: {key}: expected an object with keys, found {found!r:.60}")
+        return found
+
+
+def _holds(asked: Callable[[], bool]) -> bool:
+    try:
+        return asked()
+    except OSError:  # a name that is too long, or not to be looked at
+        return False
 
 
 def read_documents(path: Path) -> list[Document]:

@@ -117,13 +117,12 @@ def _second(document: Document, source: Source, work: Path) -> Plan:
         code = document.path_of(_part(said, "code", document), "code_configuration.code")
         name = _part(said, "scoring_script", document)
         script = code / name
-        if not script.is_file():
-            raise BadArtefact(f"{document.path}: code_configuration.scoring_script: {script}: no such file")
+        document.check_file(script, "code_configuration.scoring_script")
     model, kind = (source.model_dir, "") if source.model_dir is not None else _model(tree, document)
     environment, inside = _second_environment(document)
     apart = () if inside is document else not_applied("environment", environment, inside.path.name)
     request = None if source.environment is not None or script is None else _conda(environment, inside, work)
-    asked = tree.get("request_settings") or {}
+    asked = document.part(tree, "request_settings")
     variables = _variables(tree.get("environment_variables"), document)
     return Plan(
         script, code, model, kind, request, variables,
@@ -138,11 +137,10 @@ def _first(document: Document, settings: Document | None, source: Source, work: 
     folder = tree.get("source_directory")
     code = document.path_of(folder, "source_directory") if folder else None
     script = (code or document.path.parent) / str(tree["entry_script"])
-    if not script.is_file():
-        raise BadArtefact(f"{document.path}: entry_script: {script}: no such file")
+    document.check_file(script, "entry_script")
     said = tree.get("environment")
     inner: Tree = said if isinstance(said, dict) else {"name": said} if said else {}
-    python = inner.get("python") or {}
+    python = document.part(inner, "python")
     conda = python.get("conda_dependencies") or python.get("conda_dependencies_file") or tree.get("conda_file")
     request = None
     if source.environment is None:
@@ -240,7 +238,7 @@ def _settings(asked: Mapping[str, Any], variables: Mapping[str, str], document: 
         if hosts > 1:
             out["instances"] = min(hosts, MOST_HOSTS)
     if (wait := asked.get("max_queue_wait_ms")) is not None:
-        out["max_wait_s"] = max(_number(wait, "max_queue_wait_ms", document) / 1000, 0.001)
+        out["max_wait_s"] = min(max(_number(wait, "max_queue_wait_ms", document) / 1000, 0.001), 86400.0)
     return out
 
 

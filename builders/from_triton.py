@@ -15,6 +15,7 @@ from gantline.accelerators.onnx import open_model
 from gantline.accelerators.session import Session
 from gantline.accelerators.triton.configured import Configured
 from gantline.accelerators.triton.model_config import CONFIG, ModelConfig, TensorConfig
+from gantline.accelerators.triton.model_settings import check_settings
 from gantline.accelerators.triton.warmup import rehearse
 
 from gantline.errors import UsageError
@@ -41,6 +42,8 @@ def convert(source: Source, work: Path) -> Conversion:
     if not is_entry(source.path):
         raise repository_error(source.path)
     entry = read_entry(source.path)
+    if entry.config is not None:
+        check_settings(entry.config)
     if entry.backend == "python":
         from .triton_python import behind_script
 

@@ -80,6 +80,8 @@ def _nulled(column: Any) -> list[Any]:
 
 def _from_object(tree: Mapping[str, Any], where: str) -> dict[str, Array]:
     if "columns" in tree and "data" in tree and set(tree) <= {"columns", "data", "index"}:
+        if not isinstance(tree["columns"], list):
+            raise BadArtefact(f'{where}: "columns" is not a list of names, but a {_kind(tree["columns"])}')
         return _from_rows([str(c) for c in tree["columns"]], tree["data"], where)
     if _is_v2(tree):
         return _from_v2(tree, where)

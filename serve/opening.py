@@ -14,6 +14,7 @@ from gantline.accelerators.independence import presumably_independent
 from gantline.accelerators.replay import replay
 from gantline.accelerators.session import Session
 from gantline.accelerators.triton.configured import Configured, is_own, open_session
+from gantline.accelerators.triton.model_settings import said_of
 from gantline.accelerators.triton.warmup import rehearse
 from gantline.accelerators.warming import warm_up
 
@@ -24,7 +25,7 @@ from gantline.settings import ModelSettings, Resolved, ServeSettings
 from .attendance import Attendance
 from .entry import Entry
 from .process.cores import cores_each
-from .tuning import Tuning, said_of, tune
+from .tuning import Tuning, tune
 
 DEFAULT_MAX_ROWS = 64  # for a model file that says nothing and whose rows turn out independent
 _log = logging.getLogger("gantline.loader")

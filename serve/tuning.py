@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from gantline.accelerators.padding import Padding
 from gantline.accelerators.session import Session
@@ -80,23 +78,3 @@ def _sizes(said: BatchingConfig) -> dict[int, int]:
     """How many requests may wait at each level, where levels are told apart."""
     sizes = {level: said.at(level).max_queue_size for level in range(1, said.levels + 1)} if said.own else {}
     return {level: size for level, size in sizes.items() if size}
-
-
-def said_of(config: ModelConfig | None) -> Mapping[str, Any]:
-    """What a config.pbtxt says of settings, for their lowest layer but the defaults."""
-    if config is None:
-        return {}
-    out: dict[str, Any] = {"max_batch_size": config.max_batch_size}
-    if config.threads:
-        out["threads"] = config.threads
-    if config.instances > 1:
-        out["instances"] = config.instances
-    said = config.batching
-    if said.delay_us:
-        out["max_queue_delay_ms"] = said.delay_us / 1e3
-    if timeout := said.at(said.middle).timeout_us:
-        out["deadline_s"] = timeout / 1e6
-    if said.levels:
-        out["priority_levels"] = said.levels
-        out["default_priority"] = said.middle
-    return out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from math import prod
 from typing import cast
 
 from gantline.errors import BadArtefact
@@ -146,7 +147,8 @@ def _one(
     if said.reshape is None:
         narrow = tuple(a if d < 0 else d for d, a in zip(inside, actual.shape, strict=True))
         return TensorSpec(actual.name, actual.datatype, narrow, actual.optional, labels)
-    if sum(d < 0 for d in outside) != sum(d < 0 for d in inside):
+    fixed = [prod(d for d in dims if d >= 0) for dims in (outside, inside)]
+    if fixed[0] != fixed[1] or sum(d < 0 for d in outside) != sum(d < 0 for d in inside):
         raise BadArtefact(f"{where}: dims {list(said.dims)} cannot be reshaped to {list(said.reshape)}")
     reshapes[said.name] = (outside, inside)
     return TensorSpec(actual.name, actual.datatype, outside, actual.optional, labels)

@@ -150,6 +150,12 @@ def test_a_sequence_model_is_proved_by_a_sequence(packaged: Packager, tmp_path: 
         ('default_model_filename: "../1/net.onnx"', BadArtefact, "is outside"),
         ('output { name: "SCORES" label_filename: "gone.txt" }', BadArtefact, "label file .*gone"),
         ('input { name: "x" dims: 6 }', BadArtefact, "input 'x' is not the model's"),
+        (
+            'max_batch_size: 4 input { name: "PIXELS" dims: 4 reshape { shape: 6 } }',
+            BadArtefact,
+            r"dims \[4\] cannot be reshaped to \[6\]",
+        ),
+        ("instance_group { count: 65 }", BadArtefact, "what becomes of instances: 65 is not"),
         ("max_batch_size: eight", BadArtefact, r"config\.pbtxt:1: "),
         ('parameters { key: "intra_op_thread_count" value { string_value: "many" } }', BadArtefact, "is 'many'"),
         ("version_policy { specific { versions: 9 } }", BadArtefact, "serves none of the versions 1"),

@@ -81,6 +81,8 @@ def test_null_is_a_gap() -> None:
         ([{"a": [1, 2]}, {"a": [1]}], "column 'a': the lists differ in length"),
         ({"columns": ["a", "b"], "data": [[1]]}, "row 1 is 1 values, expected 2"),
         ({"columns": ["a", "b"], "data": []}, "no rows"),
+        ({"columns": 3, "data": [[1]]}, r'"columns" is not a list of names, but a number'),
+        ({"columns": "ab", "data": [[1, 2]]}, r'"columns" is not a list of names, but a text'),
     ],
 )
 def test_json_that_is_no_sample(tree: Any, message: str) -> None:

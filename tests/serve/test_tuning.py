@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from gantline.accelerators.session import Session
 from gantline.accelerators.triton.model_config import ModelConfig
+from gantline.accelerators.triton.model_settings import said_of
 from gantline.serve.pace import Delayed, Greedy
 from gantline.serve.policy import LevelPolicy, QueuePolicy
-from gantline.serve.tuning import Tuning, said_of, tune
+from gantline.serve.tuning import Tuning, tune
 
 from gantline.errors import UsageError
 from gantline.packages import Package

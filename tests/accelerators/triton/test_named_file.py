@@ -21,3 +21,10 @@ def test_names_that_lead_outside(tmp_path: Path, name: str) -> None:
         named_file(tmp_path, name, "c: label_filename")
     assert raised.value.message == f"c: label_filename {name!r} is outside {tmp_path}; expected a path inside it"
     assert "\n" not in raised.value.message
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 5000, "a/" + "ü" * 128])
+def test_names_that_no_file_can_have(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadArtefact, match=r"c: label_filename .* is no file's name") as raised:
+        named_file(tmp_path, name, "c: label_filename")
+    assert len(raised.value.message) < 150
