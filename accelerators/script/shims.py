@@ -13,7 +13,7 @@ from importlib import import_module
 from types import ModuleType
 
 # module -> our module that holds its names; None: a package that only leads to others
-_MODULES: dict[str, str | None] = {
+MODULES: dict[str, str | None] = {
     "azureml": None,
     "azureml.core": None,
     "azureml.core.model": "shim_model",
@@ -38,7 +38,7 @@ _MODULES: dict[str, str | None] = {
     "inference_schema.parameter_types.standard_py_parameter_type": "shim_types",
     "triton_python_backend_utils": "shim_triton",
 }
-_PACKAGES = {name.rpartition(".")[0] for name in _MODULES}
+_PACKAGES = {name.rpartition(".")[0] for name in MODULES}
 
 
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -47,7 +47,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if name not in _MODULES:
+        if name not in MODULES:
             return None
         return importlib.machinery.ModuleSpec(name, self, is_package=name in _PACKAGES)
 
@@ -55,7 +55,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return None
 
     def exec_module(self, module: ModuleType) -> None:
-        own = _MODULES[module.__name__]
+        own = MODULES[module.__name__]
         if own is None:
             if module.__name__ == "azureml.core":
                 module.__getattr__ = _core  # type: ignore[method-assign]  # `from azureml.core import Model`

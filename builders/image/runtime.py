@@ -18,13 +18,15 @@ from .entry import PROGRAM, Entry, of_bytes, of_file, of_tree
 _FOLDERS = ("accelerators", "serve")  # beside gantline's own files
 _LEFT_OUT = re.compile(r"gantline/cli/(demo|package|build|lock)\w*\.py|.*\.(pyi|md)")
 _NOT_IN_IMAGES = ("rich",)  # tables for people at a terminal
+_ONE_ENGINE = {"onnxruntime": "onnx"}  # what only one engine imports
 _METADATA = "Metadata-Version: 2.1\nName: gantline\nVersion: {}\n"
 
 
-def requirements() -> tuple[str, ...]:
-    """What serving needs, as Gantline's own metadata says, without its extras."""
+def requirements(engine: str = "onnx") -> tuple[str, ...]:
+    """What serving a package of this engine needs, as Gantline's own metadata says, without its extras."""
     lines = [line for line in requires("gantline") or [] if "extra ==" not in line]
-    return tuple(line for line in lines if re.split(r"[^\w.-]", line)[0].lower() not in _NOT_IN_IMAGES)
+    unused = {*_NOT_IN_IMAGES, *(name for name, runs in _ONE_ENGINE.items() if runs != engine)}
+    return tuple(line for line in lines if re.split(r"[^\w.-]", line)[0].lower() not in unused)
 
 
 def entries(python: tuple[int, int]) -> list[Entry]:

@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "package": ("gantline.cli.package", "make a package of a trained model or a scoring script"),
     "inspect": ("gantline.cli.inspect", "show what a package is"),
     "verify": ("gantline.cli.verify", "check digests and replay the golden samples"),
+    "lock": ("gantline.cli.lock", "pin what a package's image needs, for each platform"),
     "serve": ("gantline.cli.serve", "serve models over HTTP"),
     "infer": ("gantline.cli.infer", "send one request to a server"),
     "models": ("gantline.cli.models", "list a running server's models, their memory and last use"),
@@ -30,7 +31,7 @@ VERBS: dict[str, tuple[str, str]] = {
 
 # what to install -> the modules that it brings
 EXTRAS = {
-    "'gantline[build]'": ("joblib", "onnx", "packaging", "safetensors", "skl2onnx", "sklearn", "skops", "yaml"),
+    "'gantline[build]'": ("joblib", "onnx", "packaging", "safetensors", "skl2onnx", "sklearn", "skops", "uv", "yaml"),
     "'gantline[tables]'": ("pandas", "pyarrow"),
     "'gantline[torch]'": ("onnxscript", "torch"),
     "'gantline[azure]'": ("inference_schema", "werkzeug"),

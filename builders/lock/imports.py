@@ -1,0 +1,186 @@
+"""Imports: what a scoring script needs, read from its text: modules, and the distributions here that provide them.
+
+Followed from the script through the files of its own that it imports; nothing is run.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from gantline.accelerators.script.shims import MODULES
+
+from gantline.errors import BadArtefact, Unsupported
+from gantline.packages import Package
+
+from ..pickle_scan import scan
+from .asked import SCRIPT, Asked, normalised
+
+_GIVEN = ("gantline",)  # is in every image
+# a stand-in of ours that needs more than the standard library -> what
+_NEEDED_BY = {"inference_schema.parameter_types.pandas_parameter_type": "pandas"}
+_FORGIVING = ("ImportError", "ModuleNotFoundError", "Exception", "BaseException")
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """A module that is imported, and where. `optional`: the code goes on without it."""
+
+    module: str
+    where: str
+    optional: bool = False
+
+    @property
+    def top(self) -> str:
+        return self.module.partition(".")[0]
+
+
+def requirements(package: Package) -> tuple[Asked, ...]:
+    """The installed version of each distribution that the script imports, or that its pickles name.
+
+    BadArtefact names file and line of a module that is not installed here.
+    """
+    script = package.manifest.script
+    if script is None:
+        return ()
+    code = package.path / script.code
+    entry = code / script.entry
+    found = [*_of_code(code, entry), *_of_pickles(package, (code, entry.parent))]
+    provided = metadata.packages_distributions()
+    asked: dict[str, Asked] = {}
+    for one in found:
+        module = _NEEDED_BY.get(one.module, one.module)
+        top = module.partition(".")[0]
+        if top in sys.stdlib_module_names or top in _GIVEN:
+            continue
+        distributions = _providers(module, provided)
+        if not distributions:
+            if top in provided or one.optional or one.module in MODULES or one.top in MODULES:
+                continue
+            raise BadArtefact(
+                f"{one.where}, which is not installed here, so its version is not known; install it, or package the "
+                "script with --env requirements.txt"
+            )
+        for name in distributions:
+            version = metadata.version(name).partition("+")[0]  # 2.13.0+cpu is a build of 2.13.0
+            asked.setdefault(normalised(name), Asked(f"{normalised(name)}=={version}", one.where, SCRIPT))
+    return tuple(asked[name] for name in sorted(asked))
+
+
+def _providers(module: str, provided: Mapping[str, list[str]]) -> list[str]:
+    """The distributions of a module: where several share its first name (google), those that have the rest of it."""
+    names = sorted(set(provided.get(module.partition(".")[0], ())))
+    if len(names) < 2:
+        return names
+    parts = module.split(".")
+    for length in range(len(parts), 1, -1):
+        prefix = "/".join(parts[:length])
+        have = [name for name in names if _has(name, prefix)]
+        if have:
+            return have
+    return []  # the shared name alone: what follows it says which
+
+
+def _has(distribution: str, prefix: str) -> bool:
+    files = metadata.files(distribution) or []
+    return any(re.match(re.escape(prefix) + r"(/|\.py$|\.\w+.*\.(so|pyd)$)", file.as_posix()) for file in files)
+
+
+def _of_code(root: Path, entry: Path) -> Iterator[Import]:
+    """What `entry` and the files that it leads to import from elsewhere."""
+    waiting, seen = [entry], {entry}
+    while waiting:
+        path = waiting.pop()
+        for one in _of_file(path, root):
+            local = _local(one.module, (root, entry.parent))
+            if local is None:
+                yield one
+                continue
+            waiting += [file for file in local if file not in seen]
+            seen.update(local)
+
+
+def _local(module: str, roots: tuple[Path, ...]) -> list[Path] | None:
+    """The files of the script's own that a module's name leads to; None if it is somebody else's."""
+    for root in dict.fromkeys(roots):
+        place, files = root, []
+        for part in module.split("."):
+            place = place / part
+            if (place / "__init__.py").is_file():
+                files.append(place / "__init__.py")
+            elif place.with_name(f"{part}.py").is_file():
+                files.append(place.with_name(f"{part}.py"))
+                break
+            elif not place.is_dir():
+                break
+        if files or (root / module.partition(".")[0]).is_dir():
+            return files
+    return None
+
+
+def _of_file(path: Path, root: Path) -> list[Import]:
+    shown = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+    try:
+        tree = ast.parse(path.read_bytes(), str(path))
+    except (SyntaxError, ValueError, OSError) as e:
+        raise BadArtefact(f"{path}: cannot be read as Python ({e})") from e
+    package = list(path.relative_to(root).parent.parts) if path.is_relative_to(root) else []
+    return [
+        Import(module, f"{shown}:{line} imports {module}", optional)
+        for module, line, optional in _walk(tree, package, False)
+    ]
+
+
+def _walk(node: ast.AST, package: list[str], optional: bool) -> Iterator[tuple[str, int, bool]]:
+    if isinstance(node, ast.Import):
+        yield from ((alias.name, node.lineno, optional) for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        base = package[: len(package) - node.level + 1] if node.level else []
+        module = ".".join([*base, *filter(None, [node.module])])
+        if module:
+            yield module, node.lineno, optional
+            # a submodule is imported so too, and only where it is the script's own does it matter
+            yield from ((f"{module}.{alias.name}", node.lineno, True) for alias in node.names if alias.name != "*")
+        else:
+            yield from ((alias.name, node.lineno, optional) for alias in node.names)
+    elif isinstance(node, ast.Call):
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        argument = node.args[0] if node.args else None
+        value = argument.value if isinstance(argument, ast.Constant) else None
+        if called in ("import_module", "__import__") and isinstance(value, str) and value[:1] not in ("", "."):
+            yield value, node.lineno, optional
+    if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+        children: list[ast.AST] = list(node.orelse)
+    elif isinstance(node, ast.Try) and any(map(_forgives, node.handlers)):
+        for tried in node.body:
+            yield from _walk(tried, package, True)
+        children = [*node.handlers, *node.orelse, *node.finalbody]
+    else:
+        children = list(ast.iter_child_nodes(node))
+    for child in children:
+        yield from _walk(child, package, optional)
+
+
+def _forgives(handler: ast.ExceptHandler) -> bool:
+    if handler.type is None:
+        return True
+    caught = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    return any(ast.unparse(one).rpartition(".")[2] in _FORGIVING for one in caught)
+
+
+def _of_pickles(package: Package, roots: tuple[Path, ...]) -> Iterator[Import]:
+    """Modules of the classes that pickled models hold, which no line of the script need import."""
+    script = package.manifest.script
+    for name in script.pickles if script else ():
+        try:
+            names = scan(package.path / name).names
+        except (BadArtefact, Unsupported):
+            continue  # of another kind than it looks; whoever loads it will say so
+        for top in sorted({one.module.partition(".")[0] for one in names}):
+            if _local(top, roots) is None:
+                yield Import(top, f"{name} holds objects of {top}", optional=top.startswith("_"))

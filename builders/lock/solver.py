@@ -1,0 +1,161 @@
+"""Solver: requirement lines in, one version of each distribution out. The deciding is uv's, in a process of its own.
+
+uv and not pip, since it evaluates markers for the machine that is meant instead of the one that it runs on, and tells
+conflicts in sentences.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from gantline.errors import Unsupported
+
+from .asked import Asked
+from .sources import Sources, bare
+from .target import Target
+
+SECONDS = 1800  # an index that drips must not hold a build for ever
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A wheel, or a source archive, that an index has. `digest` and `size` are empty where it does not say."""
+
+    file: str
+    url: str
+    digest: str = ""
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """A distribution at a version; `by` are the lines that led to it, directly or through others."""
+
+    name: str
+    version: str
+    wheels: tuple[Offer, ...]
+    source: Offer | None
+    by: tuple[Asked, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What uv said instead of an answer."""
+
+    text: str
+
+
+def solve(asked: Sequence[Asked], target: Target, sources: Sources) -> tuple[Solved, ...] | Refused:
+    """Versions for all lines together, sorted by name. Unsupported without uv."""
+    with tempfile.TemporaryDirectory(prefix="gantline-lock-") as folder:
+        names = {f"{number:04}.in": one for number, one in enumerate(asked)}
+        for name, one in names.items():
+            Path(folder, name).write_text(one.line + "\n", "utf-8")
+        common = _command(target, sources)
+        found = _run([*common, "--format", "pylock.toml", *names], folder, sources)
+        if isinstance(found, Refused):
+            return found
+        packages: list[dict[str, Any]] = tomllib.loads(found).get("packages", [])
+        # asked again for who needs what; the versions are held, and all that it needs was read a moment ago
+        pins = "".join(f"{p['name']}=={p['version']}\n" for p in packages if _pinned(p))
+        Path(folder, "pins.txt").write_text(pins, "utf-8")
+        told = _run([*common, "--annotation-style", "line", "-c", "pins.txt", *names], folder, sources)
+        parents = {} if isinstance(told, Refused) else _parents(told)
+    return tuple(_solved(p, _roots(p["name"], parents, names)) for p in sorted(packages, key=lambda p: str(p["name"])))
+
+
+def uv() -> str:
+    """Where uv is: beside this interpreter, as pip puts it, or on PATH."""
+    try:
+        from uv import find_uv_bin
+
+        return str(find_uv_bin())
+    except (ImportError, FileNotFoundError):
+        found = shutil.which("uv")
+    if not found:
+        raise Unsupported("locking needs 'uv', which is not installed; type: pip install 'gantline[build]'")
+    return found
+
+
+def _command(target: Target, sources: Sources) -> list[str]:
+    words = [
+        uv(), "pip", "compile", "--no-header", "--quiet", "--python", sys.executable,
+        "--python-version", target.version, "--python-platform", target.triple,
+    ]  # fmt: skip
+    words += [] if sources.build else ["--no-build"]
+    words += ["--no-index"] if sources.no_index else []
+    words += ["--prerelease", "allow"] if sources.prereleases else []
+    for path in sources.constraints:
+        words += ["-c", path if "://" in path else os.path.abspath(os.path.expanduser(path))]
+    return words
+
+
+def _run(words: list[str], folder: str, sources: Sources) -> str | Refused:
+    try:
+        done = subprocess.run(
+            words, cwd=folder, env=sources.variables(os.environ), stdin=subprocess.DEVNULL, capture_output=True,
+            timeout=SECONDS, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return Refused(f"error: no answer within {SECONDS} s")
+    if done.returncode:
+        return Refused((done.stderr or done.stdout).decode("utf-8", "replace"))
+    return done.stdout.decode("utf-8")
+
+
+def _pinned(package: Mapping[str, Any]) -> bool:
+    return "version" in package and "archive" not in package
+
+
+def _parents(text: str) -> dict[str, list[str]]:
+    """Distribution -> who asked for it: other distributions, or `-r 0000.in`."""
+    out = {}
+    for line in text.splitlines():
+        pin, _, by = line.partition("# via ")
+        found = re.match(r"[A-Za-z0-9][\w.-]*", pin)
+        if found and by:
+            out[found[0]] = [word.strip() for word in by.split(",")]
+    return out
+
+
+def _roots(name: str, parents: Mapping[str, Sequence[str]], lines: Mapping[str, Asked]) -> tuple[Asked, ...]:
+    """The lines from which a distribution can be reached."""
+    seen, waiting, found = {name}, [name], set()
+    while waiting:
+        for parent in parents.get(waiting.pop(), ()):
+            if parent.startswith("-r "):
+                found.add(parent.removeprefix("-r ").strip())
+            elif not parent.startswith("-c ") and parent not in seen:
+                seen.add(parent)
+                waiting.append(parent)
+    return tuple(lines[file] for file in sorted(found) if file in lines)
+
+
+def _solved(package: Mapping[str, Any], by: tuple[Asked, ...]) -> Solved:
+    wheels = [_offer(one) for one in package.get("wheels", [])]
+    source = _offer(package["sdist"]) if "sdist" in package else None
+    if "archive" in package:
+        one = _offer(package["archive"])
+        wheels, source = ([one], None) if one.file.endswith(".whl") else ([], one)
+    elif "vcs" in package or "directory" in package:
+        source = Offer("", str((package.get("vcs") or package["directory"]).get("url", "")))
+    version = str(package.get("version", "")) or (wheels[0].file.split("-")[1] if wheels else "")
+    return Solved(str(package["name"]), version, tuple(wheels), source, by)
+
+
+def _offer(found: Mapping[str, Any]) -> Offer:
+    url = str(found.get("url") or Path(str(found.get("path", ""))).absolute().as_uri())
+    file = str(found.get("name") or unquote(urlsplit(url).path).rpartition("/")[2])
+    digest = found.get("hashes", {}).get("sha256", "")
+    return Offer(file, bare(url).partition("#")[0], f"sha256:{digest}" if digest else "", int(found.get("size", 0)))

@@ -1,0 +1,87 @@
+"""What uv is asked, and how its answers are read."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from gantline.builders.lock import solver
+from gantline.builders.lock.asked import Asked
+from gantline.builders.lock.solver import Offer, Refused, solve
+from gantline.builders.lock.sources import Sources
+from gantline.builders.lock.target import Target
+
+from gantline.errors import Unsupported
+from gantline.oci.platforms import Platform
+
+from .sdist import sdist
+from .tiny import wheel
+
+TARGET = Target(Platform.parse("linux/amd64"), (3, 11))
+
+
+def test_who_asked_for_what(tmp_path: Path) -> None:
+    wheel(tmp_path, "oak", "1.0", ["bark", "leaf; sys_platform == 'win32'", "root; platform_machine == 'x86_64'"])
+    wheel(tmp_path, "bark", "1.0", ["oak"])  # in a circle
+    wheel(tmp_path, "root", "1.0")
+    oak, bark = Asked("oak", "one"), Asked("Bark>=1", "two")
+    found = solve([oak, bark], TARGET, Sources(no_index=True, find_links=(str(tmp_path),)))
+    assert not isinstance(found, Refused)
+    assert {s.name: s.by for s in found} == {"bark": (oak, bark), "oak": (oak, bark), "root": (oak, bark)}
+    (offer,) = found[1].wheels
+    assert offer.file == "oak-1.0-py3-none-any.whl" and offer.url.startswith("file://")
+
+
+def test_constraints_and_prereleases(tmp_path: Path) -> None:
+    for version in ("1.0", "2.0", "3.0rc1"):
+        wheel(tmp_path / "w", "oak", version)
+    (tmp_path / "pins.txt").write_text("oak<2\n")
+    plain = Sources(no_index=True, find_links=(str(tmp_path / "w"),))
+
+    def chosen(**more: object) -> str:
+        from dataclasses import replace
+
+        found = solve([Asked("oak", "x")], TARGET, replace(plain, **more))  # type: ignore[arg-type]
+        return found.text if isinstance(found, Refused) else found[0].version
+
+    assert chosen() == "2.0"
+    assert chosen(constraints=(str(tmp_path / "pins.txt"),)) == "1.0"
+    assert chosen(prereleases=True) == "3.0rc1"
+
+
+def test_source_archives_are_offered_only_where_they_can_be_built(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    path = sdist(tmp_path, "oak", "1.0")
+    sources = Sources(no_index=True, find_links=(str(tmp_path),))
+    refused = solve([Asked("oak", "x")], TARGET, sources)
+    assert isinstance(refused, Refused) and "no usable wheels" in refused.text
+    found = solve([Asked("oak", "x")], TARGET, replace(sources, build=True))
+    assert not isinstance(found, Refused) and found[0].wheels == ()
+    assert found[0].source is not None and found[0].source.file == path.name
+
+
+def test_answers_of_other_kinds() -> None:
+    """Direct URLs, with a password that is not carried on."""
+    package = {"name": "oak", "archive": {"url": "https://u:p@x.invalid/oak-1.0-py3-none-any.whl", "hashes": {}}}
+    solved = solver._solved(package, ())
+    assert solved.version == "1.0"
+    assert solved.wheels == (Offer("oak-1.0-py3-none-any.whl", "https://x.invalid/oak-1.0-py3-none-any.whl"),)
+    package = {"name": "oak", "version": "1.0", "archive": {"url": "https://x.invalid/oak-1.0.zip", "size": 3}}
+    assert solver._solved(package, ()).source == Offer("oak-1.0.zip", "https://x.invalid/oak-1.0.zip", "", 3)
+
+
+def test_without_uv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import uv
+
+    def absent() -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(uv, "find_uv_bin", absent)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Unsupported, match=r"needs 'uv'.*gantline\[build\]"):
+        solver.uv()
+    (tmp_path / "uv").write_text("#!/bin/sh\n")
+    (tmp_path / "uv").chmod(0o755)
+    assert solver.uv() == shutil.which("uv") == str(tmp_path / "uv")
