@@ -14,9 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from gantline.errors import BadArtefact, UsageError
+from gantline.errors import BadArtefact, GantlineError, Unsupported, UsageError
 from gantline.manifest import TableInfo
 
+from .from_script import is_pickle
 from .mlflow_elsewhere import convert as convert_elsewhere
 from .mlflow_elsewhere import is_elsewhere, with_recorded
 from .mlflow_model import FILE, PYFUNC, MlflowModel, read_model
@@ -59,8 +60,19 @@ def convert(source: Source, work: Path) -> Conversion:
             continue
         inner = replace(source, path=usual(find(model, model.flavors[flavor]), work))
         converter, reason = _converter(model, flavor, inner)
-        if converter is not None:
+        if converter is None:
+            continue
+        try:
             return _told(model, flavor, _converted(converter, model, flavor, inner, work))
+        except (BadArtefact, Unsupported, UsageError) as e:
+            if (
+                not source.trust_pickle
+                or PYFUNC not in model.flavors
+                or inner.path is None
+                or not is_pickle(inner.path)
+            ):
+                raise
+            reason = _told_of(flavor, inner, e)  # it may need code that lies beside it, which MLflow finds
     conversion = behind_script(model, source, reason or _no_flavor(model), work)
     conversion.lineage = _lineage(model)
     return conversion
@@ -84,7 +96,11 @@ def _converter(model: MlflowModel, flavor: str, inner: Source) -> tuple[Converte
     except BadArtefact as e:
         if PYFUNC not in model.flavors:
             raise
-        return None, f"flavor {flavor}: {e.message.removeprefix(f'{inner.path}: ')}"
+        return None, _told_of(flavor, inner, e)
+
+
+def _told_of(flavor: str, inner: Source, error: GantlineError) -> str:
+    return f"flavor {flavor}: {error.message.removeprefix(f'{inner.path}: ')}"
 
 
 def _converted(converter: Converter, model: MlflowModel, flavor: str, inner: Source, work: Path) -> Conversion:

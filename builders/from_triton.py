@@ -25,15 +25,17 @@ from gantline.signature import Signature
 from gantline.tensors import Array
 
 from . import from_onnx
+from .from_script import USUAL
 from .source import Conversion, Predict, Sampler, Source, converter_for
 from .triton_entry import INSIDE, TritonEntry, is_entry, models_in, read_entry, repository_error
 
 
 def recognises(source: Source) -> bool:
     """A model's directory of a Triton repository, one of its versions, or a whole repository, to be told apart."""
-    if source.path is None or source.script is not None or source.code is not None:
+    path = source.path
+    if path is None or source.script is not None or source.code is not None:
         return False
-    return is_entry(source.path) or bool(models_in(source.path))
+    return is_entry(path) or (bool(models_in(path)) and not any((path / name).is_file() for name in USUAL))
 
 
 def convert(source: Source, work: Path) -> Conversion:

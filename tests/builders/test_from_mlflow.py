@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import shutil
+import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from gantline.api import takes_body
 from gantline.errors import BadArtefact, UsageError
 from gantline.packages import Package
 from gantline.tensors import Array
+from tests.builders.triton_models import scorer
 
 from .mlflow_folder import columns, example, mlmodel, pyfunc, signature
 
@@ -279,3 +282,31 @@ FLAT = [{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1]}}]
 def test_how_the_answer_is_told(folder: Path, flavor: str, inputs: Any, outputs: Any, form: str) -> None:
     (folder / FILE).write_text(mlmodel({flavor: {}}, signature=signature(inputs, outputs)))
     assert from_mlflow.form_of(read_model(folder), flavor) == form
+
+
+def test_a_pickle_that_needs_code_beside_it_is_mlflows_to_load(folder: Path, tmp_path: Path) -> None:
+    """A transformer of the author's own in code/: this interpreter does not find it, MLflow does."""
+    module = types.ModuleType("own_steps")
+    exec("class Doubled:\n    pass\n", module.__dict__)  # noqa: S102  # a class of a module that is nowhere else
+    sys.modules["own_steps"] = module
+    try:
+        data = pickle.dumps(module.Doubled())
+    finally:
+        del sys.modules["own_steps"]
+    (folder / "model.pkl").write_bytes(data)
+    (folder / "code").mkdir()
+    (folder / "code/own_steps.py").write_text("class Doubled:\n    pass\n")
+    flavors = {"sklearn": {"pickled_model": "model.pkl", "code": "code"}, "python_function": pyfunc(code="code")}
+    (folder / FILE).write_text(mlmodel(flavors))
+    conversion = from_mlflow.convert(Source("m", folder, trust_pickle=True), tmp_path)
+    assert conversion.engine == "script" and "flavor sklearn: " in conversion.reason
+    assert "models/code/own_steps.py" in conversion.files
+    with pytest.raises(BadArtefact, match="--trust-pickle"):
+        from_mlflow.convert(Source("m", folder), tmp_path)
+
+
+def test_folders_with_spaces_and_names_of_all_scripts(packaged: Packager, tmp_path: Path) -> None:
+    place = tmp_path / "mödel 東京 (1)"
+    scorer(place / "mödel 1.onnx")
+    (place / FILE).write_bytes(("\ufeff" + mlmodel({"onnx": {"data": "mödel 1.onnx"}})).encode())
+    assert packaged(place).manifest.engine == "onnx"

@@ -11,6 +11,8 @@ import pytest
 from gantline.accelerators.replay import replay
 from gantline.accelerators.session import Session
 from gantline.accelerators.triton import configured
+from gantline.builders import from_triton
+from gantline.builders.source import Source
 from gantline.serve.opening import open_version
 from gantline.serve.repository_layout import find_entries
 
@@ -183,3 +185,20 @@ def test_without_a_config_the_model_speaks_for_itself(packaged: Packager, tmp_pa
     assert package.manifest.config is None and package.manifest.signature is not None
     assert any("no config.pbtxt" in n for n in package.manifest.notes)
     assert FULL.startswith("\nname")
+
+
+def test_a_project_with_a_script_is_no_repository(tmp_path: Path) -> None:
+    entry(tmp_path / "project")
+    (tmp_path / "project/score.py").write_text("")
+    assert not from_triton.recognises(Source("m", tmp_path / "project"))
+    assert from_triton.recognises(Source("m", tmp_path / "project/scores"))
+
+
+def test_names_with_spaces_and_of_all_scripts(packaged: Packager, tmp_path: Path) -> None:
+    place = entry(tmp_path / "mödel répository 東京").rename(tmp_path / "größe 3")
+    (place / "labels.txt").rename(place / "étiquettes 1.txt")
+    text = (place / "config.pbtxt").read_text().replace("labels.txt", "étiquettes 1.txt")
+    (place / "config.pbtxt").write_bytes(("\ufeff" + text.replace("\n", "\r\n")).encode())
+    package = packaged(place, "scores")
+    assert package.manifest.signature is not None and package.manifest.signature.outputs[0].labels[0] == "cat"
+    package.verify_files()
