@@ -115,6 +115,8 @@ class Downloader:
                         raise VerificationFailed(f"{bare(url)}: longer than the {size} bytes that the lock says")
                     f.write(piece)
                     told(len(piece))
+            if size and have < size and have == _whole(response):
+                raise VerificationFailed(f"{bare(url)}: is {have} bytes, the lock says {size}")
         return not expected or have == expected
 
     def _answered(self, url: str, error: urllib.error.HTTPError) -> str:
@@ -168,6 +170,12 @@ def _https(sources: Sources, checked: bool) -> urllib.request.HTTPSHandler:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return urllib.request.HTTPSHandler(context=context)
+
+
+def _whole(response: Any) -> int:
+    """What the server says that the whole file has in bytes; -1 where it does not say."""
+    total = response.headers.get("Content-Range", "").rpartition("/")[2] or response.headers.get("Content-Length") or ""
+    return int(total) if total.isdigit() else -1
 
 
 def _starts_at(response: Any, have: int) -> bool:

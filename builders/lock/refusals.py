@@ -14,6 +14,7 @@ from .target import Target
 
 _MOST = 700  # characters of uv's explanation
 _URL = re.compile(r"[a-z]+://[^\s`'\")]+")
+_LISTED = re.compile(r"(\n {13}\S+(?=\n)){2,}")
 _UNSATISFIABLE = re.compile(r",? ?we can conclude that your requirements are unsatisfiable\.?")
 
 
@@ -73,11 +74,17 @@ def _offline(sources: Sources) -> str:
 def _parts(text: str) -> tuple[str, str, str]:
     """uv's first line, its causes and its hints, each without line breaks."""
     message = re.search(r"^error: (.*?)(?=\n {2}cause:|\n\n|\Z)", text, re.S | re.M)
-    causes = re.findall(r"^ {2}cause: (.*?)(?=\n {2}cause:|\n\n|\Z)", text, re.S | re.M)
+    causes = re.findall(r"^ {2}cause: (.*?)(?=\n {2}cause:|\n+hint:|\Z)", _LISTED.sub(_few, text), re.S | re.M)
     hints = re.findall(r"^hint: (.*?)(?=\n\n|\nhint:|\Z)", text, re.S | re.M)
     parts = [message[1] if message else text, "; ".join(causes), " ".join(hints)]
     first, why, hint = (_URL.sub(lambda m: bare(m[0]), " ".join(part.split())) for part in parts)
     return first, why, hint
+
+
+def _few(listed: re.Match[str]) -> str:
+    """A list of which each item has a line: three of many."""
+    items = listed[0].split()
+    return " " + ", ".join(items if len(items) < 5 else [*items[:2], "...", items[-1]])
 
 
 def _lines_in(text: str, asked: Sequence[Asked]) -> list[Asked]:
@@ -110,5 +117,5 @@ def _denied(named: str, host: str) -> GantlineError:
 
 
 def _short(text: str) -> str:
-    text = re.sub(r"\.? And because", "; and because", text).removesuffix(".").removesuffix(",").strip()
+    text = re.sub(r"[.,]? And because", "; and because", text).removesuffix(".").removesuffix(",").strip()
     return text if len(text) <= _MOST else text[: _MOST - 3] + "..."

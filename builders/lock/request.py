@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gantline.accelerators.script.environment import OLDEST
+
 from gantline.errors import UsageError
 from gantline.packages import Package
 
@@ -39,7 +41,11 @@ def for_script(asked: Sequence[Asked]) -> list[Asked]:
 
 
 def check_python(package: Package, python: tuple[int, int]) -> None:
-    """UsageError where the package asks for another Python than there will be."""
+    """UsageError where Gantline does not run on it, or the package asks for another."""
+    if python < OLDEST:
+        raise UsageError(
+            f"Python {python[0]}.{python[1]}: servers run on {OLDEST[0]}.{OLDEST[1]} or newer; take a newer base"
+        )
     wanted = package.manifest.environment.python
     if package.manifest.script is None or not wanted:
         return

@@ -81,7 +81,12 @@ def _locked(found: dict[str, tuple[Solved, ...]], asked: Sequence[Asked], target
                 packages[one.name, one.file] = replace(one, groups=groups, asked=tuple(sorted(lines)))
     ordered = tuple(packages[key] for key in sorted(packages))
     told = tuple(sorted(dict.fromkeys(asked), key=lambda a: (a.group, a.line, a.origin)))
-    return Lock(target, ordered, told, sources.indexes, len(found) > 1)
+    return Lock(target, ordered, told, _remote(sources), len(found) > 1)
+
+
+def _remote(sources: Sources) -> tuple[str, ...]:
+    """The indexes that others can ask too: a directory of this machine says nothing to anybody else."""
+    return tuple(index for index in sources.indexes if not local_path(index))
 
 
 def _pinned(solved: Solved, target: Target, sources: Sources, kept: Wheelhouse) -> Locked:

@@ -13,8 +13,8 @@ from . import pip_settings
 PYPI = "https://pypi.org/simple"
 # what is set from here on, so that the resolver does not see two answers
 _OF_UV = (
-    "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX", "UV_OFFLINE",
-    "UV_INSECURE_HOST", "UV_CONSTRAINT", "UV_PRERELEASE", "UV_PYTHON", "UV_NO_BUILD", "UV_NO_BINARY", "VIRTUAL_ENV",
+    "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_OFFLINE",
+    "UV_INSECURE_HOST", "UV_PRERELEASE", "UV_WORKING_DIR", "UV_PROJECT", "UV_SYSTEM_PYTHON",
 )  # fmt: skip
 
 
@@ -134,7 +134,6 @@ def configured(environ: Mapping[str, str] | None = None) -> Sources:
     """
     environ = os.environ if environ is None else environ
     pip = pip_settings.read(environ)
-    uv = {name.removeprefix("UV_").lower().replace("_", "-"): value for name, value in environ.items() if value}
     return Sources(
         index=_named(environ.get("UV_DEFAULT_INDEX") or environ.get("UV_INDEX_URL") or pip.text("index-url"), environ),
         extra=tuple(
@@ -143,10 +142,10 @@ def configured(environ: Mapping[str, str] | None = None) -> Sources:
             or pip.list("extra-index-url")
         ),
         find_links=tuple(filter(None, environ.get("UV_FIND_LINKS", "").split(","))) or pip.list("find-links"),
-        no_index=pip_settings.truth(environ["UV_NO_INDEX"]) if "no-index" in uv else pip.truth("no-index"),
+        no_index=pip.truth("no-index"),
         offline=pip_settings.truth(environ.get("UV_OFFLINE", "")),
         prereleases=environ.get("UV_PRERELEASE") == "allow" or pip.truth("pre"),
-        constraints=tuple(environ.get("UV_CONSTRAINT", "").split()) or pip.list("constraint"),
+        constraints=pip.list("constraint"),
         trusted=tuple(environ.get("UV_INSECURE_HOST", "").split()) or pip.list("trusted-host"),
         certificates=environ.get("SSL_CERT_FILE") or pip.text("cert"),
         client_certificate=environ.get("SSL_CLIENT_CERT") or pip.text("client-cert"),

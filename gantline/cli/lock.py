@@ -135,12 +135,12 @@ def _gather(locks: list[Lock], folder: Path, sources: Sources) -> None:
     from gantline.builders.lock.wheelhouse import collect, fetch
 
     for lock in locks:
-        collect(lock, fetch(lock, sources=sources, progress=_progress()), folder)
+        collect(lock, fetch(lock, sources=sources, progress=progress()), folder)
     if sys.stderr.isatty():
         sys.stderr.write("\n")
 
 
-def _progress() -> Any:
+def progress() -> Any:
     """A line that changes on a terminal, and nothing in a file."""
     shown = -1
 

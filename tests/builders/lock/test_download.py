@@ -74,6 +74,13 @@ def test_more_than_was_locked(big: Path, tmp_path: Path) -> None:
         fetch(index, big, tmp_path / "part", 1000)
 
 
+def test_less_than_was_locked(big: Path, tmp_path: Path) -> None:
+    size = big.stat().st_size
+    shorter = pytest.raises(VerificationFailed, match=f"is {size} bytes, the lock says {size + 1}")
+    with serving_index(Index(big.parent, cut=700_000)) as index, shorter:
+        fetch(index, big, tmp_path / "part", size + 1)
+
+
 def test_what_no_other_try_mends(big: Path, tmp_path: Path) -> None:
     with serving_index(Index(big.parent, login="a:b")) as index:
         url = f"http://127.0.0.1:{index.port}/files/{big.name}"

@@ -42,8 +42,10 @@ def test_a_model_without_a_script_asks_for_nothing_of_its_own(tmp_path: Path) ->
 
 
 def test_pythons(tmp_path: Path) -> None:
-    made = package(tmp_path / "p", ["forest"], python="3.10.4")
-    check_python(made, (3, 10))
-    with pytest.raises(UsageError, match=r"asks for Python 3\.10\.4, and the lock is for 3\.11.*--python"):
+    made = package(tmp_path / "p", ["forest"], python="3.12.4")
+    check_python(made, (3, 12))
+    with pytest.raises(UsageError, match=r"asks for Python 3\.12\.4, and the lock is for 3\.11.*--python"):
         check_python(made, (3, 11))
-    check_python(package(tmp_path / "q", ["forest"], "onnx", "3.10"), (3, 11))
+    check_python(package(tmp_path / "q", ["forest"], "onnx", "3.12"), (3, 11))
+    with pytest.raises(UsageError, match=r"Python 3\.10: servers run on 3\.11 or newer"):
+        check_python(made, (3, 10))

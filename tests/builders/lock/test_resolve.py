@@ -158,8 +158,8 @@ def test_another_python(house: Path, tmp_path: Path) -> None:
     wheel(tmp_path / "w", "forest", "2.0", python=">=3.12")
     said = refusal(tmp_path, "forest", local(house, tmp_path / "w"))
     assert said.startswith("'forest' (the package): not for Python 3.11") and "--python" in said
-    made = package(tmp_path / "q", ["numpy"], python="3.10")
-    with pytest.raises(UsageError, match=r"package 'q' asks for Python 3\.10, and the lock is for 3\.11"):
+    made = package(tmp_path / "q", ["numpy"], python="3.12")
+    with pytest.raises(UsageError, match=r"package 'q' asks for Python 3\.12, and the lock is for 3\.11"):
         lock_package(made, AMD, PYTHON, sources=local(house))
 
 

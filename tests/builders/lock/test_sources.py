@@ -26,13 +26,13 @@ def test_pips_settings(tmp_path: Path) -> None:
 def test_uvs_variables_come_before_pips(tmp_path: Path) -> None:
     environ = {
         "PIP_CONFIG_FILE": "/dev/null", "PIP_INDEX_URL": "https://pip.invalid", "PIP_EXTRA_INDEX_URL": "https://x.invalid",
-        "PIP_FIND_LINKS": "/pip", "PIP_NO_INDEX": "1", "UV_NO_INDEX": "0",
+        "PIP_FIND_LINKS": "/pip", "UV_OFFLINE": "1",
         "UV_DEFAULT_INDEX": "https://uv.invalid", "UV_INDEX": "corp-1=https://corp.invalid/simple https://y.invalid",
         "UV_INDEX_CORP_1_USERNAME": "me@corp", "UV_INDEX_CORP_1_PASSWORD": "pass word",
         "UV_FIND_LINKS": "/a,/b",
     }  # fmt: skip
     found = configured(environ)
-    assert found.index == "https://uv.invalid" and found.find_links == ("/a", "/b") and not found.no_index
+    assert found.index == "https://uv.invalid" and found.find_links == ("/a", "/b") and found.offline
     assert found.extra == ("https://me%40corp:pass%20word@corp.invalid/simple", "https://y.invalid")
     assert found.credentials("https://corp.invalid/files/x.whl") == ("me@corp", "pass word")
 
@@ -59,10 +59,10 @@ def test_what_the_resolver_is_told(tmp_path: Path) -> None:
     folder = tmp_path / "a, b"
     folder.mkdir()
     sources = Sources("https://u:p@i.invalid", ("https://x.invalid/a b",), (str(folder),), trusted=("i.invalid",))
-    told = sources.variables({"UV_INDEX_URL": "https://old.invalid", "UV_NO_INDEX": "1", "HOME": "/h"})
+    told = sources.variables({"UV_INDEX_URL": "https://old.invalid", "UV_PROJECT": "/x", "HOME": "/h"})
     assert told["UV_DEFAULT_INDEX"] == "https://u:p@i.invalid" and told["UV_INDEX"] == "https://x.invalid/a%20b"
     assert told["UV_FIND_LINKS"] == folder.as_uri().replace(",", "%2C") and told["HOME"] == "/h"
-    assert "UV_INDEX_URL" not in told and "UV_NO_INDEX" not in told and told["UV_INDEX_STRATEGY"] == "unsafe-best-match"
+    assert "UV_INDEX_URL" not in told and "UV_PROJECT" not in told and told["UV_INDEX_STRATEGY"] == "unsafe-best-match"
     assert Sources(no_index=True, extra=("https://x.invalid",)).indexes == ()
     assert Sources().indexes == (PYPI,)
     assert "UV_INDEX" not in Sources(no_index=True, extra=("https://x.invalid",)).variables({})
