@@ -21,6 +21,7 @@ from gantline.errors import Denied, GantlineError, NotFound, Unavailable, Unreac
 
 from .sources import Sources, bare
 
+LONGEST_PAGE = 64 << 20  # bytes; the longest of PyPI's has 20 MB
 _PIECE = 1 << 18
 _TRIES = 5  # without a byte in between
 _LONGEST_S = 30.0  # that a server may have us wait
@@ -71,6 +72,20 @@ class Downloader:
         except (OSError, http.client.HTTPException, ValueError):
             return True
         return True
+
+    def read(self, url: str, accept: str) -> bytes:
+        """A page, whole. Unreachable, Denied, NotFound say what the server did; there is no second try."""
+        try:
+            with self._open(url, {"Accept": accept}) as response:
+                found: bytes = response.read(LONGEST_PAGE + 1)
+        except urllib.error.HTTPError as e:
+            with e:
+                raise Unreachable(f"{bare(url)}: {self._answered(url, e)}") from e
+        except (OSError, http.client.HTTPException) as e:
+            raise Unreachable(f"{bare(url)}: {getattr(e, 'reason', e)}") from e
+        if len(found) > LONGEST_PAGE:
+            raise Unreachable(f"{bare(url)}: longer than {LONGEST_PAGE} bytes")
+        return found
 
     def fetch(self, url: str, into: Path, size: int, told: Callable[[int], None]) -> None:
         """Fill `into`, which may hold the beginning. `told` gets the number of bytes at each step; `size` 0: unknown.

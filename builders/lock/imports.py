@@ -73,34 +73,33 @@ def requirements(package: Package) -> tuple[Asked, ...]:
 
 
 class Provided:
-    """The distributions installed here, by what their RECORD lists: a tenth of what `packages_distributions` takes."""
+    """The distributions installed here, by what their RECORD lists: a third of what `packages_distributions` takes."""
 
     def __init__(self) -> None:
         self._records: dict[str, str] = {}
+        self._tops: dict[str, list[str]] = {}  # first name of modules -> distributions
         for one in metadata.distributions():
-            name = one.metadata["Name"]
-            if name and name not in self._records:  # an earlier folder of sys.path hides a later one's
-                names = (one.read_text("top_level.txt") or "").split()  # all that an editable one says
-                self._records[name] = "\n".join([one.read_text("RECORD") or "", *(f"{n}/" for n in names)])
+            name = re.search(r"^Name: *(\S+)", one.read_text("METADATA") or "", re.MULTILINE)
+            if name is None or name[1] in self._records:  # an earlier folder of sys.path hides a later one's
+                continue
+            record = self._records[name[1]] = one.read_text("RECORD") or ""
+            tops = set(re.findall(r"^([^/,.\n]+)(?=/|\.py,|\.[^/,\n]*(?:so|pyd),)", record, re.MULTILINE))
+            for top in tops | set((one.read_text("top_level.txt") or "").split()):  # all that an editable one says
+                self._tops.setdefault(top, []).append(name[1])
 
     def by(self, module: str) -> list[str]:
         """The distributions of a module: where several share its first name (google), those that have the rest."""
         parts = module.split(".")
-        names = self._having(parts[:1])
+        names = sorted(self._tops.get(parts[0], ()))
         for length in range(len(parts), 1, -1) if len(names) > 1 else ():
-            have = self._having(parts[:length])
-            if have:
+            path = "/".join(parts[:length])
+            if have := [name for name in names if re.search(rf"^{re.escape(path)}[/.]", self._records[name], re.M)]:
                 return have
         return names if len(names) < 2 else []  # the shared name alone: what follows it says which
 
     def shares(self, top: str) -> bool:
         """Whether the name is one that several have."""
-        return len(self._having([top])) > 1
-
-    def _having(self, parts: list[str]) -> list[str]:
-        path = "/".join(map(re.escape, parts))
-        listed = re.compile(rf"^{path}(/|\.py,|\.[^/,]*(so|pyd),)", re.MULTILINE)
-        return sorted(name for name, record in self._records.items() if listed.search(record))
+        return len(self._tops.get(top, ())) > 1
 
 
 def _of_code(root: Path, entry: Path) -> Iterator[Import]:

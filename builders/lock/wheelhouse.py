@@ -18,6 +18,7 @@ from gantline.home import home
 
 from ..image.wheel import Wheel
 from .download import Downloader, no_room
+from .listing import find
 from .pylock import Lock, Locked
 from .sources import Sources, bare, configured, local_path
 
@@ -136,11 +137,14 @@ class Wheelhouse:
             raise failed[0]
 
     def _one(self, package: Locked, downloader: Downloader, told: Callable[[int], None]) -> None:
-        if not package.url.startswith(("http:", "https:")):
+        url = package.url
+        if not url.startswith(("http:", "https:")):  # locked from a directory; the same file may be elsewhere too
+            url = find(package.name, package.file, package.digest, self._sources, self.downloader)
+        if not url:
             where = ", ".join(map(str, self._sources.folders)) or "none is given"
             raise NotFound(
                 f"{package.file}: was locked from a directory; pass it with --find-links or --wheelhouse "
-                f"(looked in: {where})"
+                f"(looked in: {where}), or name an index that has it"
             )
         target = self.place(package.file, package.digest)
         try:
@@ -151,8 +155,8 @@ class Wheelhouse:
                 part = target.parent / "part"
                 if part.exists():
                     told(part.stat().st_size)
-                downloader.fetch(package.url, part, package.size, told)
-                _settle(part, target, package.digest, package.url)
+                downloader.fetch(url, part, package.size, told)
+                _settle(part, target, package.digest, url)
         except OSError as e:
             raise no_room(target, e) from e
 

@@ -225,20 +225,3 @@ def test_what_a_torch_package_needs(house: Path, tmp_path: Path) -> None:
     made = replace(made, manifest=replace(made.manifest, source=SourceInfo("torch", versions={"torch": "2.13.0"})))
     found = versions(lock_package(made, AMD, PYTHON, sources=local(house, tmp_path / "w")))
     assert found["torch"] == "2.13.0+cpu" and "onnxruntime" not in found
-
-
-@pytest.mark.slow
-def test_the_index_that_this_machine_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Real wheels for both platforms, and those of one of them downloaded."""
-    monkeypatch.undo()
-    monkeypatch.setenv("GANTLINE_HOME", str(tmp_path / "home"))
-    made = package(tmp_path / "p", engine="onnx")
-    for platform, machine in ((AMD, "x86_64"), (ARM, "aarch64")):
-        lock = lock_package(made, platform, PYTHON)
-        file = next(p.file for p in lock.packages if p.name == "onnxruntime")
-        assert file.endswith(f"{machine}.whl") and "cp311" in file
-        assert 30e6 < sum(p.size for p in lock.packages) < 80e6
-        again = lock_package(made, platform, PYTHON)
-        assert again.to_bytes() == lock.to_bytes()
-    wheels = fetch(lock)
-    assert {w.distribution for w in wheels} == {p.name for p in lock.packages}

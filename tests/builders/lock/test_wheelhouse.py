@@ -71,6 +71,8 @@ def test_known_by_name_and_digest_alone(made: list[Path], tmp_path: Path) -> Non
     with pytest.raises(NotFound, match=r"was locked from a directory; pass it with --find-links"):
         fetch(locked(made), tmp_path / "c", sources=NOTHING)
     assert len(fetch(locked(made), tmp_path / "c", sources=Sources(wheelhouse=made[0].parent))) == 3
+    with serving_index(Index(made[0].parent)) as index:  # found there by name and digest
+        assert len(fetch(locked(made), tmp_path / "d", sources=Sources(index.url))) == 3
 
 
 def test_what_is_not_what_was_locked(made: list[Path], tmp_path: Path) -> None:
