@@ -23,7 +23,7 @@ from .memory import Memory
 from .objects import Object, of_entries, of_wheels
 from .wheel import Wheel
 
-BASE = "the base"
+BASE, DEBS = "the base", "a Debian package"
 # what a machine's own driver brings, mounted by the container's runtime: no image may hold it
 _DRIVERS = re.compile(r"lib(cuda|nvidia-[\w-]+|nvcuvid|nvoptix|cudadebugger)\.so(\.\d+)?")
 
@@ -46,15 +46,17 @@ def missing_libraries(
     entries: Iterable[Entry],
     owner: str = "the package",
     environment: str = places.ENVIRONMENT,
+    debs: Iterable[Entry] = (),
 ) -> tuple[Missing, ...]:
     """What is missing: each library once for each file that needs it. `wheels` are those of one environment.
 
-    `entries` are those of `owner` and no wheel's.
+    `entries` are those of `owner` and no wheel's, `debs` those of Debian packages.
 
     BadArtefact for a wheel that is for another processor, or that needs a newer C library than the base has.
     """
     memory = Memory(home() / "libraries", 1)
     objects = [*of_wheels(wheels, places.site(environment, base.python), memory), *of_entries(entries, owner)]
+    objects += of_entries(debs, DEBS)
     _check_processors(base, objects)
     fitting = [one for one in objects if one.elf.loadable and one.elf.architecture == base.platform.architecture]
     _check_glibc(base, fitting)

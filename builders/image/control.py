@@ -6,7 +6,7 @@ Pure text, as the policy has it (https://www.debian.org/doc/debian-policy/, chap
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -14,6 +14,14 @@ _ONE = re.compile(
     r"(?P<name>[a-z0-9][a-z0-9+.-]*)(:(?P<any>[a-z0-9-]+))?\s*(\((?P<how><<|<=|=|>=|>>|<|>)\s*(?P<version>[^)\s]+)\s*\))?"
     r"\s*(\[[^\]]*\])?"
 )
+
+
+class _Any:
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+ANY: Container[str] = _Any()
 _PIECES = re.compile(r"(\D*)(\d*)")
 
 
@@ -39,8 +47,8 @@ class Wanted:
         return f"{self.name} ({self.how} {self.version})" if self.how else self.name
 
 
-def stanzas(text: str | Iterable[str]) -> Iterator[dict[str, str]]:
-    """The records of a text or of its lines; of a field of several lines all are joined by line ends."""
+def stanzas(text: str | Iterable[str], only: Container[str] = ANY) -> Iterator[dict[str, str]]:
+    """The records of a text or of its lines, with `only` those fields; a long field is joined by line ends."""
     found: dict[str, str] = {}
     name = ""
     for row in text.splitlines() if isinstance(text, str) else text:
@@ -54,8 +62,10 @@ def stanzas(text: str | Iterable[str]) -> Iterator[dict[str, str]]:
                 found[name] += "\n" + line.strip()
         elif line[0] != "#":
             name, colon, value = line.partition(":")
-            if colon:
+            if colon and name in only:
                 found[name] = value.strip()
+            else:
+                name = ""
     if found:
         yield found
 
