@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .client import AsyncClient, Client
     from .errors import GantlineError
     from .packages import Package
+    from .registry.registry import Registry
     from .signature import Signature, TensorSpec
 
 # looked up when first used, so that `import gantline` costs nothing
@@ -20,11 +21,22 @@ _LAZY = {
     "Client": "gantline.client",
     "GantlineError": "gantline.errors",
     "Package": "gantline.packages",
+    "Registry": "gantline.registry.registry",
     "Signature": "gantline.signature",
     "TensorSpec": "gantline.signature",
     "package": "gantline.api",
 }
-__all__ = ["AsyncClient", "Client", "GantlineError", "Package", "Signature", "TensorSpec", "__version__", "package"]
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "GantlineError",
+    "Package",
+    "Registry",
+    "Signature",
+    "TensorSpec",
+    "__version__",
+    "package",
+]
 
 
 def __getattr__(name: str) -> Any:

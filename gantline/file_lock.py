@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from .errors import Unsupported
 
@@ -21,6 +22,15 @@ def only_one(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator
             waiting()
             _lock(f.fileno(), path, wait=True)
         yield
+
+
+def take(path: Path) -> IO[bytes] | None:
+    """Lock `path`, made if need be, until what is returned is closed; None when another has it."""
+    f = path.open("a+b")
+    if _lock(f.fileno(), path, wait=False):
+        return f
+    f.close()
+    return None
 
 
 def _lock(handle: int, path: Path, wait: bool) -> bool:

@@ -18,7 +18,9 @@ from .setting import PREFIX, Setting, Value, check, nearest, number_of, setting,
 TOML = "gantline.toml"
 CONFIG = "GANTLINE_CONFIG"  # the path of a gantline.toml elsewhere
 # read by other parts of the program; not settings of a server
-OTHER_VARIABLES = (CONFIG, "GANTLINE_HOME", "GANTLINE_KEY", "GANTLINE_SCRIPT_PYTHON", "GANTLINE_URL")
+OTHER_VARIABLES = (
+    CONFIG, "GANTLINE_HOME", "GANTLINE_KEY", "GANTLINE_REGISTRY", "GANTLINE_SCRIPT_PYTHON", "GANTLINE_URL",
+)  # fmt: skip
 # Kubernetes sets these for every Service whose name begins with "gantline"
 _INJECTED_NAME = re.compile(r"_SERVICE_(HOST|PORT)(_\w+)?$|_PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?$")
 _INJECTED_VALUE = re.compile(r"(tcp|udp|sctp)://")

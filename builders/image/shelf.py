@@ -43,8 +43,9 @@ class Shelf:
     def _read(self, path: Path) -> Layer | None:
         try:
             layer = Layer.from_json(json.loads(path.read_bytes()), str(path))
-            blob = self.store.path(layer.descriptor.digest)
-            return layer if blob.stat().st_size == layer.descriptor.size else None
+            digest = layer.descriptor.digest
+            there = self.store.has(digest) and self.store.path(digest).stat().st_size == layer.descriptor.size
+            return layer if there else None
         except (OSError, ValueError, KeyError, TypeError, GantlineError):
             return None  # what cannot be read is made again
 

@@ -80,8 +80,15 @@ class Store:
         return self.root / "blobs" / "sha256" / check_digest(digest, str(self.root)).removeprefix("sha256:")
 
     def has(self, digest: str) -> bool:
-        """Whether a blob is there."""
-        return self.path(digest).is_file()
+        """Whether a blob is there; one that was asked for is left by garbage collection for a day."""
+        path = self.path(digest)
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            return False
+        except OSError:  # of somebody else, or read only
+            return path.is_file()
+        return True
 
     @contextmanager
     def receive(self, expected: str = "") -> Iterator[Incoming]:
@@ -153,8 +160,11 @@ class Store:
 
     def names(self) -> dict[str, Descriptor]:
         """Everything that has a name."""
-        found = (Descriptor.from_json(m, str(self.root / "index.json")) for m in self._index()["manifests"])
-        return {d.annotations[REF_NAME]: d for d in found if d.annotations.get(REF_NAME)}
+        return {d.annotations[REF_NAME]: d for d in self.listed() if d.annotations.get(REF_NAME)}
+
+    def listed(self) -> list[Descriptor]:
+        """Everything in the index, with a name or without: what is kept, and all that it refers to."""
+        return [Descriptor.from_json(m, str(self.root / "index.json")) for m in self._index()["manifests"]]
 
     def find(self, name: str) -> Descriptor | None:
         """What a name stands for."""

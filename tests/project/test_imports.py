@@ -21,6 +21,7 @@ MAY = {
 MEETING_PLACES = ("gantline/cli/", "gantline/api.py")
 # modules whose import is dear, or which a reader of packages or a client may not have
 HEAVY = {
+    "fsspec",
     "grpc",
     "httptools",
     "ml_dtypes",
@@ -31,11 +32,13 @@ HEAVY = {
     "orjson",
     "pandas",
     "pyarrow",
+    "psycopg",
     "rich",
     "scipy",
     "sklearn",
     "skl2onnx",
     "skops",
+    "sqlalchemy",
     "starlette",
     "torch",
     "uvicorn",
@@ -169,7 +172,7 @@ def test_a_client_loads_no_server() -> None:
     assert loaded_by("from gantline import AsyncClient, Client") & (HEAVY - {"numpy", "ml_dtypes", "orjson"}) == set()
 
 
-@pytest.mark.parametrize("verb", ["package", "inspect", "verify", "serve", "infer", "config", "demo"])
+@pytest.mark.parametrize("verb", ["package", "inspect", "verify", "serve", "infer", "config", "demo", "register", "list", "registry"])
 def test_help_loads_no_framework(verb: str) -> None:
     heavy = loaded_by(f"from gantline.cli import parser; parser({verb!r})") & (HEAVY - {"numpy", "ml_dtypes", "orjson"})
     assert heavy == set()

@@ -1,0 +1,43 @@
+"""Where a registry is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gantline.errors import UsageError
+from gantline.registry.place import Place
+
+
+def test_this_users_own(home: Path) -> None:
+    assert Place.find() == Place(home / "registry.db") and str(Place.find()) == str(home)
+    assert Place.find().blobs == "store"
+
+
+def test_what_is_said_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GANTLINE_REGISTRY", "/srv/one")
+    assert Place.find() == Place(Path("/srv/one/registry.db"))
+    assert Place.find(tmp_path / "two") == Place(tmp_path / "two" / "registry.db")
+    assert Place.find("sqlite:////srv/three.db") == Place(Path("/srv/three.db"))
+    assert Place.find("sqlite:///three.db") == Place(Path("three.db"))
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
+def test_a_server_and_its_password(scheme: str) -> None:
+    place = Place.find(f"{scheme}://ann:secret@db:5432/models")
+    assert place.url == "postgresql+psycopg://ann:secret@db:5432/models" and place.file is None and place.blobs == ""
+    assert str(place) == "postgresql://ann:***@db:5432/models"
+
+
+@pytest.mark.parametrize("text", ["mysql://ann:secret@db/m", "http://x", "sqlite://", "sqlite:///"])
+def test_other_urls(text: str) -> None:
+    with pytest.raises(UsageError, match="expected a directory") as caught:
+        Place.find(text)
+    assert "secret" not in caught.value.message
+
+
+def test_a_file_in_place_of_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("x")
+    with pytest.raises(UsageError, match="is a file; give its directory"):
+        Place.find(tmp_path / "f")

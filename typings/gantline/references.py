@@ -1,0 +1,1 @@
+../../gantline/references.py
