@@ -23,6 +23,13 @@ VERBS: dict[str, tuple[str, str]] = {
     "serve": ("gantline.cli.serve", "serve models over HTTP"),
     "infer": ("gantline.cli.infer", "send one request to a server"),
     "models": ("gantline.cli.models", "list a running server's models, their memory and last use"),
+    "register": ("gantline.cli.register", "keep a package in the registry, as the next version of its name"),
+    "list": ("gantline.cli.listing", "show the versions in the registry"),
+    "promote": ("gantline.cli.promote", "let an alias point at a version"),
+    "rollback": ("gantline.cli.rollback", "let an alias point at what it pointed at before"),
+    "history": ("gantline.cli.history", "show what was done to a model, or what an alias pointed at"),
+    "trace": ("gantline.cli.trace", "show what a digest came from and was made into"),
+    "registry": ("gantline.cli.registry", "make, clean and change a registry"),
     "keys": ("gantline.cli.keys", "make and rotate API keys"),
     "config": ("gantline.cli.config", "show settings and where each value comes from"),
     "demo": ("gantline.cli.demo", "train, package, serve and score real models"),
@@ -35,6 +42,8 @@ EXTRAS = {
     "'gantline[tables]'": ("pandas", "pyarrow"),
     "'gantline[torch]'": ("onnxscript", "torch"),
     "'gantline[azure]'": ("inference_schema", "werkzeug"),
+    "'gantline[registry]'": ("fsspec", "sqlalchemy"),
+    "'gantline[postgresql]'": ("psycopg",),
     "'gantline[h2]'": ("zttp",),
 }
 

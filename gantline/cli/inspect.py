@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..exits import OK
 from ..manifest import SequenceInfo
 from ..packages import MANIFEST, SEALED, Package
+from ..references import REGISTRY, is_registered, local
+from . import registered
 from .show import parity_line, print_json, size, table, tensor_line
+
+if TYPE_CHECKING:
+    from ..registry.version import Version
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The grammar of `gantline inspect`."""
-    parser.add_argument("ref", metavar="REF", type=Path, help="a package, an .onnx file, or a directory of models")
+    parser.add_argument(
+        "ref", metavar="REF", help="a package, registry://NAME..., an .onnx file, or a directory of models"
+    )  # fmt: skip
+    registered.arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print it."""
+    version = _version(args) if is_registered(args.ref) else None
+    args.ref = local(args.ref if version is None else f"{REGISTRY}{version.id}", args.registry)
     if args.ref.suffix.lower() == ".onnx" and not args.ref.is_dir():
         return _onnx(args.ref, args.json)
     if args.ref.is_dir() and not (args.ref / MANIFEST).exists():
@@ -32,11 +42,17 @@ def run(args: argparse.Namespace) -> int:
                 "digest": package.digest,
                 "manifest": package.manifest.to_json(),
                 "lineage": package.lineage(),
+                **({"registered": version.to_json()} if version is not None else {}),
             }
         )
     else:
-        table(_rows(package))
+        table([*(registered.rows(version) if version is not None else ()), *_rows(package)])
     return OK
+
+
+def _version(args: argparse.Namespace) -> Version:
+    with registered.opened(args) as registry:
+        return registry.get(args.ref)
 
 
 def _repository(ref: Path, as_json: bool) -> int:

@@ -6,7 +6,9 @@ import argparse
 import logging
 import os
 
+from ..references import served
 from ..settings import Resolved, ServeSettings, add_arguments, flags_of, is_loopback, resolve
+from . import registered
 
 _log = logging.getLogger("gantline.serve")
 
@@ -14,8 +16,10 @@ _log = logging.getLogger("gantline.serve")
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "refs", nargs="+", metavar="REF",
-        help="a package, an .onnx file, a directory of packages, or a Triton model repository",
+        help="a package, registry://NAME[:VERSION|@ALIAS], an .onnx file, a directory of packages, or a Triton model "
+        "repository",
     )  # fmt: skip
+    registered.arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object when ready")
     add_arguments(parser, ServeSettings)
 
@@ -27,14 +31,15 @@ def run(args: argparse.Namespace) -> int:
 
     set_up_log(resolved.settings)
     _warn(resolved)
+    refs = [served(ref, args.registry) for ref in args.refs]  # in use by this process, for as long as it serves
     workers = resolved.settings.workers or usable_cores()
     if workers > 1:
         from gantline.serve.process.supervisor import supervise
 
-        return supervise(resolved, args.refs, bool(args.json), workers)
+        return supervise(resolved, refs, bool(args.json), workers)
     from gantline.serve.process.alone import serve
 
-    return serve(resolved, args.refs, bool(args.json))
+    return serve(resolved, refs, bool(args.json))
 
 
 def _warn(resolved: Resolved[ServeSettings]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..manifest import Manifest
@@ -54,6 +54,31 @@ def _fold(rows: Iterable[tuple[str, str]]) -> None:
     grid.add_column(overflow="fold")
     for what, value in rows:
         grid.add_row(Text(what), Text(value))
+    Console(highlight=False).print(grid)
+
+
+def columns(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table under a header; without rows, the header alone. A pipe gets plain text, a row a line."""
+    lines = [tuple(header), *(tuple(row) for row in rows)]
+    if sys.stdout.isatty():
+        _ruled(lines)
+        return
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    text = ("  ".join(f"{v:<{w}}" for v, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+    write("".join(line + "\n" for line in text))
+
+
+def _ruled(lines: Sequence[Sequence[str]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for word in lines[0]:
+        grid.add_column(word, overflow="fold")
+    for line in lines[1:]:
+        grid.add_row(*map(Text, line))
     Console(highlight=False).print(grid)
 
 

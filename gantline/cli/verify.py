@@ -8,12 +8,15 @@ from pathlib import Path
 from ..errors import BadArtefact, VerificationFailed
 from ..exits import OK
 from ..packages import MANIFEST, Package
+from ..references import local
+from . import registered
 from .show import print_json, table
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The grammar of `gantline verify`."""
-    parser.add_argument("ref", metavar="REF", type=Path, help="a package directory")
+    parser.add_argument("ref", metavar="REF", help="a package: a directory, or registry://NAME...")
+    registered.arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -22,6 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from gantline.accelerators.replay import replay
     from gantline.accelerators.session import Session
 
+    args.ref = local(args.ref, args.registry)
     package = _opened(args.ref)
     files = package.verify_files()
     found = []

@@ -172,7 +172,9 @@ def test_a_client_loads_no_server() -> None:
     assert loaded_by("from gantline import AsyncClient, Client") & (HEAVY - {"numpy", "ml_dtypes", "orjson"}) == set()
 
 
-@pytest.mark.parametrize("verb", ["package", "inspect", "verify", "serve", "infer", "config", "demo", "register", "list", "registry"])
+@pytest.mark.parametrize(
+    "verb", ["package", "inspect", "verify", "serve", "infer", "config", "demo", "register", "list", "registry"]
+)
 def test_help_loads_no_framework(verb: str) -> None:
     heavy = loaded_by(f"from gantline.cli import parser; parser({verb!r})") & (HEAVY - {"numpy", "ml_dtypes", "orjson"})
     assert heavy == set()

@@ -10,6 +10,19 @@ import pytest
 ELSEWHERE = {
     "gantline/__init__.py": "tests/project/test_imports.py",  # what is looked up when first used
     "gantline/__main__.py": "tests/cli/test_main.py",
+    # verbs about the registry, tried one after the other as they are typed
+    "gantline/cli/history.py": "tests/registry/test_commands.py",
+    "gantline/cli/listing.py": "tests/registry/test_commands.py",
+    "gantline/cli/promote.py": "tests/registry/test_commands.py",
+    "gantline/cli/register.py": "tests/registry/test_commands.py",
+    "gantline/cli/registered.py": "tests/registry/test_commands.py",
+    "gantline/cli/registry.py": "tests/registry/test_commands.py",
+    "gantline/cli/rollback.py": "tests/registry/test_commands.py",
+    "gantline/cli/trace.py": "tests/registry/test_commands.py",
+    "gantline/references.py": "tests/registry/test_commands.py",
+    "gantline/registry/labels.py": "tests/registry/test_registry.py",
+    "gantline/registry/tables.py": "tests/registry/test_schema.py",  # beside what makes them
+    "gantline/registry/version.py": "tests/registry/test_registry.py",  # records
     "gantline/request.py": "tests/gantline/wire/test_v2.py",  # two records without behaviour
     "serve/entry.py": "tests/serve/test_repository_layout.py",  # a record, as the scan fills it
     "serve/description.py": "tests/serve/routes/test_v2.py",  # documents, as the faces tell them

@@ -1,0 +1,114 @@
+"""`gantline registry`: what is done to a registry as a whole, and what else there is to change in it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError
+from ..exits import OK
+from . import registered
+from .promote import told
+from .show import print_json, size, table, write
+
+if TYPE_CHECKING:
+    from ..registry.registry import Registry
+
+_DAY = "1 day"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The grammar of `gantline registry`."""
+    add = parser.add_argument
+    add(
+        "action", choices=tuple(_ACTIONS), metavar="ACTION",
+        help="init: make it; gc: remove blobs that nothing refers to; migrate: bring an older one to this format; tag: "
+        "set tags of a version (K=V, or K to take it away); release: take an alias away; remove: forget a version",
+    )  # fmt: skip
+    add("ref", nargs="?", default="", metavar="REF", help="tag, remove: NAME:VERSION; release: NAME@ALIAS")
+    add("labels", nargs="*", metavar="K=V", help="tag: what to set")
+    add("--blobs", default="", metavar="DIR|URL", help="init: where blobs go: s3://BUCKET/PREFIX, abfs://..., a folder")
+    add("--dry-run", action="store_true", help="gc: only show what would be removed")
+    add("--older-than", default=_DAY, metavar="SPAN", help=f"gc: what was not touched for so long (default: {_DAY})")
+    registered.arguments(parser)
+    add("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it."""
+    _check(args)
+    with registered.opened(args) as registry:
+        _ACTIONS[args.action](registry, args)
+    return OK
+
+
+def _check(args: argparse.Namespace) -> None:
+    needs = args.action in ("tag", "release", "remove")
+    if needs != bool(args.ref):
+        raise UsageError(f"{args.action}: " + ("needs a REF" if needs else f"takes no REF, found {args.ref!r}"))
+    if args.labels and args.action != "tag":
+        raise UsageError(f"{args.action}: takes no {args.labels[0]!r}")
+    if args.blobs and args.action != "init":
+        raise UsageError(f"{args.action}: --blobs is for init")
+    if (args.dry_run or args.older_than != _DAY) and args.action != "gc":
+        raise UsageError(f"{args.action}: --dry-run and --older-than are for gc")
+
+
+def _init(registry: Registry, args: argparse.Namespace) -> None:
+    made = registry.make(args.blobs)
+    where = str(registry.blobs)
+    if args.json:
+        print_json({"registry": str(registry.place), "blobs": where, "made": made})
+    else:
+        table([("registry", f"{registry.place}{'' if made else ', which was there'}"), ("blobs", where)])
+
+
+def _gc(registry: Registry, args: argparse.Namespace) -> None:
+    found = registry.collect(args.older_than, args.dry_run)
+    if args.json:
+        print_json({**found.to_json(), "dry_run": args.dry_run})
+        return
+    verb = "would remove" if args.dry_run else "removed"
+    what = [(verb, f"{len(found.blobs)} blobs, {size(found.size)}"), (verb, f"{len(found.checkouts)} checkouts")]
+    table([*what, ("kept", f"{found.kept} blobs")])
+
+
+def _migrate(registry: Registry, args: argparse.Namespace) -> None:
+    before, after = registry.migrate()
+    if args.json:
+        print_json({"registry": str(registry.place), "format": after, "was": before})
+    else:
+        write(f"{registry.place} has format {after}, had {before}\n")
+
+
+def _tag(registry: Registry, args: argparse.Namespace) -> None:
+    if not args.labels:
+        raise UsageError("tag: what? expected KEY=VALUE, or KEY to take it away")
+    version = registry.tag(args.ref, registered.wanted(args.labels))
+    if args.json:
+        print_json(version.to_json())
+    else:
+        table([("version", version.id), *(("tag", f"{k}={v}") for k, v in version.tags.items())])
+
+
+def _release(registry: Registry, args: argparse.Namespace) -> None:
+    told(registry.release(*registered.alias_of(args.ref, "release")), args.json)
+
+
+def _remove(registry: Registry, args: argparse.Namespace) -> None:
+    version = registry.remove(args.ref)
+    if args.json:
+        print_json(version.to_json())
+    else:
+        write(f"{version.id} {version.digest} is removed; `gantline registry gc` frees its room\n")
+
+
+_ACTIONS: dict[str, Callable[[Registry, argparse.Namespace], None]] = {
+    "init": _init,
+    "gc": _gc,
+    "migrate": _migrate,
+    "tag": _tag,
+    "release": _release,
+    "remove": _remove,
+}
