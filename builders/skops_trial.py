@@ -4,14 +4,33 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 
+@contextmanager
+def without_torch() -> Iterator[None]:
+    """As if torch were not installed: skops imports all of scikit-learn, and that torch: seconds, for nothing."""
+    sys.meta_path.insert(0, _Hidden)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(_Hidden)
+
+
+class _Hidden:
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> None:
+        if name == "torch":
+            raise ModuleNotFoundError("not now", name=name)
+
+
 def trial(path: Path, trust: tuple[str, ...]) -> dict[str, Any]:
     """{"untrusted": [...]}, {"error": "..."} or {"ok": true}."""
-    import skops.io
+    with without_torch():
+        import skops.io
 
     from gantline.errors import GantlineError
 
