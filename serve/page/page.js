@@ -84,17 +84,21 @@ async function showChosen() {
   }
 }
 
-// A link carries no key: what it leads to is asked for with one, and shown in a tab of its own.
+// A link carries no key: what it leads to is asked for with one, and shown in a tab of its own. The tab is opened at once:
+// browsers take it for a pop-up when the click is some seconds ago.
 async function openWithKey(event) {
   if (!isGuarded()) return;
   event.preventDefault();
+  const tab = window.open("", "_blank");
   try {
     const answer = await send(event.currentTarget.getAttribute("href"));
-    if (answer.status === 401) return;  // the dialog says so
+    if (answer.status === 401) return tab?.close();  // the dialog says so
     const url = URL.createObjectURL(await answer.blob());
-    window.open(url, "_blank", "noopener");
+    if (tab) tab.location = url;
+    else location.assign(url);
     setTimeout(() => URL.revokeObjectURL(url), 60000);
   } catch (error) {
+    tab?.close();
     say(`No answer: ${error.message}`);
   }
 }
@@ -111,12 +115,11 @@ whenKeyIsWanted((why) => {
   said.hidden = !why;
   if (!dialog.open) dialog.showModal();
 });
-dialog.addEventListener("close", () => {
-  if (dialog.returnValue === "") return;
-  useKey(dialog.returnValue === "use" ? key.value : "");
+// before the dialog closes, so that no refusal of the key before opens it again
+dialog.querySelector("form").addEventListener("submit", (event) => {
+  useKey(event.submitter?.value === "forget" ? "" : key.value);
   key.value = "";
   open.textContent = hasKey() ? "Key in use" : "Key";
-  dialog.returnValue = "";
   fillList(true);
   showChosen();
 });

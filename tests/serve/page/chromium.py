@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -120,6 +121,20 @@ class Chromium:
 
     def text(self, selector: str) -> str:
         return str(self.js(f"document.querySelector({json.dumps(selector)}).innerText"))
+
+    def other_tab(self, start: str) -> str:
+        """The text of a tab that the page has opened, at an address that begins so. The page itself is then behind."""
+        end, found = time.monotonic() + WAIT_S, ""
+        while not found:
+            tabs = [t for t in self._call("Target.getTargets")["targetInfos"] if t["url"].startswith(start)]
+            assert time.monotonic() < end, f"no tab at {start}, or nothing in it"
+            for tab in tabs:
+                target = tab["targetId"]
+                with suppress(AssertionError):  # it has no document yet, or gets another process
+                    session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+                    told = self._call("Runtime.evaluate", session, expression="document.body.innerText")
+                    found = told["result"].get("value", "")
+        return found
 
     def click(self, selector: str) -> None:
         self.js(f"document.querySelector({json.dumps(selector)}).click()")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import gantline
-from tests.serve.key_table import SOME, key_table, write_keys
+from tests.serve.key_table import BOSS, SOME, key_table, write_keys
 from tests.serve.page.chromium import PROGRAM, Chromium
 
 if TYPE_CHECKING:
@@ -23,6 +23,18 @@ pytestmark = [
     pytest.mark.skipif(PROGRAM is None, reason="no Chromium: apt-get install chromium"),
 ]
 RED, BLUE = (230, 20, 30), (10, 40, 220)
+# the first answer of one address comes late, and then window.late is set
+LATE = """
+const own = fetch; let held = false;
+window.fetch = async (path, init) => {
+  const got = await own(path, init);
+  if (held || !path.includes('PART')) return got;
+  held = true;
+  await new Promise((done) => setTimeout(done, 300));
+  setTimeout(() => { window.late = true; }, 100);
+  return got;
+};
+"""
 SCRIPT = """
 import json
 
@@ -219,6 +231,53 @@ def test_a_key_is_asked_for_and_kept_nowhere(
     kept = "[localStorage.length, sessionStorage.length, document.cookie, document.querySelector('#key').value]"
     assert page.js(kept) == [0, 0, "", ""]
     page.events.clear()  # the 401 that it began with
+
+
+def test_links_are_followed_with_the_key(servers: Callable[..., Running], models: list[Path], tmp_path: Path) -> None:
+    """By the keyboard: the key is typed, Enter uses it, Enter on a link opens what it leads to in a tab of its own."""
+    server = servers(*models, keys=write_keys(tmp_path, key_table("double")))
+    with Chromium(tmp_path / "profile") as page:
+        page.go(f"{server.url}/docs#double")
+        page.until("document.querySelector('#key-dialog').open && document.activeElement.id === 'key'")
+        page.call("Input.insertText", text=BOSS)
+        page.key("Enter", 13, text="\r")
+        page.until("document.querySelector('#request')?.value")
+        page.js("document.querySelector('nav.documents a').focus()")
+        page.key("Enter", 13, text="\r")
+        assert "openapi" in json.loads(page.other_tab(f"blob:{server.url}/"))
+
+
+def test_a_late_answer_does_not_ask_for_the_key_again(
+    page: Chromium, servers: Callable[..., Running], models: list[Path], tmp_path: Path
+) -> None:
+    """The list and the model are asked for at once, without a key; one of the refusals comes when the key is there."""
+    server = servers(*models, keys=write_keys(tmp_path, key_table("double")))
+    page.go(f"{server.url}/docs")
+    page.until("document.querySelector('#key-dialog').open")
+    page.js(f"(() => {{ {LATE.replace('PART', '/docs/models/double')} }})()")
+    page.js("location.hash = '#double'")
+    page.fill("#key", SOME)
+    page.click("#key-dialog .primary")
+    page.until("document.querySelector('#request')?.value && window.late")
+    assert not page.js("document.querySelector('#key-dialog').open")
+    page.events.clear()  # the 401s
+
+
+def test_the_model_chosen_last_is_shown(page: Chromium, url: str) -> None:
+    opened(page, url, "double")
+    page.js(f"(() => {{ {LATE.replace('PART', '/docs/models/colours')} }})()")
+    page.js("location.hash = '#colours'")
+    page.js("location.hash = '#shade'")
+    page.until("document.querySelector('h1').textContent === 'shade'")
+    page.until("window.late")
+    assert page.text("h1") == "shade" and page.js("document.title") == "shade - Gantline"
+
+
+def test_an_address_that_nobody_has_quoted(page: Chromium, url: str) -> None:
+    page.go(f"{url}/docs#100%")
+    page.until("document.querySelector('h1')?.textContent === '100%'")
+    assert "unknown model: '100%'" in page.text("main")
+    page.events.clear()  # the 404
 
 
 @pytest.mark.parametrize("width", [360, 1200])
