@@ -89,10 +89,13 @@ class MlflowFace(Face):
 
 def refused(error: GantlineError) -> tuple[int, Headers, bytes]:
     """Status, headers and body for an error, in one line."""
-    status = status_of(error)
+    status, message = status_of(error), error.message
     if isinstance(error, wire.UnknownType):
         status = 415
     elif isinstance(error, EngineFailed):
-        OVER_HTTP.note(error.message)
+        OVER_HTTP.note(message)
         status = 400  # MLflow takes it for the input's fault
-    return status, [JSON], wire.error_body(status, " ".join(error.message.split())[:MAX_MESSAGE])
+        who, failed, _ = message.partition(" failed: ")
+        if failed:  # in the engine's words, which may quote what it was given
+            message = f"{who} failed on this input; see the server's log"
+    return status, [JSON], wire.error_body(status, " ".join(message.split())[:MAX_MESSAGE])
