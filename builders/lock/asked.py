@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from .sources import Sources, bare
 RUNTIME = "runtime"  # what serves
 SCRIPT = "script"  # what the package's own code needs
 _NAME = re.compile(r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?")
+_VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _URL = re.compile(r"[a-z+]+://\S+")
 _WITH_VALUE = {
     "-i": "index", "--index-url": "index", "--pypi-url": "index", "--extra-index-url": "extra",
@@ -87,6 +89,8 @@ def _option(line: str, origin: str, sources: Sources) -> Sources:
         word, *rest = shlex.split(line)
     except ValueError as e:
         raise BadArtefact(f"'{line[:80]}' ({origin}): {e}") from e
+    # as pip has it, so that passwords can stay out of files
+    word, *rest = (_VARIABLE.sub(lambda m: os.environ.get(m[1], m[0]), text) for text in (word, *rest))
     name, given, value = word.partition("=")
     if re.match(r"-[if]\S", word):  # -fDIR
         name, given, value = word[:2], "=", word[2:]

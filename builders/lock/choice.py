@@ -9,14 +9,15 @@ from .target import Target
 
 
 def best(offers: Sequence[Offer], target: Target, hashes: Sequence[str] = ()) -> Offer | None:
-    """The wheel whose tags say most about the target, as pip chooses; of those with one of `hashes`, if there are any.
+    """The wheel whose tags say most about the target, as pip chooses; of those with one of `hashes`, if there are any,
+    or of which the index does not say.
 
     None where none runs there.
     """
     ranked = []
     for offer in offers:
         rank = _rank(offer.file, target)
-        if rank is not None and (not hashes or offer.digest in hashes):
+        if rank is not None and (not hashes or not offer.digest or offer.digest in hashes):
             ranked.append((rank, offer.file, offer))
     return min(ranked, key=lambda one: one[:2])[2] if ranked else None
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gantline.errors import BadArtefact, UsageError
+from gantline.errors import BadArtefact, GantlineError, UsageError
 from gantline.oci.platforms import Platform
 
 from .asked import RUNTIME, SCRIPT, Asked
@@ -127,6 +127,8 @@ class Lock:
             )
             target = Target(Platform.parse(about["platform"]), _pair(about["python"]), _pair(about["glibc"]))
             return cls(target, packages, asked, tuple(map(str, about["indexes"])), "dependency-groups" in tree)
+        except GantlineError as e:
+            raise BadArtefact(f"{where}: {e.message}") from e
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as e:
             raise BadArtefact(f"{where}: damaged ({type(e).__name__}: {e}); lock again") from e
 

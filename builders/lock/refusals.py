@@ -14,6 +14,7 @@ from .target import Target
 
 _MOST = 700  # characters of uv's explanation
 _URL = re.compile(r"[a-z]+://[^\s`'\")]+")
+_UNREADABLE = re.compile(r"Couldn't parse requirement in `(\d{4})\.in`[^\n]*\n {2}cause: ([^\n]+)")
 _LISTED = re.compile(r"(\n {13}\S+(?=\n)){2,}")
 _UNSATISFIABLE = re.compile(r",? ?we can conclude that your requirements are unsatisfiable\.?")
 
@@ -25,7 +26,10 @@ def explain(
     """The error for what uv printed. `allowed` is asked about pages of indexes, of which uv takes 401 for absent."""
     message, causes, hints = _parts(text)
     reason = _UNSATISFIABLE.sub("", causes).strip()
-    lines = _lines_in(reason or message, asked)
+    if match := _UNREADABLE.search(text):
+        line = asked[int(match[1])] if int(match[1]) < len(asked) else "a requirement"
+        return BadArtefact(f"{line}: is not a requirement (as in numpy==2.1): {_short(match[2])}")
+    lines = _lines_in(reason, asked) or _lines_in(message, asked)
     network = _network(message, causes, hints, lines)
     if network is not None:
         return network
@@ -42,7 +46,7 @@ def explain(
                 return _denied(f"{named}: ", urlsplit(index).netloc)
         looked = ", ".join((*sources.indexes, *map(bare, sources.places)))
         return BadArtefact(f"{named}: no distribution is called {match[1]!r}; looked in {looked}")
-    if match := re.search(r"([\w.-]+)(\S*) has no usable wheels", causes):
+    if match := re.search(r"([\w.-]+)(\S*) ha(s|ve) no usable wheels", causes):
         return BadArtefact(f"{named}: {match[1]}{match[2]} is there as source only; {_way_out(match[1])}")
     if "wheels with a matching" in causes:
         there = f" ({hints.rstrip('.')})" if hints else ""
@@ -51,7 +55,14 @@ def explain(
         return BadArtefact(f"{named}: not for Python {target.version}: {_short(reason)}; choose another --python")
     if len(lines) > 1:
         return BadArtefact(f"{named} do not go together {where}: {_short(reason)}")
-    return BadArtefact(f"{named}: cannot be had {where}: {_short(reason or message)}")
+    if re.search(r"cache|[Pp]ermission denied|[Nn]o space left", message) and "No solution" not in message:
+        return Unavailable(
+            f"uv: {_short(f'{message}; {reason}')}; UV_CACHE_DIR names another directory for what it keeps"
+        )
+    if not reason.startswith("Because"):
+        return BadArtefact(f"{named}: {_short(f'{message}; {reason}')}")
+    more = f" ({_short(hints)})" if "re-release" in hints else ""
+    return BadArtefact(f"{named}: cannot be had {where}: {_short(reason)}{more}")
 
 
 def _way_out(what: str) -> str:
@@ -105,6 +116,11 @@ def _network(message: str, causes: str, hints: str, lines: Sequence[Asked]) -> G
     if failed is None:
         return None
     last = causes.rpartition("; ")[2] or message
+    if "certificate" in last:
+        return Unreachable(
+            f"{named}{host}: {_short(last)}; PIP_CERT names the file of an authority to be trusted, PIP_TRUSTED_HOST a "
+            "host that need not prove itself"
+        )
     return Unreachable(f"{named}{host} does not answer as an index ({_short(last)}); --index-url names another, "
                        "--offline takes what is here")  # fmt: skip
 

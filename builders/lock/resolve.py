@@ -47,11 +47,14 @@ def lock_package(
     def refusal(found: Refused, lines: Sequence[Asked]) -> GantlineError:
         return explain(found.text, lines, target, sources, Downloader(sources).allowed)
 
+    if package.manifest.script is not None and package.manifest.environment.kind == "current":
+        tell(f"{package.name} asks for no environment: locked to what is installed here: {_listed(asked)}")
     together = solve(asked, target, sources)
     if not isinstance(together, Refused):
-        return _locked({RUNTIME: together}, asked, target, sources)
-    if not any(one.group == SCRIPT for one in asked):
-        raise refusal(together, asked)
+        return _locked({RUNTIME: together}, asked, target, sources, tell)
+    why = refusal(together, asked)
+    if not isinstance(why, BadArtefact) or not any(one.group == SCRIPT for one in asked):
+        raise why
     # the shorter list first: what is wrong with it by itself is told without the other
     alone = {}
     for group, lines in ((SCRIPT, for_script(asked)), (RUNTIME, [one for one in asked if one.group == RUNTIME])):
@@ -59,9 +62,9 @@ def lock_package(
         if isinstance(found, Refused):
             raise refusal(found, lines)
         alone[group] = found
-    tell(f"two environments: {explain(together.text, asked, target, sources)}")
+    tell(f"two environments: {why}")
     numpy = [one for one in for_script(asked) if one not in asked]
-    return _locked(alone, [*asked, *numpy], target, sources)
+    return _locked(alone, [*asked, *numpy], target, sources, tell)
 
 
 def _closed(sources: Sources) -> Sources:
@@ -69,7 +72,14 @@ def _closed(sources: Sources) -> Sources:
     return replace(sources, no_index=True) if sources.offline and sources.wheelhouse else sources
 
 
-def _locked(found: dict[str, tuple[Solved, ...]], asked: Sequence[Asked], target: Target, sources: Sources) -> Lock:
+def _listed(asked: Sequence[Asked]) -> str:
+    return "; ".join(f"{one.shown} ({one.origin})" for one in asked if one.group == SCRIPT) or "nothing but what serves"
+
+
+def _locked(
+    found: dict[str, tuple[Solved, ...]], asked: Sequence[Asked], target: Target, sources: Sources,
+    tell: Callable[[str], None],
+) -> Lock:  # fmt: skip
     kept = Wheelhouse(folder_of_wheels(), sources)
     packages: dict[tuple[str, str], Locked] = {}
     for group, solved in sorted(found.items()):
@@ -81,6 +91,11 @@ def _locked(found: dict[str, tuple[Solved, ...]], asked: Sequence[Asked], target
                 packages[one.name, one.file] = replace(one, groups=groups, asked=tuple(sorted(lines)))
     ordered = tuple(packages[key] for key in sorted(packages))
     told = tuple(sorted(dict.fromkeys(asked), key=lambda a: (a.group, a.line, a.origin)))
+    if cuda := [one for one in ordered if one.name.startswith("nvidia-")]:
+        tell(
+            f"{len(cuda)} wheels of {sum(one.size for one in cuda) >> 20} MiB are NVIDIA's, for a GPU: "
+            f"{cuda[0].asked[0]} led there; --extra-index-url names an index of CPU builds"
+        )
     return Lock(target, ordered, told, _remote(sources), len(found) > 1)
 
 
@@ -102,13 +117,15 @@ def _pinned(solved: Solved, target: Target, sources: Sources, kept: Wheelhouse) 
         url = ""
         if offer.digest and offer.digest != digest:
             raise BadArtefact(f"{local}: has {digest}, its index says {offer.digest}; delete one of them")
-        if hashes and digest not in hashes:
-            raise BadArtefact(f"{_who(solved)}: {offer.file} has {digest}, which is none of the hashes asked for")
     else:
         if digest and not size:
             size = kept.downloader.size(url)
         if not (digest and size):
             digest, size = kept.adopt_url(url, offer.file)
+    if hashes and digest not in hashes:
+        raise BadArtefact(f"{_who(solved)}: {offer.file} has {digest}, which is none of the hashes asked for")
+    # what follows a `?` is often a signature that ends within the hour; without it, the file is found by its digest
+    url = url.partition("?")[0]
     return Locked(solved.name, solved.version, offer.file, digest, size, url, asked=tuple(_shown(solved.by)))
 
 

@@ -147,11 +147,15 @@ def configured(environ: Mapping[str, str] | None = None) -> Sources:
         prereleases=environ.get("UV_PRERELEASE") == "allow" or pip.truth("pre"),
         constraints=pip.list("constraint"),
         trusted=tuple(environ.get("UV_INSECURE_HOST", "").split()) or pip.list("trusted-host"),
-        certificates=environ.get("SSL_CERT_FILE") or pip.text("cert"),
-        client_certificate=environ.get("SSL_CLIENT_CERT") or pip.text("client-cert"),
-        proxy=pip.text("proxy"),
-        timeout_s=pip.number("timeout", 15.0),
+        certificates=pip.text("cert") or environ.get("SSL_CERT_FILE", ""),
+        client_certificate=pip.text("client-cert") or environ.get("SSL_CLIENT_CERT", ""),
+        proxy=_with_scheme(pip.text("proxy")),
+        timeout_s=pip.number("timeout", pip.number("default-timeout", 15.0)),
     )
+
+
+def _with_scheme(proxy: str) -> str:
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
 
 def _named(index: str, environ: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from gantline.blobs import sha256_file
-from gantline.errors import BadArtefact, NotFound, Unavailable, VerificationFailed
+from gantline.errors import BadArtefact, Denied, NotFound, Unavailable, VerificationFailed
 from gantline.file_lock import only_one
 from gantline.home import home
 
@@ -152,13 +152,31 @@ class Wheelhouse:
             with only_one(target.parent / "lock"):
                 if self.has(package.file, package.digest, package.size):  # another process has fetched it meanwhile
                     return
-                part = target.parent / "part"
-                if part.exists():
-                    told(part.stat().st_size)
-                downloader.fetch(url, part, package.size, told)
-                _settle(part, target, package.digest, url)
+                self._fetched(package, url, target, downloader, told)
         except OSError as e:
             raise no_room(target, e) from e
+
+    def _fetched(
+        self, package: Locked, url: str, target: Path, downloader: Downloader, told: Callable[[int], None]
+    ) -> None:
+        part = target.parent / "part"
+        begun = part.stat().st_size if part.exists() else 0
+        told(begun)
+        try:
+            downloader.fetch(url, part, package.size, told)
+        except (Denied, NotFound) as e:  # it has moved, or its URL was signed for a while
+            elsewhere = find(package.name, package.file, package.digest, self._sources, self.downloader)
+            if elsewhere in ("", url):
+                raise e
+            downloader.fetch(elsewhere, part, package.size, told)
+        try:
+            _settle(part, target, package.digest, url)
+        except VerificationFailed:
+            if not begun:
+                raise
+            told(-package.size)  # what an earlier run had left was of something else
+            downloader.fetch(url, part, package.size, told)
+            _settle(part, target, package.digest, url)
 
     def _copy(self, path: Path, digest: str) -> None:
         target = self.place(path.name, digest)

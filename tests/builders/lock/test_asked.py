@@ -31,6 +31,12 @@ def test_passwords_are_not_shown() -> None:
     assert str(one) == "'forest @ https://example.invalid/forest-1.0-py3-none-any.whl' (the package)"
 
 
+def test_variables_in_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "secret")
+    _, sources = read_lines(["--index-url https://u:${TOKEN}@x.invalid/${NOT_SET}"], "x", SCRIPT, Sources())
+    assert sources.index == "https://u:secret@x.invalid/${NOT_SET}"
+
+
 def test_hashes_and_options() -> None:
     lines = [
         "--index-url https://a.invalid/simple", "--extra-index-url=https://b.invalid/simple", "-f wheels", "-fmore",

@@ -41,3 +41,4 @@ def test_only_those_with_the_hashes_asked_for() -> None:
     found = best(offers, AMD, ("sha256:bb",))
     assert found is not None and found.file == PURE
     assert best(offers, AMD, ("sha256:cc",)) is None
+    assert best([*offers, Offer(OLD, "u")], AMD, ("sha256:cc",)) == Offer(OLD, "u"), "it may be; who has it, knows"

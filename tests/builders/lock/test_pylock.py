@@ -72,7 +72,7 @@ def test_another_program_installs_from_it(tmp_path: Path) -> None:
         (b'sha256 = "0000', b'sha256 = "../0', "damaged"),
         (b'name = "a-1.0-py3-none-any.whl"', b'name = "../a.whl"', "damaged"),
         (b"size = 7", b'size = "x"', "damaged"),
-        (b'platform = "linux/arm64"', b'platform = "nonsense"', "platform 'nonsense'"),
+        (b'platform = "linux/arm64"', b'platform = "nonsense"', "^pylock.toml: platform 'nonsense'"),
         (b"packages]]", b"packages]", "not TOML"),
     ],
 )

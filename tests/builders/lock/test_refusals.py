@@ -77,10 +77,22 @@ def test_a_conflict_through_another() -> None:
         ),
         ("error: no answer within 1800 s", Sources(), Unreachable, "the index does not answer as an index (no answer"),
         (
-            "error: Couldn't parse requirement in `0000.in` at position 0\n  cause: Unexpected end of version\n",
-            Sources(), BadArtefact, "the requirements: cannot be had for linux/amd64",
+            "error: Couldn't parse requirement in `0001.in` at 0\n  cause: Unexpected end\n         scipy=\n  ^\n",
+            Sources(), BadArtefact, "'scipy==1.17.1' (the package): is not a requirement (as in numpy==2.1): Unexp",
         ),
-        ("thread main panicked", Sources(), BadArtefact, "the requirements: cannot be had"),
+        (
+            "error: Failed to initialize cache at `/x`\n  cause: failed to create directory `/x`: Permission denied\n",
+            Sources(), Unavailable, "uv: Failed to initialize cache at `/x`; failed to create directory `/x`: Perm",
+        ),
+        (
+            "error: Failed to fetch: https://h.invalid/simple/x-y/\n  cause: invalid peer certificate: UnknownIssuer\n",
+            Sources(), Unreachable, "h.invalid: invalid peer certificate: UnknownIssuer; PIP_CERT names the file of an",
+        ),
+        (
+            unsatisfiable("Because all versions of x-y have no usable wheels and you require x-y, we can conclude"),
+            Sources(), BadArtefact, "'x-y<1' (the package): x-y is there as source only",
+        ),
+        ("thread main panicked", Sources(), BadArtefact, "the requirements: thread main panicked"),
     ],
 )  # fmt: skip
 def test_one_line_each(text: str, sources: Sources, kind: type[GantlineError], words: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,31 @@ def test_an_index_with_a_password(house: Path, tmp_path: Path) -> None:
         host = index.url.split("/")[2].split(":")[0]
         (tmp_path / "netrc").write_text(f"machine {host} login us@er password se:cret\n")
         assert lock_package(made, AMD, PYTHON, sources=Sources(index=index.url)).to_bytes() == text
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate with openssl")
+def test_an_index_with_a_certificate_of_its_own(house: Path, tmp_path: Path) -> None:
+    """Trusted by its authority's file, or by being named; else it is said what to do."""
+    words = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+    words += " -addext basicConstraints=critical,CA:FALSE"
+    files = ["-addext", "subjectAltName=DNS:localhost", "-keyout", "key.pem", "-out", "chain.pem"]
+    subprocess.run([*words.split(), *files], cwd=tmp_path, check=True, capture_output=True)
+    index = Index(house)
+    index.certificate = tmp_path / "both.pem"
+    index.certificate.write_bytes((tmp_path / "chain.pem").read_bytes() + (tmp_path / "key.pem").read_bytes())
+    made = package(tmp_path / "p", engine="onnx")
+    with serving_index(index):
+        with pytest.raises(Unreachable, match=r"certificate.*PIP_CERT"):
+            lock_package(made, AMD, PYTHON, sources=Sources(index.url))
+        trusting = (
+            Sources(index.url, certificates=str(tmp_path / "chain.pem")),
+            Sources(index.url, trusted=(f"localhost:{index.port}",)),
+        )
+        for number, sources in enumerate(trusting):
+            lock = lock_package(made, AMD, PYTHON, sources=sources)
+            assert all(p.url.startswith("https://localhost") and p.size for p in lock.packages)
+            assert len(fetch(lock, tmp_path / str(number), sources=sources)) == len(lock.packages)
 
 
 @pytest.mark.slow

@@ -14,12 +14,16 @@ def test_pips_settings(tmp_path: Path) -> None:
     conf = tmp_path / "pip.conf"
     conf.write_text(
         "[global]\nindex-url = https://a.invalid/simple\nextra-index-url =\n  https://b.invalid\n  https://c.invalid\n"
-        "cert = /ca.pem\ntimeout = 60\n[install]\nfind-links = /w1 /w2\ntrusted-host = a.invalid\npre = yes\n"
+        "cert = /ca.pem\ndefault-timeout = 60\nproxy = p.invalid:3128\n"
+        "[install]\nfind-links = /w1 /w2\ntrusted-host = a.invalid\npre = yes\n"
     )
-    found = configured({"PIP_CONFIG_FILE": str(conf), "PIP_NO_INDEX": "false", "PIP_CONSTRAINT": "/c.txt"})
+    found = configured(
+        {"PIP_CONFIG_FILE": str(conf), "PIP_NO_INDEX": "false", "PIP_CONSTRAINT": "/c.txt", "SSL_CERT_FILE": "/x"}
+    )
     assert found == Sources(
         "https://a.invalid/simple", ("https://b.invalid", "https://c.invalid"), ("/w1", "/w2"), trusted=("a.invalid",),
         certificates="/ca.pem", timeout_s=60.0, prereleases=True, constraints=("/c.txt",),
+        proxy="http://p.invalid:3128",
     )  # fmt: skip
 
 

@@ -86,6 +86,24 @@ def test_what_is_not_what_was_locked(made: list[Path], tmp_path: Path) -> None:
         assert len(fetch(lock, tmp_path / "c", sources=NOTHING)) == 3
 
 
+def test_what_an_earlier_run_left_of_something_else(made: list[Path], tmp_path: Path) -> None:
+    with serving_index(Index(made[0].parent)) as index:
+        lock = locked(made[:1], f"http://127.0.0.1:{index.port}")
+        part = tmp_path / "c" / lock.packages[0].digest.removeprefix("sha256:") / "part"
+        part.parent.mkdir(parents=True)
+        part.write_bytes(b"of another file")
+        told: list[int] = []
+        fetch(lock, tmp_path / "c", sources=NOTHING, progress=lambda done, total: told.append(done))
+        assert not part.exists() and told[-1] == made[0].stat().st_size
+
+
+def test_a_file_that_has_moved(made: list[Path], tmp_path: Path) -> None:
+    """Its URL is no longer good; an index that is configured has it."""
+    with serving_index(Index(made[0].parent)) as index:
+        lock = locked(made, f"http://127.0.0.1:{index.port}/simple/gone/and")
+        assert len(fetch(lock, tmp_path / "c", sources=Sources(index.url))) == 3
+
+
 def test_one_that_fails_stops_the_others_and_is_the_one_told_of(made: list[Path], tmp_path: Path) -> None:
     with serving_index(Index(made[0].parent)) as index:
         lock = locked(made, f"http://127.0.0.1:{index.port}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import ssl
 import threading
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -84,11 +85,12 @@ class Index:
         self.busy = 0  # so many answers of 503 before the next download
         self.lies: bytes | None = None  # sent instead of a file
         self.port = 0
+        self.certificate: Path | None = None  # chain and key in one file: served over TLS then, as localhost
         self.guard = threading.Lock()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/simple"
+        return f"http{'s://localhost' if self.certificate else '://127.0.0.1'}:{self.port}/simple"
 
     @property
     def with_login(self) -> str:
@@ -159,13 +161,25 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
 
+class Server(ThreadingHTTPServer):
+    """Says nothing of a client that does not trust it, and leaves."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass
+
+
 @contextmanager
 def serving_index(index: Index) -> Iterator[Index]:
     """Serve it on a free port for a block."""
     handler = type("Handler", (Handler,), {"index": index})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), handler)
     index.port = server.server_address[1]
+    if index.certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(index.certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
