@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .api import package
+    from .api import build, package
     from .client import AsyncClient, Client
     from .errors import GantlineError
     from .packages import Package
@@ -24,6 +24,7 @@ _LAZY = {
     "Registry": "gantline.registry.registry",
     "Signature": "gantline.signature",
     "TensorSpec": "gantline.signature",
+    "build": "gantline.api",
     "package": "gantline.api",
 }
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Signature",
     "TensorSpec",
     "__version__",
+    "build",
     "package",
 ]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from .packages import Package
 from .tensors import Array
 
 if TYPE_CHECKING:
+    from gantline.builders.image.order import Delivered
+    from gantline.builders.lock.sources import Sources
     from gantline.builders.source import Limits, Source
 
     from .manifest import Batching, SequenceInfo
@@ -156,3 +159,62 @@ def _sample(sample: Any) -> dict[str, Array] | None:
 
 def _path(value: str | os.PathLike[str] | None) -> Path | None:
     return None if value is None else Path(value)
+
+
+def _minor(python: str) -> tuple[int, int] | None:
+    """`3.11` or `3.11.4` as a pair; None where nothing is said."""
+    if not python:
+        return None
+    match = re.fullmatch(r"(\d)\.(\d{1,2})(\.\d+)?", python)
+    if match is None:
+        raise UsageError(f"--python {python!r:.40}: expected a version such as 3.11")
+    return int(match[1]), int(match[2])
+
+
+def build(
+    package: Package | str | os.PathLike[str],
+    *,
+    tag: str = "",
+    output: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    platforms: tuple[str, ...] = (),
+    base: str = "",
+    python: str = "",
+    locks: tuple[str | os.PathLike[str], ...] = (),
+    relock: bool = False,
+    max_size: str | int = 0,
+    check_reproducible: bool = False,
+    sources: Sources | None = None,
+    log: Callable[[str], None] = lambda line: None,
+) -> Delivered:
+    """Build an image of a package, for each of `platforms` (`linux/amd64`), and give it a name in the store.
+
+    `tag` is NAME:TAG, by default the package's own name and `latest`; `output` a `.tar` (OCI and docker-archive in one)
+    or a directory (an OCI image layout). `base` is the image below: a reference, a tar of a root file system, an OCI
+    layout. `max_size` in bytes, compressed, base included. A GantlineError says in one line what is wrong; no name
+    stands for a half-built image then.
+    """
+    from gantline.builders.image.order import Order, carry_out, default_base
+    from gantline.builders.image.supply import Supplier
+    from gantline.builders.lock.pylock import Lock
+    from gantline.builders.lock.sources import configured
+
+    from .oci.platforms import Platform
+    from .setting import size_of
+
+    opened = package if isinstance(package, Package) else Package.open(package)
+    wanted = tuple(map(Platform.parse, platforms)) or (Platform.of_this_machine(),)
+    asked = _minor(python or opened.manifest.environment.python)
+    read = [Lock.read(Path(path)) for path in locks]
+    order = Order(
+        tag or f"{opened.name.lower()}:latest",
+        tuple(dict.fromkeys(wanted)),
+        base or default_base(asked),
+        Path(output) if output is not None else None,
+        overwrite,
+        asked,
+        size_of(max_size, "--max-size") if isinstance(max_size, str) else max_size,
+        check_reproducible,
+    )
+    supplier = Supplier(sources or configured(), log, {lock.platform: lock for lock in read}, relock)
+    return carry_out(opened, order, supplier, log)

@@ -157,6 +157,14 @@ def number_of(text: str, kind: type) -> int | float | None:
         return None
 
 
+def size_of(text: str, where: str) -> int:
+    """Bytes that a text says; UsageError (naming `where`) for anything else. Empty: 0."""
+    found = _size(text) if text else 0
+    if found is None:
+        raise UsageError(f"{where} {text!r:.40}: expected a number of bytes, 150MB or 1GiB say")
+    return found
+
+
 def _size(text: str) -> int | None:
     """Bytes; KB, MB.. are powers of 1000, K, KiB, M, MiB.. powers of 1024."""
     match = _SIZE.fullmatch(text.strip())

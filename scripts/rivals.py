@@ -47,6 +47,8 @@ RIVALS: dict[str, tuple[str, ...]] = {
         "skl2onnx==1.20.0",
         "skops==0.16.0",
     ),
+    # what judges bills of materials
+    "bills": ("cyclonedx-python-lib[json-validation]==11.12.0", "spdx-tools==0.8.5"),
     "kserve": ("kserve==0.21.0", "onnxruntime==1.31.1"),
     "litserve": ("litserve==0.2.19", "onnxruntime==1.31.1", "numpy==2.4.6"),
     "mlflow": ("mlflow==3.17.2", "onnxruntime==1.31.1", "onnx==1.23.2"),
@@ -100,7 +102,7 @@ def _make(name: str, home: Path, python: Path) -> None:
 def _holds(python: Path, wanted: tuple[str, ...]) -> bool:
     if not python.exists():
         return False
-    names, versions = zip(*(re.split(r"(?:\[\w+\])?==", w) for w in wanted), strict=True)
+    names, versions = zip(*(re.split(r"(?:\[[\w-]+\])?==", w) for w in wanted), strict=True)
     told = subprocess.run([python, "-c", _ASK, *names], capture_output=True, text=True, check=False)
     return told.stdout.split() == list(versions)
 

@@ -32,6 +32,15 @@ class Wheels:
 
 
 @dataclass(frozen=True, slots=True)
+class Supplies:
+    """What an image needs besides its package. `beneath`: layers that change seldom; `evidence`: the topmost."""
+
+    wheels: Wheels
+    beneath: tuple[Part, ...] = ()
+    evidence: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Made:
     """A layer of ours and whether an earlier build had made it."""
 
@@ -47,23 +56,44 @@ class Built:
     base: Base
     layers: tuple[Made, ...]
 
+    @property
+    def new(self) -> int:
+        """Bytes of the layers that this build made, as stored."""
+        return sum(m.layer.descriptor.size for m in self.layers if not m.reused)
 
-def build_image(package: Package, base: Base, wheels: Wheels, extra: Sequence[Part], shelf: Shelf) -> Built:
-    """Base, wheels, `extra`, runtime, weights, code, package: each one layer or several, from what changes least."""
-    room = MOST - len(base.layers) - len(extra) - len(content.parts(package)) - 4
+    @property
+    def reused(self) -> int:
+        """Bytes of those that an earlier one had made."""
+        return sum(m.layer.descriptor.size for m in self.layers if m.reused)
+
+    @property
+    def below(self) -> int:
+        """Bytes of the base's layers, as stored."""
+        return sum(descriptor.size for descriptor in self.base.layers)
+
+    @property
+    def unpacked(self) -> int:
+        """Bytes of all files upon the base."""
+        return sum(m.layer.unpacked for m in self.layers)
+
+
+def build_image(package: Package, base: Base, supplies: Supplies, shelf: Shelf) -> Built:
+    """Base, wheels, runtime, weights, code, package, evidence: each one layer or several, from what changes least."""
+    wheels, parts = supplies.wheels, (*content.parts(package), *supplies.evidence)
+    room = MOST - len(base.layers) - len(supplies.beneath) - len(parts) - 4
     made = _wheel_layers(places.ENVIRONMENT, base, wheels.runtime, shelf, room)
     if wheels.script is not None:
         made += _wheel_layers(places.SCRIPT_ENVIRONMENT, base, wheels.script, shelf, room - len(made))
-    made += [_part_layer(part, shelf) for part in extra]
+    made += [_part_layer(part, shelf) for part in supplies.beneath]
     made.append(_runtime_layer(base, wheels, shelf))
-    made += [_part_layer(part, shelf) for part in content.parts(package)]
+    made += [_part_layer(part, shelf) for part in parts]
     if len(base.layers) + len(made) > MOST:
         raise UsageError(f"{len(base.layers) + len(made)} layers; an image has {MOST} at most: use a base with fewer")
     descriptors = (*base.layers, *(m.layer.descriptor for m in made))
     diff_ids = (*base.diff_ids, *(m.layer.diff_id for m in made))
     history = (*(f"base {base.name}" for _ in base.layers), *(m.layer.title for m in made))
     script = places.ENVIRONMENT if wheels.script is None else places.SCRIPT_ENVIRONMENT
-    config = image_config(base, package.manifest, content.folder(package), diff_ids, history, _created(), script)
+    config = image_config(base, package.manifest, content.folder(package), diff_ids, history, created(), script)
     image = write_manifest(shelf.store, config, descriptors, {"org.opencontainers.image.title": package.name})
     return Built(image, base, tuple(made))
 
@@ -97,7 +127,7 @@ def _part_layer(part: Part, shelf: Shelf) -> Made:
     return Made(*shelf.layer(part.key, part.title, lambda: part.entries, part.compress))
 
 
-def _created() -> str:
+def created() -> str:
     """SOURCE_DATE_EPOCH as RFC 3339, else the epoch: when it was built does not change what it is."""
     given = os.environ.get("SOURCE_DATE_EPOCH", "0")
     try:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+import sys
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gantline.errors import UsageError
+from gantline.errors import UsageError, VerificationFailed
 from gantline.home import home
 from gantline.oci.archive import write_archive, write_layout
 from gantline.oci.descriptor import Descriptor
@@ -17,30 +19,33 @@ from gantline.oci.store import Store
 from gantline.packages import Package
 
 from .base import Base, open_base
-from .build import Built, Wheels, build_image
-from .content import Part
+from .build import Built, Supplies, build_image
 from .shelf import Shelf
 
 _TAG = re.compile(r"[a-z0-9]+([._-][a-z0-9]+|__[a-z0-9]+|/[a-z0-9]+)*:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 Log = Callable[[str], None]
-Supply = Callable[[Package, Base], tuple[Wheels, Sequence[Part]]]  # wheels, and layers of what they need besides
+Supply = Callable[[Package, Base], Supplies]
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """`tag` is NAME:TAG in the store; `output` a `.tar` or a directory, if any."""
+    """`tag` is NAME:TAG in the store; `output` a `.tar` or a directory, if any; `max_size` bytes as pulled, 0: any."""
 
     tag: str
     platforms: tuple[Platform, ...]
     base: str
     output: Path | None = None
     overwrite: bool = False
+    python: tuple[int, int] | None = None
+    max_size: int = 0
+    twice: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
     """`descriptor` is the image's manifest, or the index of several; `written` the bytes at `output`."""
 
+    tag: str
     descriptor: Descriptor
     images: tuple[Built, ...]
     written: int = 0
@@ -59,7 +64,13 @@ def carry_out(package: Package, order: Order, supply: Supply, log: Log) -> Deliv
         write = write_archive if order.output.suffix == ".tar" else write_layout
         written = write(shelf.store, descriptor, order.tag, order.output, order.overwrite)
     shelf.store.name(order.tag, descriptor)
-    return Delivered(descriptor, images, written)
+    return Delivered(order.tag, descriptor, images, written)
+
+
+def default_base(python: tuple[int, int] | None) -> str:
+    """The base where none is named: Docker's own image of a Python on Debian 12, without compilers."""
+    major, minor = python or sys.version_info[:2]
+    return f"docker.io/library/python:{major}.{minor}-slim-bookworm"
 
 
 def check_tag(tag: str) -> str:
@@ -71,10 +82,36 @@ def check_tag(tag: str) -> str:
 
 def _one(package: Package, platform: Platform, order: Order, supply: Supply, shelf: Shelf, log: Log) -> Built:
     log(f"{platform}: base {order.base}")
-    base = open_base(order.base, platform, shelf.store)
+    base = open_base(order.base, platform, shelf.store, order.python)
     for note in base.notes:
         log(f"{platform}: {note}")
-    log(f"{platform}: Python {base.python[0]}.{base.python[1]}; wheels")
-    wheels, extra = supply(package, base)
-    log(f"{platform}: layers of {len(wheels.runtime) + len(wheels.script or ())} wheels and the package")
-    return build_image(package, base, wheels, extra, shelf)
+    supplies = supply(package, base)
+    wheels = len(supplies.wheels.runtime) + len(supplies.wheels.script or ())
+    log(f"{platform}: layers of {wheels} wheels and the package")
+    built = build_image(package, base, supplies, shelf)
+    _within(built, order.max_size)
+    if order.twice:
+        _compare(built, package, supplies)
+    return built
+
+
+def _within(built: Built, most: int) -> None:
+    """VerificationFailed, with what weighs most, for an image that is over its budget."""
+    total = built.new + built.reused + built.below
+    if not most or total <= most:
+        return
+    weights = [(m.layer.descriptor.size, m.layer.title) for m in built.layers]
+    weights.append((built.below, f"base {built.base.name}"))
+    heaviest = "; ".join(f"{title[:60]} {size / 1e6:.1f} MB" for size, title in sorted(weights, reverse=True)[:6])
+    raise VerificationFailed(f"the image is {total / 1e6:.1f} MB, over --max-size {most / 1e6:.1f} MB: {heaviest}")
+
+
+def _compare(built: Built, package: Package, supplies: Supplies) -> None:
+    """VerificationFailed, naming the layers, where a build from nothing comes out otherwise."""
+    with tempfile.TemporaryDirectory(prefix="gantline-again-") as folder:
+        shelf = Shelf(Store(Path(folder, "store")).prepared(), Path(folder, "layers"))
+        again = build_image(package, built.base, supplies, shelf)
+    pairs = zip(built.layers, again.layers, strict=True)
+    other = [one.layer.title for one, two in pairs if one.layer.diff_id != two.layer.diff_id]
+    if other or built.image.id != again.image.id:
+        raise VerificationFailed(f"a second build came out otherwise: {', '.join(other) or 'its config'}")

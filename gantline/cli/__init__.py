@@ -20,6 +20,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "inspect": ("gantline.cli.inspect", "show what a package is"),
     "verify": ("gantline.cli.verify", "check digests and replay the golden samples"),
     "lock": ("gantline.cli.lock", "pin what a package's image needs, for each platform"),
+    "build": ("gantline.cli.build", "build a container image of a package"),
     "serve": ("gantline.cli.serve", "serve models over HTTP"),
     "infer": ("gantline.cli.infer", "send one request to a server"),
     "models": ("gantline.cli.models", "list a running server's models, their memory and last use"),

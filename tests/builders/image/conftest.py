@@ -48,12 +48,19 @@ def base(rootfs: Path, store: Store) -> Base:
 def make_wheel(tmp_path: Path) -> MakeWheel:
     """`make_wheel("name", {"name/__init__.py": b"..."}, version="1.0")`: the file."""
 
-    def make(name: str, files: dict[str, bytes], version: str = "1.0", tags: str = "py3-none-any") -> Path:
+    def make(
+        name: str,
+        files: dict[str, bytes],
+        version: str = "1.0",
+        tags: str = "py3-none-any",
+        about: bytes = b"",
+    ) -> Path:
         path = tmp_path / "wheels" / f"{name.replace('-', '_')}-{version}-{tags}.whl"
         path.parent.mkdir(exist_ok=True)
-        about = f"{name.replace('-', '_')}-{version}.dist-info"
+        folder = f"{name.replace('-', '_')}-{version}.dist-info"
+        head = f"Metadata-Version: 2.4\nName: {name}\nVersion: {version}\n"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            for at, data in {**files, f"{about}/METADATA": b"Name: x\n", f"{about}/RECORD": b""}.items():
+            for at, data in {**files, f"{folder}/METADATA": head.encode() + about, f"{folder}/RECORD": b""}.items():
                 archive.writestr(at, data)
         return path
 

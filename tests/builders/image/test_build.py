@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from gantline.builders.image import build as building
 from gantline.builders.image.base import Base
-from gantline.builders.image.build import Built, Wheels, build_image
+from gantline.builders.image.build import Built, Supplies, Wheels, build_image
 from gantline.builders.image.shelf import Shelf
 from gantline.builders.image.wheel import Wheel
 
@@ -48,7 +48,7 @@ def titles(built: Built) -> list[str]:
 
 
 def test_from_the_bottom_up(package: Make, base: Base, wheels: list[Wheel], shelf: Shelf) -> None:
-    built = build_image(package("1"), base, Wheels(tuple(wheels)), [], shelf)
+    built = build_image(package("1"), base, Supplies(Wheels(tuple(wheels))), shelf)
     assert titles(built) == ["wheels a 1.0, b 1.0", "gantline 0.1.0", "weights", "code", "package"]
     image = Image.open(shelf.store, built.image.descriptor)
     assert image.layers[0].digest == base.layers[0].digest
@@ -59,15 +59,15 @@ def test_from_the_bottom_up(package: Make, base: Base, wheels: list[Wheel], shel
 def test_again_it_is_the_same_and_nothing_is_written(
     package: Make, base: Base, wheels: list[Wheel], shelf: Shelf
 ) -> None:
-    first = build_image(package("1"), base, Wheels(tuple(wheels)), [], shelf)
-    again = build_image(package("1"), base, Wheels(tuple(wheels[::-1])), [], shelf)
+    first = build_image(package("1"), base, Supplies(Wheels(tuple(wheels))), shelf)
+    again = build_image(package("1"), base, Supplies(Wheels(tuple(wheels[::-1]))), shelf)
     assert again.image == first.image
     assert not any(m.reused for m in first.layers) and all(m.reused for m in again.layers)
 
 
 def test_an_edit_of_code_makes_two_small_layers(package: Make, base: Base, wheels: list[Wheel], shelf: Shelf) -> None:
-    build_image(package("1"), base, Wheels(tuple(wheels)), [], shelf)
-    after = build_image(package("2"), base, Wheels(tuple(wheels)), [], shelf)
+    build_image(package("1"), base, Supplies(Wheels(tuple(wheels))), shelf)
+    after = build_image(package("2"), base, Supplies(Wheels(tuple(wheels))), shelf)
     new = [m.layer for m in after.layers if not m.reused]
     assert [layer.title for layer in new] == ["code", "package"]
     assert sum(layer.descriptor.size for layer in new) < 10_000
@@ -79,13 +79,13 @@ def test_big_wheels_are_apart(
     monkeypatch.setattr(building, "BIG", 2_000)
     big = Wheel.open(make_wheel("big", {"big.bin": bytes(range(256)) * 8 + Path(__file__).read_bytes() * 3}))
     small = Wheel.open(make_wheel("small", {"small.py": b""}))
-    built = build_image(package("1"), base, Wheels((small, big)), [], shelf)
+    built = build_image(package("1"), base, Supplies(Wheels((small, big))), shelf)
     assert titles(built)[:2] == ["wheel big 1.0", "wheel small 1.0"]
 
 
 def test_two_environments_where_one_cannot_be(package: Make, base: Base, make_wheel: MakeWheel, shelf: Shelf) -> None:
     old, new = (Wheel.open(make_wheel("x", {"x.py": v.encode()}, version=v)) for v in ("1.0", "2.0"))
-    built = build_image(package("1"), base, Wheels((new,), (old,)), [], shelf)
+    built = build_image(package("1"), base, Supplies(Wheels((new,), (old,))), shelf)
     assert titles(built)[:2] == ["wheel x 2.0", "wheel x 1.0"]
     assert "GANTLINE_SCRIPT_PYTHON=/opt/gantline/script-env/bin/python" in built.image.settings["Env"]
     paths = {name: files(shelf, built, i) for i, name in enumerate(("new", "old", "runtime"))}
@@ -105,14 +105,14 @@ def test_too_many_layers(
 ) -> None:
     monkeypatch.setattr(building, "MOST", 5)
     with pytest.raises(UsageError, match="6 layers; an image has 5 at most"):
-        build_image(package("1"), base, Wheels(tuple(wheels)), [], shelf)
+        build_image(package("1"), base, Supplies(Wheels(tuple(wheels))), shelf)
 
 
 def test_its_time_is_what_one_is_told(package: Make, base: Base, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
-    assert build_image(package("1"), base, Wheels(), [], shelf).image.config["created"] == "1970-01-01T00:00:00Z"
+    assert build_image(package("1"), base, Supplies(Wheels()), shelf).image.config["created"] == "1970-01-01T00:00:00Z"
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
-    assert build_image(package("1"), base, Wheels(), [], shelf).image.config["created"] == "2023-11-14T22:13:20Z"
+    assert build_image(package("1"), base, Supplies(Wheels()), shelf).image.config["created"] == "2023-11-14T22:13:20Z"
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
     with pytest.raises(UsageError, match="SOURCE_DATE_EPOCH='yesterday'"):
-        build_image(package("1"), base, Wheels(), [], shelf)
+        build_image(package("1"), base, Supplies(Wheels()), shelf)

@@ -1,0 +1,133 @@
+"""Supply: what an image needs besides its package: the wheels of its lock, and the lock itself."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gantline.blobs import canonical_json, sha256_bytes
+from gantline.errors import GantlineError, UsageError
+from gantline.home import home
+from gantline.oci.platforms import Platform
+from gantline.packages import Package
+
+from ..lock.pylock import Lock, Locked
+from ..lock.request import everything
+from ..lock.resolve import lock_package
+from ..lock.sources import Sources
+from ..lock.target import Target
+from ..lock.wheelhouse import fetch
+from . import places
+from .base import Base
+from .bill import Below, Materials, cyclonedx, licences, spdx
+from .build import Supplies, Wheels, created
+from .content import Part
+from .distribution import Distribution
+from .entry import of_bytes
+from .wheel import Wheel
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Supplier:
+    """`locks`: those that the user gives, by platform; `anew`: resolve even where an earlier build has resolved."""
+
+    sources: Sources
+    log: Log
+    locks: Mapping[Platform, Lock] = field(default_factory=dict)
+    anew: bool = False
+
+    def __call__(self, package: Package, base: Base) -> Supplies:
+        """The wheels for a base, and the evidence. UsageError where a lock is for another base."""
+        lock = self.lock(package, base)
+        found = fetch(lock, sources=self.sources)
+        wheels = dict(zip(lock.packages, found, strict=True))
+        return Supplies(_parted(lock, wheels), (), (_evidence(package, base, lock, found),))
+
+    def lock(self, package: Package, base: Base) -> Lock:
+        """The lock given, else the one of an earlier build that asked for the same, else a new one."""
+        given = self.locks.get(base.platform)
+        if given is not None:
+            _check(given, base)
+            return given
+        path = home() / "locks" / f"{_key(package, base, self.sources)}.toml"
+        if not self.anew and (kept := _read(path)) is not None:
+            return kept
+        self.log(f"{base.platform}: resolving what {package.name} and the runtime need")
+        made = lock_package(package, base.platform, base.python, base.glibc, self.sources, self.log)
+        _write(path, made.to_bytes())
+        return made
+
+
+def _parted(lock: Lock, wheels: Mapping[Locked, Wheel]) -> Wheels:
+    def of(group: str) -> tuple[Wheel, ...]:
+        return tuple(wheels[package] for package in lock.packages if group in package.groups)
+
+    return Wheels(of("runtime"), of("script")) if lock.apart else Wheels(tuple(wheels.values()))
+
+
+def _evidence(package: Package, base: Base, lock: Lock, wheels: Sequence[Wheel]) -> Part:
+    """The layer that tells what the image is made of: lock, bills of materials, licences."""
+    below = [Below(name, one["Version"], one["Architecture"]) for name, one in sorted(base.installed().items())]
+    described = [Distribution.read(wheel) for wheel in sorted(wheels, key=lambda w: (w.distribution, w.digest))]
+    materials = Materials(package.manifest, described, below, base.name, created(), base.system)
+    files = {
+        "pylock.toml": lock.to_bytes(),
+        "sbom.cdx.json": canonical_json(cyclonedx(materials)),
+        "sbom.spdx.json": canonical_json(spdx(materials)),
+        "licences.txt": licences(materials).encode(),
+    }
+    entries = tuple(of_bytes(f"{places.EVIDENCE}/{name}", data) for name, data in files.items())
+    key = tuple((f"{places.EVIDENCE}/{name}", sha256_bytes(data)) for name, data in files.items())
+    return Part("evidence", key, entries, True)
+
+
+def _check(lock: Lock, base: Base) -> None:
+    wanted = Target(base.platform, base.python, base.glibc)
+    if lock.python != base.python:
+        have, other = (".".join(map(str, pair)) for pair in (base.python, lock.python))
+        raise UsageError(
+            f"the lock is for Python {other}, and base {base.name} has {have}; lock again, or take another base"
+        )
+    if lock.target.glibc > wanted.glibc:
+        have, other = (".".join(map(str, pair)) for pair in (base.glibc, lock.target.glibc))
+        raise UsageError(
+            f"the lock is for glibc {other}, and base {base.name} has {have}; lock again with --glibc {have}"
+        )
+
+
+def _key(package: Package, base: Base, sources: Sources) -> str:
+    """What a resolution depends on, but for what indexes have by now."""
+    asked, sources = everything(package, sources)
+    tree = {
+        "asked": sorted([one.shown, one.group] for one in asked),
+        "target": str(Target(base.platform, base.python, base.glibc)),
+        "indexes": list(sources.indexes),
+        "folders": [str(folder) for folder in sources.folders],
+    }
+    return hashlib.sha256(canonical_json(tree)).hexdigest()
+
+
+def _read(path: Path) -> Lock | None:
+    try:
+        return Lock.read(path)
+    except GantlineError:
+        return None  # there is none, or none that can be used
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".lock.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as f:
+            f.write(data)
+        os.replace(name, path)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(name)

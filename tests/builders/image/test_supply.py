@@ -1,0 +1,102 @@
+"""What an image needs besides its package, from a directory of small wheels that stand for the runtime's."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from gantline.builders.image import runtime
+from gantline.builders.image.base import Base
+from gantline.builders.image.entry import Entry
+from gantline.builders.image.supply import Supplier
+from gantline.builders.lock.pylock import Lock
+from gantline.builders.lock.sources import Sources
+
+from gantline.errors import GantlineError, UsageError
+from gantline.manifest import EnvironmentRequest, Manifest, ScriptInfo
+from gantline.packages import Package, seal
+
+from .conftest import MakeWheel
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("GANTLINE_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def base(base: Base) -> Base:
+    """The small one, as if its C library were Debian 12's."""
+    return replace(base, glibc=(2, 36))
+
+
+@pytest.fixture
+def sources(make_wheel: MakeWheel, tmp_path: Path) -> Sources:
+    for line in runtime.requirements():
+        name, version = re.match(r"([\w.-]+)[>=]=([\d.]+)", line).groups()  # type: ignore[union-attr]
+        make_wheel(name, {f"{name}.py": b""}, version=version)
+    return Sources(find_links=(str(tmp_path / "wheels"),), no_index=True)
+
+
+def package(root: Path, *requirements: str) -> Package:
+    (root / "code").mkdir(parents=True)
+    (root / "code" / "score.py").write_text("def init(): ...\ndef run(data): return 1\n")
+    asked = EnvironmentRequest("requirements", "3.11", requirements)
+    return seal(root, Manifest("s", "script", script=ScriptInfo("score.py"), environment=asked), {})
+
+
+def text(entry: Entry) -> str:
+    assert entry.open is not None
+    with entry.open() as f:
+        return f.read().decode()
+
+
+def test_one_environment(tmp_path: Path, sources: Sources, base: Base, make_wheel: MakeWheel) -> None:
+    make_wheel("thing", {"thing.py": b""})
+    supplies = Supplier(sources, lambda _: None)(package(tmp_path / "p", "thing==1.0"), base)
+    assert "thing" in [w.distribution for w in supplies.wheels.runtime] and supplies.wheels.script is None
+    texts = {e.path.rpartition("/")[2]: text(e) for e in supplies.evidence[0].entries}
+    assert sorted(texts) == ["licences.txt", "pylock.toml", "sbom.cdx.json", "sbom.spdx.json"]
+    assert all("thing" in t for t in texts.values())
+
+
+def test_two_where_one_cannot_be(tmp_path: Path, sources: Sources, base: Base, make_wheel: MakeWheel) -> None:
+    make_wheel("numpy", {"numpy.py": b""}, version="1.21.0")
+    wheels = Supplier(sources, lambda _: None)(package(tmp_path / "p", "numpy==1.21.0"), base).wheels
+    assert wheels.script is not None
+    versions = [[w.version for w in group if w.distribution == "numpy"] for group in (wheels.runtime, wheels.script)]
+    assert versions == [["1.26"], ["1.21.0"]]
+
+
+def test_what_was_resolved_is_kept(tmp_path: Path, sources: Sources, base: Base, make_wheel: MakeWheel) -> None:
+    make_wheel("thing", {"thing.py": b""})
+    said: list[str] = []
+    asking = package(tmp_path / "p", "thing")
+    first = Supplier(sources, said.append).lock(asking, base)
+    make_wheel("thing", {"thing.py": b""}, version="2.0")
+    assert Supplier(sources, said.append).lock(asking, base) == first
+    assert len([line for line in said if "resolving" in line]) == 1
+    anew = Supplier(sources, said.append, anew=True).lock(asking, base)
+    assert [p.version for p in anew.packages if p.name == "thing"] == ["2.0"]
+    other = package(tmp_path / "q", "thing<2")
+    pinned = Supplier(sources, said.append).lock(other, base).packages
+    assert [p.version for p in pinned if p.name == "thing"] == ["1.0"]
+
+
+def test_a_lock_for_another_base(tmp_path: Path, sources: Sources, base: Base, make_wheel: MakeWheel) -> None:
+    make_wheel("thing", {"thing.py": b""})
+    asking = package(tmp_path / "p", "thing")
+    lock = Supplier(sources, lambda _: None).lock(asking, base)
+    text = lock.to_bytes().decode()
+    newer = Lock.from_bytes(re.sub(r'glibc = "[\d.]+"', 'glibc = "2.99"', text).encode(), "lock")
+    with pytest.raises(UsageError, match=r"glibc 2\.99.*--glibc"):
+        Supplier(sources, lambda _: None, {base.platform: newer}).lock(asking, base)
+
+
+def test_what_cannot_be_had_leaves_nothing(tmp_path: Path, sources: Sources, base: Base, home: Path) -> None:
+    with pytest.raises(GantlineError, match="no-such-thing"):
+        Supplier(sources, lambda _: None)(package(tmp_path / "p", "no-such-thing"), base)
+    assert not (home / "locks").exists()

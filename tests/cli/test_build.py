@@ -1,0 +1,126 @@
+"""`gantline build` from a shell, with small wheels that stand for the runtime's."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from gantline.builders.image import runtime
+
+from gantline.manifest import Manifest
+from gantline.packages import Package, seal
+
+Build = Callable[..., subprocess.CompletedProcess[str]]
+LIBC = Path("/lib/x86_64-linux-gnu/libc.so.6")  # which tells the version of a base's C library
+pytestmark = pytest.mark.skipif(not LIBC.exists(), reason="needs a C library as Debian has it on amd64")
+
+
+@pytest.fixture
+def rootfs(tmp_path: Path) -> Path:
+    path = tmp_path / "rootfs.tar"
+    files = {
+        "usr/bin/python3.11": b"",
+        "etc/os-release": b"ID=debian\n",
+        "usr/lib/x86_64-linux-gnu/libc.so.6": LIBC.read_bytes(),
+    }
+    with tarfile.open(path, "w") as tar:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+@pytest.fixture
+def wheels(tmp_path: Path) -> Path:
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    for line in runtime.requirements():
+        name, version = re.match(r"([\w.-]+)[>=]=([\d.]+)", line).groups()  # type: ignore[union-attr]
+        with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+            archive.writestr(f"{name}.py", "A = 1\n")
+            about = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+            archive.writestr(f"{name}-{version}.dist-info/METADATA", about)
+            archive.writestr(f"{name}-{version}.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+            archive.writestr(f"{name}-{version}.dist-info/RECORD", "")
+    return folder
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Package:
+    root = tmp_path / "m.pkg"
+    root.mkdir()
+    (root / "model.onnx").write_bytes(b"model")
+    return seal(root, Manifest("m", "onnx", "model.onnx"), {})
+
+
+@pytest.fixture
+def build(tmp_path: Path, package: Package, rootfs: Path, wheels: Path) -> Build:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("GANTLINE_", "PIP_", "UV_"))}
+
+    def run(*words: str | Path, base: Path = rootfs) -> subprocess.CompletedProcess[str]:
+        command: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "gantline",
+            "build",
+            package.path,
+            "--base",
+            base,
+            "--platform",
+            "linux/amd64",
+        ]
+        command += ["--no-index", "--find-links", wheels, *words]
+        own = environment | {"GANTLINE_HOME": str(tmp_path / "home"), "PIP_CONFIG_FILE": os.devnull}
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=own, cwd=tmp_path, timeout=60)
+
+    return run
+
+
+def test_an_image_and_what_the_next_one_reuses(build: Build, tmp_path: Path) -> None:
+    done = build("-o", "m.tar")
+    assert done.returncode == 0, done.stderr
+    assert "image     m:latest" in done.stdout and "gantline push m:latest" in done.stdout
+    assert (tmp_path / "m.tar").stat().st_size > 10_000
+    again = json.loads(build("--json", "--check-reproducible").stdout)
+    (image,) = again["images"]
+    assert image["bytes"]["new"] == 0 and image["bytes"]["reused"] > 1000
+    assert image["id"] in done.stdout and again["digest"] in done.stdout
+    assert [layer["title"] for layer in image["layers"]][-3:] == ["weights", "package", "evidence"]
+
+
+def test_two_platforms(build: Build, tmp_path: Path, rootfs: Path) -> None:
+    done = build("--platform", "linux/amd64,linux/arm64", "--json", "-o", tmp_path / "layout")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert [i["platform"] for i in json.loads(done.stdout)["images"]] == ["linux/amd64", "linux/arm64"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--tag", "M:1"], 2, "expected NAME:TAG"),
+        (["--max-size", "10kB"], 4, "over --max-size 0.0 MB: "),
+        (["--max-size", "much"], 2, "expected a number of bytes"),
+        (["--python", "3.12"], 3, "3.12"),
+        (["--platform", "amd64"], 2, "OS/ARCHITECTURE"),
+        (["--lock", "none.toml"], 2, "none.toml"),
+        (["-o", "rootfs.tar"], 2, "--overwrite"),
+    ],
+)
+def test_mistakes_are_one_line(build: Build, tmp_path: Path, words: list[str], code: int, message: str) -> None:
+    before = (tmp_path / "rootfs.tar").read_bytes()
+    done = build(*words)
+    assert done.returncode == code, done.stderr + done.stdout
+    *_, last = done.stderr.splitlines()
+    assert last.startswith("gantline build: error: ") and message in last
+    assert (tmp_path / "rootfs.tar").read_bytes() == before
+    assert not (tmp_path / "home" / "store" / "index.json").exists(), "no name stands for what failed"

@@ -1,0 +1,183 @@
+"""An image from a package without any daemon, in a real engine: loaded, run as in production, and scored."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gantline
+from gantline.client import Client
+from tests.engine import container_engine
+
+pytestmark = pytest.mark.container
+WAIT_S = 60
+PYTHON = "/opt/gantline/env/bin/python"
+SCRIPT = """
+import json, os, joblib, numpy
+def init():
+    global model
+    model = joblib.load(os.path.join(os.environ["AZUREML_MODEL_DIR"], "model.pkl"))
+def run(raw):
+    return model.predict(numpy.array(json.loads(raw)["data"])).tolist()
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with container_engine(tmp_path_factory.mktemp("engine")) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def build(home: Path, base_tar: Path) -> Callable[..., dict[str, Any]]:
+    """`build(package, "--tag", "x:1")`: what `gantline build --json` says."""
+
+    def run(package: Path, *words: str | Path) -> dict[str, Any]:
+        command = [sys.executable, "-m", "gantline", "build", package, "--base", base_tar, "--json", *words]
+        own = os.environ | {"GANTLINE_HOME": str(home)}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=own, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def iris(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from sklearn.datasets import load_iris
+    from sklearn.linear_model import LogisticRegression
+
+    data, labels = load_iris(return_X_y=True)
+    target = tmp_path_factory.mktemp("packages") / "iris.pkg"
+    model = LogisticRegression(max_iter=1000).fit(data, labels)
+    gantline.package(model, name="iris", sample=data.astype(np.float32), output=target)
+    return target
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pickle behind a scoring script, which needs scikit-learn in the image."""
+    import joblib
+    import sklearn
+    from sklearn.datasets import load_iris
+    from sklearn.tree import DecisionTreeClassifier
+
+    root = tmp_path_factory.mktemp("script")
+    data, labels = load_iris(return_X_y=True)
+    (root / "model").mkdir()
+    joblib.dump(DecisionTreeClassifier(random_state=0).fit(data, labels), root / "model" / "model.pkl")
+    (root / "score.py").write_text(SCRIPT)
+    (root / "body.json").write_text('{"data": [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]}')
+    versions = f"scikit-learn=={sklearn.__version__}\nnumpy=={np.__version__}\njoblib=={joblib.__version__}\n"
+    (root / "requirements.txt").write_text(versions)
+    target = root / "tree.pkg"
+    gantline.package(
+        name="tree", script=root / "score.py", model_dir=root / "model", env=root / "requirements.txt",
+        sample=root / "body.json", output=target,
+    )  # fmt: skip
+    return target
+
+
+@contextmanager
+def running(engine: Any, image: str, port: int, grpc: int, **options: Any) -> Iterator[Any]:
+    """A container as a careful operator runs it: read-only, without capabilities or new privileges."""
+    environment = {"PORT": str(port), "GANTLINE_GRPC_PORT": str(grpc)}
+    container = engine.containers.run(
+        image, detach=True, environment=environment, network_mode="host", read_only=True, cap_drop=["ALL"],
+        security_opt=["no-new-privileges"], **options,
+    )  # fmt: skip
+    try:
+        end = time.monotonic() + WAIT_S
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=5):
+                    break
+            except (urllib.error.URLError, ConnectionError):
+                container.reload()
+                assert container.status != "exited" and time.monotonic() < end, container.logs().decode()
+                time.sleep(0.05)
+        yield container
+    finally:
+        container.remove(force=True)
+
+
+def test_an_onnx_package(
+    engine: Any, build: Callable[..., dict[str, Any]], iris: Path, tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    made = build(iris, "--tag", "iris:1", "-o", tmp_path / "iris.tar")
+    (image,) = made["images"]
+    above = image["bytes"]["new"] + image["bytes"]["reused"]
+    assert above < 60e6, "an ONNX-only image is small above its base"
+    with (tmp_path / "iris.tar").open("rb") as f:
+        (loaded,) = engine.images.load(f)
+    assert loaded.id == image["id"] and any("iris:1" in tag for tag in loaded.tags)
+    port, grpc = free_port(), free_port()
+    with running(engine, loaded.id, port, grpc) as container:
+        with Client(f"http://127.0.0.1:{port}") as client:
+            answer = client.infer("iris", [[5.1, 3.5, 1.4, 0.2]])
+        assert answer["label"].tolist() == [0]
+        assert over_grpc(grpc) == [0]
+        assert container.exec_run([PYTHON, "-m", "gantline.cli.contained", "--healthy"]).exit_code == 0
+        who = container.exec_run([PYTHON, "-c", "import os; print(os.getuid())"])
+        assert who.output.strip() == b"65532"
+        assert b"golden sample held" in container.logs()
+        container.stop(timeout=20)
+        assert container.wait()["StatusCode"] == 0
+
+
+def over_grpc(port: int) -> list[int]:
+    """By tritonclient in a process of its own, since its messages and ours have the same names."""
+    code = (
+        "import sys, numpy, tritonclient.grpc as t;"
+        "x = t.InferInput('X', [1, 4], 'FP32'); x.set_data_from_numpy(numpy.array([[5.1, 3.5, 1.4, 0.2]], 'f'));"
+        "print(t.InferenceServerClient('127.0.0.1:' + sys.argv[1]).infer('iris', [x]).as_numpy('label').tolist())"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(port)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found: list[int] = json.loads(done.stdout)
+    return found
+
+
+def test_a_script_with_a_pickle(
+    engine: Any, build: Callable[..., dict[str, Any]], script: Path, tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    made = build(script, "--tag", "tree:1", "-o", tmp_path / "tree.tar", "--max-size", "220MB")
+    (image,) = made["images"]
+    assert image["bytes"]["new"] + image["bytes"]["reused"] < 130e6
+    with (tmp_path / "tree.tar").open("rb") as f:
+        (loaded,) = engine.images.load(f)
+    port, grpc = free_port(), free_port()
+    with running(engine, loaded.id, port, grpc):
+        body = b'{"data": [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]}'
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/score", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=20) as reply:
+            assert json.loads(reply.read()) == [0, 2]
+
+
+def test_again_and_elsewhere_it_is_the_same(
+    build: Callable[..., dict[str, Any]], iris: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = build(iris, "--tag", "iris:1")
+    again = build(iris, "--tag", "iris:2", "--check-reproducible")
+    assert again["digest"] == first["digest"] and again["images"][0]["bytes"]["new"] == 0
+    monkeypatch.setenv("TZ", "Pacific/Auckland")
+    monkeypatch.setenv("PYTHONHASHSEED", "7")
+    assert build(iris, "--tag", "iris:3", "--check-reproducible")["digest"] == first["digest"]

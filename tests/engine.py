@@ -1,0 +1,64 @@
+"""A container engine for tests: podman with runc, answering Docker's API on a socket of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# as root, without systemd: the host's network (no bridge to be made), plain cgroups, limits that may be set
+_SETTINGS = """\
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
+netns = "host"
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+"""
+
+
+@contextmanager
+def container_engine(folder: Path) -> Iterator[Any]:
+    """A client of the docker SDK, of an engine whose images are forgotten with the block. Skips where there is none."""
+    if not (shutil.which("podman") and shutil.which("runc")):
+        pytest.skip("needs a container engine: apt-get install podman runc")
+    if os.geteuid() != 0:
+        pytest.skip("the engine of these tests runs as root")
+    import docker
+
+    (folder / "containers.conf").write_text(_SETTINGS)
+    socket = folder / "engine.sock"
+    own = os.environ | {"CONTAINERS_CONF": str(folder / "containers.conf")}
+    roots = ["--root", str(folder / "storage"), "--runroot", str(folder / "run")]
+    command = ["podman", *roots, "system", "service", "--time", "0", f"unix://{socket}"]
+    log = folder / "engine.log"
+    with log.open("w") as out, subprocess.Popen(command, env=own, stdout=out, stderr=out) as process:
+        client = None
+        try:
+            client = _answering(docker, socket, process, log)
+            yield client
+        finally:
+            if client is not None:
+                client.close()
+            process.terminate()
+            process.wait(30)
+            for words in (["rm", "--all", "--force"], ["system", "reset", "--force"]):
+                subprocess.run(["podman", *roots, *words], env=own, capture_output=True, check=False)
+
+
+def _answering(docker: Any, socket: Path, process: subprocess.Popen[bytes], log: Path) -> Any:
+    end = time.monotonic() + 60
+    while not socket.exists():
+        assert process.poll() is None and time.monotonic() < end, log.read_text()
+        time.sleep(0.05)
+    client = docker.DockerClient(base_url=f"unix://{socket}", version="1.40", timeout=120)
+    assert client.ping()
+    return client
