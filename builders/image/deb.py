@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from gantline.errors import BadArtefact
 
@@ -25,6 +25,7 @@ from .entry import FILE, PROGRAM, Entry, of_bytes
 from .packed import plain
 from .rootfs import inside
 
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _MAGIC, _HEAD = b"!<arch>\n", 60
 _PRUNED = re.compile(
     r"usr/share/(man|info|locale|lintian|bug|doc-base|gtk-doc|help|pkgconfig|aclocal|zoneinfo-icu)/.+"
@@ -35,6 +36,37 @@ _IN_MEMORY = 32 << 20
 _LONGEST_CONTROL = 16 << 20
 _MOST = 200_000  # files of one package
 VERSION = 1  # of the rules: a change of them makes other layers
+
+
+@dataclass(frozen=True, slots=True)
+class Deb:
+    """A package as a lock pins it."""
+
+    name: str
+    version: str
+    architecture: str
+    url: str
+    digest: str
+    size: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in a lock, in [[tool.gantline.debs]]."""
+        return {
+            "name": self.name, "version": self.version, "architecture": self.architecture, "url": self.url,
+            "size": self.size, "sha256": self.digest.removeprefix("sha256:"),
+        }  # fmt: skip
+
+    @classmethod
+    def from_json(cls, tree: Any, where: str) -> Deb:
+        """BadArtefact (naming `where`) for anything else."""
+        try:
+            name, version, architecture, url = (str(tree[key]) for key in ("name", "version", "architecture", "url"))
+            found = cls(name, version, architecture, url, f"sha256:{tree['sha256']}", int(tree["size"]))
+        except (KeyError, TypeError, ValueError) as e:
+            raise BadArtefact(f"{where}: a Debian package is name, version, architecture, url, size and sha256") from e
+        if not re.fullmatch(r"sha256:[0-9a-f]{64}", found.digest) or not _PACKAGE.fullmatch(found.name):
+            raise BadArtefact(f"{where}: package {found.name!r:.80} with digest {found.digest!r:.80}")
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +143,7 @@ def _control(file: BinaryIO, where: str) -> tuple[dict[str, str], tuple[str, ...
                 fields = next(stanzas(text.decode("utf-8", "replace")), {})
             elif name in _SCRIPTS:
                 scripts.add(name)
-    if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", fields.get("Package", "")) or not fields.get("Version"):
+    if not _PACKAGE.fullmatch(fields.get("Package", "")) or not fields.get("Version"):
         raise BadArtefact(f"{where}: a Debian package that does not say its name and version")
     return fields, tuple(sorted(scripts)), text
 

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from gantline.blobs import sha256_bytes
 from gantline.errors import BadArtefact, NotFound, Unsupported
@@ -19,6 +18,7 @@ from . import deb
 from .base import Base
 from .content import Part
 from .control import Wanted, compare, wanted
+from .deb import Deb
 from .download import Downloads
 from .entry import Entry
 from .loader import flat, library_folders, triplet
@@ -27,41 +27,9 @@ from .mirror import Mirror, suites_of
 SYSTEMS = ("debian", "ubuntu")
 _NAME = re.compile(r"(?P<name>lib[\w.+-]+?)(-(?P<in_name>\d[\d.]*))?\.so(\.(?P<version>\d+))?[\d.]*")
 _ARCHITECTURES = {"arm": "armhf", "386": "i386", "ppc64le": "ppc64el"}  # what Debian calls otherwise
-_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _BELOW_ALL = ("libc6", "libgcc-s1", "libstdc++6")
 _LARGEST = 2 << 30  # bytes of one package
 _MOST = 200  # packages that one wish may lead to
-
-
-@dataclass(frozen=True, slots=True)
-class Deb:
-    """A package as a lock pins it."""
-
-    name: str
-    version: str
-    url: str
-    digest: str
-    size: int
-
-    def to_json(self) -> dict[str, Any]:
-        """As it stands in a lock, in [[tool.gantline.debs]]."""
-        return {
-            "name": self.name, "version": self.version, "url": self.url, "size": self.size,
-            "sha256": self.digest.removeprefix("sha256:"),
-        }  # fmt: skip
-
-    @classmethod
-    def from_json(cls, tree: Any, where: str) -> Deb:
-        """BadArtefact (naming `where`) for anything else."""
-        try:
-            found = cls(
-                str(tree["name"]), str(tree["version"]), str(tree["url"]), f"sha256:{tree['sha256']}", int(tree["size"])
-            )  # fmt: skip
-        except (KeyError, TypeError, ValueError) as e:
-            raise BadArtefact(f"{where}: a Debian package is name, version, url, size and sha256") from e
-        if not re.fullmatch(r"sha256:[0-9a-f]{64}", found.digest) or not _PACKAGE.fullmatch(found.name):
-            raise BadArtefact(f"{where}: package {found.name!r:.80} with digest {found.digest!r:.80}")
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +135,10 @@ class Archive:
             return
         known = self._offers.get(name)
         if known is None or compare(version, known.deb.version) > 0:
-            pinned = Deb(name, version, f"{url}/{path}", f"sha256:{record.get('SHA256', '')}", int(record["Size"]))
+            pinned = Deb(
+                name, version, record.get("Architecture", "all"), f"{url}/{path}",
+                f"sha256:{record.get('SHA256', '')}", int(record["Size"]),
+            )  # fmt: skip
             needs = ", ".join(filter(None, (record.get("Pre-Depends"), record.get("Depends"))))
             self._offers[name] = _Offer(pinned, needs)
         for group in wanted(record.get("Provides", "")):

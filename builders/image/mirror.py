@@ -29,7 +29,9 @@ _KEYRINGS = Path("/usr/share/keyrings")
 _ENDINGS = (".xz", ".gz", "")
 _HTTPS = "deb.debian.org"  # known to serve both ways, whatever sources.list says
 _LINE = re.compile(r"deb\s+(\[[^\]]*\]\s+)?(?P<url>https?://\S+)\s+(?P<suite>\S+)\s+(?P<components>.+)")
-FIELDS = frozenset(("Package", "Version", "Depends", "Pre-Depends", "Provides", "Filename", "Size", "SHA256"))
+FIELDS = frozenset(
+    ("Package", "Version", "Architecture", "Depends", "Pre-Depends", "Provides", "Filename", "Size", "SHA256")
+)
 _SUITE = re.compile(r"[A-Za-z0-9._/-]+")
 _RELEASE, _INDEX, _CONTENTS = 4 << 20, 256 << 20, 512 << 20  # bytes at most
 
@@ -111,6 +113,8 @@ class Mirror:
             for component in suite.components:
                 path = f"{component}/binary-{self.architecture}/Packages"
                 if (found := self._file(suite, path, _INDEX)) is None:
+                    if not self._release(suite):
+                        break
                     raise NotFound(f"{suite}: has no index of {component} for {self.architecture}")
                 with found.open("rb") as f, plain(f, f"{suite}: {path}") as stream:
                     lines = io.TextIOWrapper(stream, "utf-8", "replace", newline="\n")
@@ -152,7 +156,14 @@ class Mirror:
             if not _SUITE.fullmatch(suite.name) or ".." in suite.name:
                 raise NotFound(f"{suite}: is no suite's name")
             folder = f"{suite.url}/dists/{suite.name}"
-            data = self.downloads.read((f"{folder}/InRelease",), _RELEASE)
+            try:
+                data = self.downloads.read((f"{folder}/InRelease",), _RELEASE)
+            except NotFound:
+                if suite == self.suites[0]:
+                    raise
+                self.notes.append(f"{suite}: there is none, so nothing is taken from it")
+                self._releases[suite] = {}
+                return {}
             text, note = check_release(data, str(suite), self.system)
             if note and note not in self.notes:
                 self.notes.append(note)

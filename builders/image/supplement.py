@@ -16,9 +16,11 @@ from .base import Base
 from .build import Wheels
 from .closure import Missing, missing_libraries
 from .content import Part
-from .debian import Archive, Deb, deb_part, names_of
+from .deb import Deb
+from .debian import Archive, deb_part, names_of
 from .download import Downloads
 from .entry import Entry
+from .memory import Memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,11 @@ def supplement(
     pinned: Sequence[Deb] | None = None,
     mirror: str = "",
     offline: bool = False,
+    anew: bool = False,
 ) -> Supplement:
     """The packages `pinned` by a lock, or else those that are wanted: `apt` by name, others by the libraries they have.
+
+    What was found for the same base and wishes before is taken again, unless `anew`.
 
     NotFound, Unreachable, Unsupported name the wheel and the library; BadArtefact where what is pinned is not enough.
     """
@@ -50,7 +55,13 @@ def supplement(
     if pinned is not None:
         debs = tuple(pinned)
     elif missing or apt:
-        debs = _resolved(base, missing, wanted, sorted(set(apt)), downloads, mirror, notes)
+        key = ["debs", list(base.diff_ids), wanted, sorted(set(apt)), mirror]
+        memory = Memory(home() / "debian", 1)
+        if not anew and (rows := memory.recall(key)) is not None:
+            debs = tuple(Deb.from_json(row, str(memory.folder)) for row in rows)
+        else:
+            debs = _resolved(base, missing, wanted, sorted(set(apt)), downloads, mirror, notes)
+            memory.keep(key, [one.to_json() for one in debs])
     else:
         return Supplement()
     if not debs and not missing:

@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gantline.blobs import canonical_json, sha256_bytes
@@ -26,9 +26,10 @@ from . import places
 from .base import Base
 from .bill import Below, Materials, cyclonedx, licences, spdx
 from .build import Supplies, Wheels, created
-from .content import Part
+from .content import Part, parts
 from .distribution import Distribution
 from .entry import of_bytes
+from .supplement import supplement
 from .wheel import Wheel
 
 Log = Callable[[str], None]
@@ -36,19 +37,30 @@ Log = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Supplier:
-    """`locks`: those that the user gives, by platform; `anew`: resolve even where an earlier build has resolved."""
+    """`locks`: those that the user gives, by platform; `anew`: resolve even where an earlier build has resolved.
+
+    `apt`: Debian packages to add besides what wheels need; `mirror`: the archive that has them, if not the base's own.
+    """
 
     sources: Sources
     log: Log
     locks: Mapping[Platform, Lock] = field(default_factory=dict)
     anew: bool = False
+    apt: tuple[str, ...] = ()
+    mirror: str = ""
 
     def __call__(self, package: Package, base: Base) -> Supplies:
-        """The wheels for a base, and the evidence. UsageError where a lock is for another base."""
+        """The wheels for a base, what it lacks for them, and the evidence. UsageError for the lock of another base."""
         lock = self.lock(package, base)
         found = fetch(lock, sources=self.sources)
-        wheels = dict(zip(lock.packages, found, strict=True))
-        return Supplies(_parted(lock, wheels), (), (_evidence(package, base, lock, found),))
+        wheels = _parted(lock, dict(zip(lock.packages, found, strict=True)))
+        own = [entry for part in parts(package) for entry in part.entries]
+        offline = self.sources.offline
+        more = supplement(base, wheels, own, self.apt, lock.debs, self.mirror, offline, self.anew)
+        for note in more.notes:
+            self.log(f"{base.platform}: {note}")
+        lock = replace(lock, debs=more.debs)
+        return Supplies(wheels, more.parts, (_evidence(package, base, lock, found),))
 
     def lock(self, package: Package, base: Base) -> Lock:
         """The lock given, else the one of an earlier build that asked for the same, else a new one."""
@@ -75,6 +87,7 @@ def _parted(lock: Lock, wheels: Mapping[Locked, Wheel]) -> Wheels:
 def _evidence(package: Package, base: Base, lock: Lock, wheels: Sequence[Wheel]) -> Part:
     """The layer that tells what the image is made of: lock, bills of materials, licences."""
     below = [Below(name, one["Version"], one["Architecture"]) for name, one in sorted(base.installed().items())]
+    below += [Below(one.name, one.version, one.architecture) for one in lock.debs or ()]
     described = [Distribution.read(wheel) for wheel in sorted(wheels, key=lambda w: (w.distribution, w.digest))]
     materials = Materials(package.manifest, described, below, base.name, created(), base.system)
     files = {

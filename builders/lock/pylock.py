@@ -13,6 +13,7 @@ from typing import Any
 from gantline.errors import BadArtefact, GantlineError, UsageError
 from gantline.oci.platforms import Platform
 
+from ..image.deb import Deb
 from .asked import RUNTIME, SCRIPT, Asked
 from .target import Target
 
@@ -40,13 +41,17 @@ class Locked:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """The wheels for one platform, sorted by name. `apart`: what serves and what the script needs cannot be one."""
+    """The wheels for one platform, sorted by name. `apart`: what serves and what the script needs cannot be one.
+
+    `debs`: the Debian packages that a build added to its base; None where no base was looked at.
+    """
 
     target: Target
     packages: tuple[Locked, ...]
     asked: tuple[Asked, ...] = ()
     indexes: tuple[str, ...] = ()
     apart: bool = False
+    debs: tuple[Deb, ...] | None = None
 
     @property
     def platform(self) -> Platform:
@@ -77,12 +82,14 @@ class Lock:
         blocks += [self._package(package) for package in self.packages]
         glibc = ".".join(map(str, self.target.glibc))
         about = {"format": FORMAT, "platform": str(self.platform), "python": self.target.version, "glibc": glibc}
-        blocks.append("[tool.gantline]\n" + _table(about | {"indexes": list(self.indexes)}))
+        none: dict[str, Any] = {"debs": []} if self.debs == () else {}
+        blocks.append("[tool.gantline]\n" + _table(about | {"indexes": list(self.indexes)} | none))
         for one in self.asked:
             entry: dict[str, Any] = {"line": one.shown, "origin": one.origin, "group": one.group}
             if one.hashes:
                 entry["hashes"] = list(one.hashes)
             blocks.append("[[tool.gantline.requirements]]\n" + _table(entry))
+        blocks += ["[[tool.gantline.debs]]\n" + _table(one.to_json()) for one in self.debs or ()]
         return "\n".join(blocks).encode()
 
     def _package(self, package: Locked) -> str:
@@ -126,7 +133,8 @@ class Lock:
                 for r in about.get("requirements", ())
             )
             target = Target(Platform.parse(about["platform"]), _pair(about["python"]), _pair(about["glibc"]))
-            return cls(target, packages, asked, tuple(map(str, about["indexes"])), "dependency-groups" in tree)
+            debs = tuple(Deb.from_json(one, "debs") for one in about["debs"]) if "debs" in about else None
+            return cls(target, packages, asked, tuple(map(str, about["indexes"])), "dependency-groups" in tree, debs)
         except GantlineError as e:
             raise BadArtefact(f"{where}: {e.message}") from e
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as e:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from gantline.builders.image.base import Base, open_base
-from gantline.builders.image.debian import Archive, Deb, deb_part, names_of
+from gantline.builders.image.deb import Deb
+from gantline.builders.image.debian import Archive, deb_part, names_of
 from gantline.builders.image.download import Downloads
 from gantline.builders.image.mirror import KEYRING
 from gantline.builders.image.tree import FILE, LINK, Node, Tree

@@ -92,6 +92,10 @@ def test_its_packages_and_contents(mirror: Mirror, tmp_path: Path) -> None:
         mirror.suites = [Suite(url, "gone", ("main",))]
         with pytest.raises(NotFound, match="gone/InRelease"):
             list(mirror.packages())
+        mirror.suites = [Suite(url, "bookworm", ("main",)), Suite(url, "gone", ("main",))]
+        assert len(list(mirror.packages())) == 1 and mirror.notes[-1].endswith(
+            "gone: there is none, so nothing is taken from it"
+        )
         mirror.suites = [Suite(url, "../bookworm", ("main",))]
         with pytest.raises(NotFound, match="no suite's name"):
             list(mirror.packages())

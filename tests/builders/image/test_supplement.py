@@ -69,6 +69,17 @@ def test_a_library_from_the_archive(debian: Base, make_wheel: MakeWheel, mirror:
     assert again.parts[0].key == found.parts[0].key and again.debs == found.debs
 
 
+def test_what_was_found_is_taken_again(debian: Base, make_wheel: MakeWheel, mirror: str, tmp_path: Path) -> None:
+    asked = wheels(make_wheel, "libgomp.so.1")
+    first = supplement(debian, asked, mirror=mirror)
+    newer = tiny_deb("libgomp1", {f"{LIB}/libgomp.so.1": tiny_elf(soname="libgomp.so.1")}, "2.0-1")
+    archive(tmp_path / "site", {"c.deb": (newer, {"Package": "libgomp1", "Version": "2.0-1"})})
+    assert supplement(debian, asked, mirror=mirror, offline=True).debs == first.debs
+    assert [one.version for one in supplement(debian, asked, mirror=mirror, anew=True).debs] == ["2.0-1"]
+    other = replace(debian, diff_ids=("sha256:" + "0" * 64,))
+    assert [one.version for one in supplement(other, asked, mirror=mirror).debs] == ["2.0-1"], "of another base"
+
+
 def test_for_a_script_apart(debian: Base, make_wheel: MakeWheel, mirror: str) -> None:
     apart = Wheels((), wheels(make_wheel, "libgomp.so.1").runtime)
     assert [one.name for one in supplement(debian, apart, mirror=mirror).debs] == ["libdeep1", "libgomp1"]

@@ -10,6 +10,7 @@ import pytest
 from gantline.builders.image import runtime
 from gantline.builders.image.base import Base
 from gantline.builders.image.entry import Entry
+from gantline.builders.image.mirror import KEYRING
 from gantline.builders.image.supply import Supplier
 from gantline.builders.lock.pylock import Lock
 from gantline.builders.lock.sources import Sources
@@ -19,6 +20,8 @@ from gantline.manifest import EnvironmentRequest, Manifest, ScriptInfo
 from gantline.packages import Package, seal
 
 from .conftest import MakeWheel
+from .tiny_deb import archive, served, tiny_deb
+from .tiny_elf import tiny_elf
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +72,30 @@ def test_two_where_one_cannot_be(tmp_path: Path, sources: Sources, base: Base, m
     assert wheels.script is not None
     versions = [[w.version for w in group if w.distribution == "numpy"] for group in (wheels.runtime, wheels.script)]
     assert versions == [["1.26"], ["1.21.0"]]
+
+
+def test_what_the_base_lacks(
+    tmp_path: Path, sources: Sources, base: Base, make_wheel: MakeWheel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEYRING, "none")
+    make_wheel("thing", {"thing/_t.so": tiny_elf(needed=("libgomp.so.1",))})
+    asking = package(tmp_path / "p", "thing")
+    base = replace(base, system={"ID": "debian", "VERSION_CODENAME": "bookworm"})
+    library = tiny_deb("libgomp1", {"usr/lib/x86_64-linux-gnu/libgomp.so.1": tiny_elf(soname="libgomp.so.1")})
+    extra = tiny_deb("tool", {"usr/bin/tool": b"#!"})
+    records = [{"Package": name, "Version": "1.0-1", "Architecture": "amd64"} for name in ("libgomp1", "tool")]
+    archive(tmp_path / "site", {"a.deb": (library, records[0]), "b.deb": (extra, records[1])})
+    said: list[str] = []
+    with served(tmp_path / "site") as url:
+        supplies = Supplier(sources, said.append, apt=("tool",), mirror=url)(asking, base)
+    assert supplies.beneath[0].title == "debs libgomp1 1.0-1, tool 1.0-1"
+    assert any("signature not checked" in line for line in said)
+    texts = {e.path.rpartition("/")[2]: text(e) for e in supplies.evidence[0].entries}
+    assert all("libgomp1" in texts[name] for name in ("pylock.toml", "sbom.cdx.json", "sbom.spdx.json"))
+    lock = Lock.from_bytes(texts["pylock.toml"].encode(), "lock")
+    assert lock.debs is not None and [one.name for one in lock.debs] == ["libgomp1", "tool"]
+    again = Supplier(replace(sources, offline=False), said.append, {base.platform: lock})(asking, base)
+    assert again.beneath[0].key == supplies.beneath[0].key, "from what was got before, the archive being gone"
 
 
 def test_what_was_resolved_is_kept(tmp_path: Path, sources: Sources, base: Base, make_wheel: MakeWheel) -> None:

@@ -60,11 +60,9 @@ def tiny_deb(
     return ar_of(members)
 
 
-def archive(
-    root: Path, debs: Mapping[str, tuple[bytes, Mapping[str, str]]], contents: str = "", suite: str = "bookworm"
-) -> None:
-    """A suite of packages below `root`: file name -> package and its record in the index, and what its Contents say."""
-    folder = root / "dists" / suite
+def archive(root: Path, debs: Mapping[str, tuple[bytes, Mapping[str, str]]], contents: str = "") -> None:
+    """bookworm below `root`: file name -> package and its record in the index, and what its list of contents says."""
+    folder = root / "dists" / "bookworm"
     records = []
     for file, (data, record) in debs.items():
         path = root / "pool" / file

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from gantline.builders.image.deb import Deb
 from gantline.builders.lock.asked import Asked
 from gantline.builders.lock.pylock import Lock, Locked
 from gantline.builders.lock.solver import uv
@@ -35,6 +37,15 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         {"name": TWO.file, "path": TWO.file, "size": 9, "hashes": {"sha256": "1" * 64}}
     ]
     assert tree["dependency-groups"] == ["runtime", "script"] and tree["default-groups"] == ["runtime"]
+
+
+def test_debian_packages() -> None:
+    one = Deb("libgomp1", "12.2.0-14", "amd64", "https://x.invalid/libgomp1.deb", "sha256:" + "2" * 64, 115772)
+    for debs in ((one, replace(one, name="zlib1g")), (), None):
+        lock = replace(LOCK, debs=debs)
+        assert Lock.from_bytes(lock.to_bytes(), "x") == lock
+    with pytest.raises(BadArtefact, match="libgomp1"):
+        Lock.from_bytes(replace(LOCK, debs=(one,)).to_bytes().replace(b"2" * 64, b"x"), "x")
 
 
 def test_its_environments() -> None:
