@@ -19,7 +19,8 @@ TOML = "gantline.toml"
 CONFIG = "GANTLINE_CONFIG"  # the path of a gantline.toml elsewhere
 # read by other parts of the program; not settings of a server
 OTHER_VARIABLES = (
-    CONFIG, "GANTLINE_HOME", "GANTLINE_KEY", "GANTLINE_REGISTRY", "GANTLINE_SCRIPT_PYTHON", "GANTLINE_URL",
+    CONFIG, "GANTLINE_HOME", "GANTLINE_KEY", "GANTLINE_REGISTRY", "GANTLINE_REGISTRY_HOST",
+    "GANTLINE_REGISTRY_PASSWORD", "GANTLINE_REGISTRY_USER", "GANTLINE_SCRIPT_PYTHON", "GANTLINE_URL",
 )  # fmt: skip
 # Kubernetes sets these for every Service whose name begins with "gantline"
 _INJECTED_NAME = re.compile(r"_SERVICE_(HOST|PORT)(_\w+)?$|_PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?$")
