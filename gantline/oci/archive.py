@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ..blobs import canonical_json, publish_directory, publish_file
-from .descriptor import INDEX, INDEXES, REF_NAME, Descriptor
+from .descriptor import INDEX, REF_NAME, Descriptor
+from .graph import Graph
 from .image import Image, manifests
 from .store import LAYOUT, Store
 
@@ -29,7 +30,7 @@ def write_archive(store: Store, descriptor: Descriptor, name: str, target: Path,
                 info = tarfile.TarInfo(folder)
                 info.type, info.mode = tarfile.DIRTYPE, 0o755
                 tar.addfile(info)
-            for digest in sorted(_digests(store, descriptor, images)):
+            for digest in sorted(_digests(store, descriptor)):
                 path = store.path(digest)
                 with path.open("rb") as f:
                     tar.addfile(_info(_at(digest), path.stat().st_size), f)
@@ -44,7 +45,7 @@ def write_layout(store: Store, descriptor: Descriptor, name: str, target: Path, 
     with publish_directory(target, overwrite, LAYOUT) as work:
         (work / "blobs" / "sha256").mkdir(parents=True)
         total = 0
-        for digest in _digests(store, descriptor, images):
+        for digest in _digests(store, descriptor):
             shutil.copyfile(store.path(digest), work / _at(digest))
             total += store.path(digest).stat().st_size
         for at, data in _documents(descriptor, name, images):
@@ -53,11 +54,10 @@ def write_layout(store: Store, descriptor: Descriptor, name: str, target: Path, 
         return total
 
 
-def _digests(store: Store, descriptor: Descriptor, images: list[Image]) -> set[str]:
-    found = {descriptor.digest} if descriptor.media_type in INDEXES else set()
-    for image in images:
-        found |= {image.descriptor.digest, image.id, *(layer.digest for layer in image.layers)}
-    return found
+def _digests(store: Store, descriptor: Descriptor) -> set[str]:
+    """All blobs; of an index, also what is attested of its images."""
+    found = Graph.of(store, descriptor)
+    return {*found.manifests, *found.blobs}
 
 
 def _documents(descriptor: Descriptor, name: str, images: list[Image]) -> Iterator[tuple[str, bytes]]:

@@ -102,8 +102,12 @@ def manifests(store: Store, descriptor: Descriptor) -> Iterator[Descriptor]:
     if descriptor.media_type not in INDEXES:
         yield descriptor
         return
-    where = str(store.path(descriptor.digest))
-    listed = store.read_json(descriptor).get("manifests")
+    yield from images_in(store.read_json(descriptor), str(store.path(descriptor.digest)))
+
+
+def images_in(index: dict[str, Any], where: str) -> Iterator[Descriptor]:
+    """The manifests of images that an index lists, attestations left out. BadArtefact (naming `where`)."""
+    listed = index.get("manifests")
     if not isinstance(listed, list):
         raise BadArtefact(f"{where}: an index lists manifests")
     for tree in listed:
@@ -116,8 +120,11 @@ def manifests(store: Store, descriptor: Descriptor) -> Iterator[Descriptor]:
 def choose(store: Store, descriptor: Descriptor, platform: Platform, name: str) -> Descriptor:
     """The manifest for a platform; NotFound says which there are."""
     found = list(manifests(store, descriptor))
-    if descriptor.media_type not in INDEXES:
-        return found[0]
+    return found[0] if descriptor.media_type not in INDEXES else serving(found, platform, name)
+
+
+def serving(found: list[Descriptor], platform: Platform, name: str) -> Descriptor:
+    """The one of an index's manifests that is for a platform; NotFound says which there are."""
     for one in found:
         if one.platform is None or one.platform.serves(platform):
             return one
