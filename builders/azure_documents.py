@@ -28,7 +28,7 @@ LARGEST = 1 << 20  # bytes of a document: a model in JSON is none
 _CERTAIN = (b"azuremlschemas", b"entryScript", b"entry_script", b"code_configuration")
 _MARKS = (
     *_CERTAIN, b"computeType", b"compute_type", b"endpoint_name", b"custom_model", b"mlflow_model", b"triton_model",
-    b"schema.json", b"auth_mode",
+    b"schema.json", b"auth_mode", b"endpointName", b"codeConfiguration", b"authMode",
 )  # fmt: skip
 TYPES = ("custom_model", "mlflow_model", "triton_model")
 _OF_BATCHES = frozenset(("mini_batch_size", "output_action", "error_threshold"))

@@ -65,17 +65,25 @@ def convert(source: Source, work: Path) -> Conversion:
         try:
             return _told(model, flavor, _converted(converter, model, flavor, inner, work))
         except (BadArtefact, Unsupported, UsageError) as e:
-            if (
-                not source.trust_pickle
-                or PYFUNC not in model.flavors
-                or inner.path is None
-                or not is_pickle(inner.path)
-            ):
-                raise
-            reason = _told_of(flavor, inner, e)  # it may need code that lies beside it, which MLflow finds
+            reason = _instead(model, flavor, inner, e)
     conversion = behind_script(model, source, reason or _no_flavor(model), work)
     conversion.lineage = _lineage(model)
     return conversion
+
+
+def _instead(model: MlflowModel, flavor: str, inner: Source, error: GantlineError) -> str:
+    """Why MLflow itself is asked for a pickle that cannot be converted: it may need code that lies beside it.
+
+    The error again for anything else, with the recorded versions where a framework is not here.
+    """
+    pickled = inner.path is not None and is_pickle(inner.path)
+    if pickled and inner.trust_pickle and PYFUNC in model.flavors:
+        return _told_of(flavor, inner, error)
+    recorded = model.root / "requirements.txt"
+    heavy = flavor in ("keras", "tensorflow") and inner.environment is None
+    if heavy and isinstance(error, UsageError) and recorded.is_file():
+        raise UsageError(f"{error.message}; the versions that made it: --env {recorded}") from error
+    raise error
 
 
 def _lineage(model: MlflowModel) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from gantline.accelerators.script.environment import prepare, read_request
 
-from gantline.errors import UsageError
+from gantline.errors import Unavailable, UsageError
 from gantline.manifest import EnvironmentRequest
 
 from .boosters import DISTRIBUTIONS, FRAMEWORKS
@@ -50,7 +50,13 @@ def convert(model: MlflowModel, flavor: str, source: Source, work: Path) -> Conv
             f"pip install {flavor}, or --env a requirements file with {flavor}==VERSION"
         )
     asked = (*lines, *(name for name in _BESIDE if name not in names))
-    environment = prepare(EnvironmentRequest("requirements", "", asked))
+    try:
+        environment = prepare(EnvironmentRequest("requirements", "", asked))
+    except Unavailable as e:
+        raise Unavailable(
+            f"{source.path}: {FRAMEWORKS[flavor]} is not here, and no environment with it can be made ({e.message}); "
+            f"where it can be installed: pip install {flavor}"
+        ) from e
     child = Isolated(environment, str(source.path), f"{_BUILDERS}.from_{flavor}")
     made = child.convert(source, work)
     named = next(line for line in lines if _name(line) in DISTRIBUTIONS[flavor])

@@ -21,6 +21,8 @@ from gantline.errors import BadArtefact
         ("$schema: https://x/kubernetesOnlineDeployment.schema.json", "deployment"),
         ("code_configuration: {code: .}", "deployment"),
         ("endpoint_name: e\nmodel: m", "deployment"),
+        ("endpointName: e\nmodel: m", "deployment"),
+        ("codeConfiguration: {code: .}", "deployment"),
         ("mini_batch_size: 3\nmodel: m\nendpoint_name: e", "batch"),
         ("type: mlflow_model\npath: m", "model"),
         ("$schema: https://x/environment.schema.json\nconda_file: c.yml", "environment"),

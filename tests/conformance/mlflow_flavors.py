@@ -2,7 +2,8 @@
 
 `python mlflow_flavors.py save FOLDER [SITE ...]` logs a model of each flavor in one run and writes where each lies to
 models.json; a SITE has frameworks that this interpreter lacks, behind everything of its own.
-`python mlflow_flavors.py ask FOLDER CASES.json [SITE ...]` prints MLflow's own answer to each [model, kind, body].
+`python mlflow_flavors.py ask FOLDER CASES.json [SITE ...]` writes MLflow's own answer to each
+[model, kind, body] to answers.json.
 """
 
 import json
@@ -87,7 +88,20 @@ def models(target: Any) -> dict[str, tuple[str, Any, dict[str, Any]]]:
             "serialization_format": "cloudpickle",
         }),
     }  # fmt: skip
-    return {**found, **torch_models()}
+    return {**found, **torch_models(), "layers": keras_model()}
+
+
+def keras_model() -> tuple[str, Any, dict[str, Any]]:
+    """Layers on TensorFlow, whose signatures are of tensors alone."""
+    import keras  # type: ignore[import-not-found, unused-ignore]
+    import numpy as np
+    from mlflow.models import infer_signature  # type: ignore[import-not-found, unused-ignore]
+
+    keras.utils.set_random_seed(0)
+    stack = [keras.layers.Input((3,)), keras.layers.Dense(4, "tanh"), keras.layers.Dense(2)]
+    array = tables()[0].to_numpy(np.float32)
+    said = infer_signature(array, np.zeros((len(array), 2), np.float32))
+    return "keras", keras.Sequential(stack), {"signature": said, "pins": ["tensorflow-cpu==2.21.0", "keras==3.15.1"]}
 
 
 def torch_models() -> dict[str, tuple[str, Any, dict[str, Any]]]:
@@ -130,7 +144,7 @@ def ask(folder: Path, cases: list[list[str]]) -> None:
         model = loaded[name]
         found = scoring_server.invocations(body, kind, model, model.metadata.get_input_schema())
         answers.append(json.loads(found.response))
-    sys.stdout.write(json.dumps(answers))
+    (folder / "answers.json").write_text(json.dumps(answers))  # Keras prints its progress
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Models that MLflow 3.17 logged with their own frameworks, packaged, and asked the same as MLflow's own server.
 
-XGBoost and LightGBM are not in this interpreter: their files are converted by a child in another that has them.
+XGBoost, LightGBM and Keras are not in this interpreter: their files are converted by a child in another that has them.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from typing import Any
 
 import pytest
 from gantline.accelerators.script.environment import Environment, _source_view
-from gantline.builders import from_pickle, mlflow_elsewhere
+from gantline.builders import from_pickle, mlflow_elsewhere, tf_child
 
 import gantline
+from gantline.errors import UsageError
 from gantline.manifest import EnvironmentRequest
 from gantline.packages import Package
 
@@ -44,8 +45,8 @@ CASES = [
     *([name, JSON, json.dumps({"dataframe_split": NUMBERS})] for name in TABLES),
     *([name, JSON, json.dumps({"dataframe_split": SHUFFLED})] for name in TABLES),
     *([name, CSV, "c,a,b\n0.5,-1.25,2.0\n1.5,0.25,-2\n"] for name in TABLES),
-    *([name, JSON, json.dumps({"inputs": NUMBERS["data"]})] for name in ("net", "graph")),
-    *([name, JSON, json.dumps({"instances": NUMBERS["data"][:1]})] for name in ("net", "graph")),
+    *([name, JSON, json.dumps({"inputs": NUMBERS["data"]})] for name in ("net", "graph", "layers")),
+    *([name, JSON, json.dumps({"instances": NUMBERS["data"][:1]})] for name in ("net", "graph", "layers")),
     ["pipeline", JSON, json.dumps({"dataframe_split": MIXED})],
     ["pipeline", JSON, json.dumps({"dataframe_records": [{"area": 70.5, "city": "東京", "rooms": 3}]})],
     ["pipeline", CSV, 'city,rooms,area\n"Rome, Italy",4,\nTromsø,2,80.5\n'],
@@ -73,23 +74,26 @@ class Logged:
     def answers(self, cases: list[list[str]]) -> list[Any]:
         """MLflow's own to each."""
         (self.folder / "cases.json").write_text(json.dumps(cases))
-        found: list[Any] = json.loads(self._run("ask", str(self.folder), str(self.folder / "cases.json")))
+        self._run("ask", str(self.folder), str(self.folder / "cases.json"))
+        found: list[Any] = json.loads((self.folder / "answers.json").read_text())
         return found
 
-    def _run(self, *words: str) -> str:
+    def _run(self, *words: str) -> None:
         command = [str(self._python), str(HERE / "mlflow_flavors.py"), *words, *self._sites]
         variables = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "OMP_NUM_THREADS": "1"}
         done = subprocess.run(
             command, capture_output=True, text=True, cwd=self.folder, env=variables, timeout=400, check=False
         )
         assert done.returncode == 0, done.stderr[-3000:]
-        return done.stdout
 
 
 @pytest.fixture(scope="module")
-def logged(rivals: ModuleType, boosters: Environment, tmp_path_factory: pytest.TempPathFactory) -> Logged:
+def logged(
+    rivals: ModuleType, boosters: Environment, tensorflow: Environment, tmp_path_factory: pytest.TempPathFactory
+) -> Logged:
     torch = pytest.importorskip("torch")
-    sites = [str(next(boosters.python.parent.parent.glob("lib/*/site-packages")))]
+    others = (boosters.python, tensorflow.python)
+    sites = [str(next(python.parent.parent.glob("lib/*/site-packages"))) for python in others]
     sites.append(str(Path(torch.__file__).parent.parent))
     return Logged(tmp_path_factory.mktemp("mlflow"), rivals.ensure("mlflow"), sites)
 
@@ -100,27 +104,41 @@ def boosters(rivals: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> En
 
 
 @pytest.fixture(scope="module")
-def asked(boosters: Environment) -> Iterator[list[EnvironmentRequest]]:
-    """The environments that were asked for, each of which is the boosters' one: making them takes pip minutes."""
+def tensorflow(rivals: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    return Environment(rivals.ensure("tensorflow"), _source_view(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture(scope="module")
+def asked(boosters: Environment, tensorflow: Environment) -> Iterator[list[EnvironmentRequest]]:
+    """The environments that were asked for, each of which is there already: making them takes pip minutes."""
     requests: list[EnvironmentRequest] = []
 
     def prepare(request: EnvironmentRequest) -> Environment:
         requests.append(request)
-        return boosters
+        return tensorflow if "keras==3.15.1" in request.requirements else boosters
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mlflow_elsewhere, "prepare", prepare)
-        patch.setattr(from_pickle, "prepare", prepare)
+        for module in (mlflow_elsewhere, from_pickle, tf_child):
+            patch.setattr(module, "prepare", prepare)
         yield requests
 
 
 @pytest.fixture(scope="module")
 def packages(logged: Logged, asked: list[EnvironmentRequest]) -> dict[str, Package]:
     target = logged.folder / "packages"
-    return {
-        name: gantline.package(place, name=name, output=target / f"{name}.pkg", trust_pickle=name == "pickled")
-        for name, place in logged.models.items()
-    }
+    found = {}
+    for name, place in logged.models.items():
+        env = Path(place, "requirements.txt") if name == "layers" else None
+        options: dict[str, Any] = {"trust_pickle": name == "pickled", "env": env}
+        found[name] = gantline.package(place, name=name, output=target / f"{name}.pkg", **options)
+    return found
+
+
+def test_a_framework_that_is_not_here_is_named_with_its_versions(logged: Logged, tmp_path: Path) -> None:
+    if importlib.util.find_spec("keras") is not None:
+        pytest.skip("keras is here")
+    with pytest.raises(UsageError, match=r"needs .*keras.*the versions that made it: --env .*requirements\.txt"):
+        gantline.package(logged.models["layers"], name="layers", output=tmp_path / "layers.pkg")
 
 
 def same(got: Any, want: Any) -> bool:
@@ -152,7 +170,7 @@ def test_what_became_of_each(packages: dict[str, Package]) -> None:
     forms = {name: p.manifest.table.form for name, p in packages.items()}
     assert forms == {
         "pipeline": "numbers", "trees": "numbers", "binary": "numbers", "labels": "", "pickled": "", "net": "",
-        "netframe": "columns", "graph": "outputs", "graphframe": "records",
+        "netframe": "columns", "graph": "outputs", "graphframe": "records", "layers": "",
     }  # fmt: skip
     for name, package in packages.items():
         parity = package.manifest.parity
@@ -167,7 +185,7 @@ def test_what_is_installed_for_a_boosters_file(packages: dict[str, Package], ask
     lines = [set(request.requirements) for request in asked]
     assert any("xgboost-cpu==3.2.0" in found for found in lines)
     assert any("lightgbm==4.7.0" in found and "scikit-learn==1.9.1" in found for found in lines)
-    assert not any(line.startswith("mlflow") for found in lines for line in found)
+    assert not any(line.startswith("mlflow") for found in lines for line in found if "keras==3.15.1" not in found)
     assert any("xgboost-cpu==3.2.0, as recorded" in note for note in packages["trees"].manifest.notes)
 
 
