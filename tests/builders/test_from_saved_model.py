@@ -79,6 +79,12 @@ class TestDirectories:
         done = tensorflow("-m", "gantline", "package", str(keras_models / "unsigned"), "--name", "m")
         assert done.returncode == 3 and "has no signatures" in done.stderr
 
+    def test_a_broken_twin_is_caught(self, tensorflow: Run, keras_models: Path, tmp_path: Path) -> None:
+        """What tf2onnx wrote, with eight of its largest tensor's numbers wrong by 0.002."""
+        done = tensorflow("-c", BROKEN_TWIN, str(keras_models / "exported"), str(tmp_path))
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("script no faithful ONNX: tf2onnx: output 'output_0': relative error")
+
     def test_in_an_environment_made_for_it(
         self, keras_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -120,6 +126,30 @@ out = {
     "reaching": told(Reaching()),
 }
 print(json.dumps(out))
+"""
+
+
+BROKEN_TWIN = """
+import sys
+from pathlib import Path
+import onnx
+from onnx import numpy_helper
+from gantline.builders import tf_convert
+from gantline.builders.source import Source
+
+write = tf_convert.write_onnx
+def broken(saved, key, signature, target):
+    write(saved, key, signature, target)
+    model = onnx.load(target)
+    weights = max(model.graph.initializer, key=lambda t: len(t.raw_data))
+    values = numpy_helper.to_array(weights).copy()
+    values.reshape(-1)[:8] += 2e-3
+    weights.CopyFrom(numpy_helper.from_array(values, weights.name))
+    onnx.save(model, target)
+
+tf_convert.write_onnx = broken
+made = tf_convert.convert(Source("m", path=Path(sys.argv[1])), Path(sys.argv[2]))
+print(made.engine, made.reason)
 """
 
 

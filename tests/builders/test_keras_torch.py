@@ -33,6 +33,30 @@ print(json.dumps(out))
 """
 
 
+BROKEN_TWIN = """
+import onnx
+from onnx import numpy_helper
+from gantline.builders import from_torch_programs as programs
+
+def broken(write):
+    def changed(job):
+        path = write(job)
+        model = onnx.load(path)
+        weights = max(model.graph.initializer, key=lambda t: len(t.raw_data))
+        values = numpy_helper.to_array(weights).copy()
+        values.reshape(-1)[:8] += 2e-3
+        weights.CopyFrom(numpy_helper.from_array(values, weights.name))
+        onnx.save(model, path)
+        return path
+    return changed
+
+programs.by_dynamo, programs.by_legacy = broken(programs.by_dynamo), broken(programs.by_legacy)
+model = keras.Sequential([keras.Input((8,)), L.Dense(16), L.Dense(2)])
+made = gantline.package(model, name="m", output=sys.argv[1], overwrite=True).manifest
+print(json.dumps([made.engine, made.engine_reason]))
+"""
+
+
 def told(done: subprocess.CompletedProcess[str]) -> None:
     assert done.returncode == 0, done.stderr
     several, words = json.loads(done.stdout)
@@ -50,6 +74,11 @@ def test_on_torch(tensorflow: Run, tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     told(done)
     assert "has 8 here" in json.loads(done.stdout)[1][5]
+    command[2] = PROGRAM.partition("number, category")[0] + BROKEN_TWIN
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    engine, reason = json.loads(done.stdout)
+    assert engine == "torch" and "output 'output': relative error" in reason
 
 
 def test_on_jax(tensorflow: Run, tmp_path: Path) -> None:
