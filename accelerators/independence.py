@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from gantline.errors import GantlineError
+from gantline.errors import EngineFailed, GantlineError, ScriptFailed
 from gantline.signature import TensorSpec
 from gantline.tensors import Array
 
@@ -25,7 +25,11 @@ def independent(session: Session, inputs: Mapping[str, Array]) -> bool:
     (`if x.sum() > 0`, `x.max() > 3`) may treat rows that are alike as it treats each of them.
     """
     some = {n: a[:ALONE] if len(a) > 1 else np.repeat(a, 2, axis=0) for n, a in inputs.items()}
-    if not _as_alone(session, some):
+    try:
+        if not _as_alone(session, some):
+            return False
+    except (EngineFailed, ScriptFailed):
+        session.run(inputs)  # of all together it is known that they run: of fewer they are no rows by themselves
         return False
     try:
         return _as_alone(session, {n: _apart(a) for n, a in some.items()})

@@ -29,6 +29,7 @@ from .engine import Engine, EngineOptions
 # source would have raised an error on the input (gantline.builders.sklearn_encoders).
 REFUSES = "refuses: "
 _REFUSED = re.compile(rf"Name:'{REFUSES}(.*?)' Status Message:")
+_COMPILED = re.compile(r"/onnxruntime_src/\S+ |\[ONNXRuntimeError\] : \d+ : ")  # where onnxruntime was built
 SMALL_MODEL = 4 << 20  # bytes on disk below which more than one thread costs more than it gives
 _PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
 
@@ -183,4 +184,4 @@ def _failure(error: BaseException) -> BadRequest | EngineFailed:
 
 def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
-    return text[:400]
+    return _COMPILED.sub("", text)[:400]

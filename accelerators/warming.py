@@ -37,7 +37,7 @@ def warm_up(session: Session) -> None:
     known = bool(session.package.manifest.golden)
     try:
         for rows in ROWS if session.signature.batched else (1,):
-            feed = example(session, rows)
+            feed = _feed(session, rows)
             for _ in range(3):
                 started = time.perf_counter_ns()
                 session.run(feed)
@@ -50,8 +50,22 @@ def warm_up(session: Session) -> None:
         _log.warning("model '%s': not warmed up: it does not take zeros: %s", session.package.name, e)
 
 
+def _feed(session: Session, rows: int) -> dict[str, Array]:
+    """So many rows that the model takes, or all of its golden sample where its first dimensions are no rows."""
+    feed = example(session, rows)
+    if session.package.manifest.golden and not session.package.manifest.batching.max_batch_size:
+        try:
+            session.run(feed)
+        except EngineFailed:
+            return example(session, 0)
+    return feed
+
+
 def example(session: Session, rows: int = 1) -> dict[str, Array]:
-    """Inputs that the model takes: the first rows of its first golden sample (repeated as needed), else zeros."""
+    """Inputs that the model takes: the first rows of its first golden sample (repeated as needed), else zeros.
+
+    `rows` 0: the whole sample, as it is.
+    """
     golden = next((g for g in session.package.manifest.golden if g.kind != "score"), None)
     if golden is not None:
         try:
@@ -59,7 +73,7 @@ def example(session: Session, rows: int = 1) -> dict[str, Array]:
         except VerificationFailed as e:
             _log.warning("model '%s': %s", session.package.name, e)
         else:
-            if not session.signature.batched:
+            if not session.signature.batched or not rows:
                 return inputs
             return {name: np.resize(a, (rows, *a.shape[1:])) for name, a in inputs.items()}
     return {t.name: zeros(t, rows) for t in session.signature.inputs if not t.optional}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -34,7 +33,6 @@ from .thresholds import probes
 
 MODEL = "model.onnx"
 PROBE_ROWS = 2048
-_COMPILED = re.compile(r"/onnxruntime_src/\S+ |\[ONNXRuntimeError\] : \d+ : ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +218,9 @@ def tried(way: Way, study: Study, source: Source, work: Path) -> tuple[Path | No
 
 
 def _plain(message: str, target: Path) -> str:
-    """A message for the manifest: without the path of a temporary file, or where a library was compiled."""
+    """A message for the manifest: without the path of a temporary file."""
     short = message.removeprefix(f"{target}: ").replace(str(target), MODEL)
-    return _COMPILED.sub("", short)[:300]
+    return short[:300]
 
 
 def _shaped(target: Path, study: Study) -> Onnx:

@@ -13,7 +13,7 @@ from gantline.accelerators.session import Session
 from gantline.accelerators.stateful import Stateful, kept_by
 
 from gantline.blobs import publish_directory
-from gantline.errors import BadArtefact, BadRequest, EngineFailed, ScriptFailed, UsageError
+from gantline.errors import BadArtefact, BadRequest, EngineFailed, ScriptFailed, UsageError, VerificationFailed
 from gantline.fitting import fit
 from gantline.manifest import Batching, EnvironmentRequest, Manifest, SequenceInfo, SourceInfo
 from gantline.packages import Package, check_name, seal
@@ -24,8 +24,8 @@ from . import golden, synthetic
 from .canonical import canonicalise
 from .lineage import Told, lineage_of
 from .padding import prove_padding
-from .parity import PROBES, Evidence, judge, measure
-from .source import Conversion, Source, converter_for
+from .parity import PROBES, Evidence, Measured, judge, measure
+from .source import Conversion, Predict, Source, converter_for
 
 _NOTHING_TOLD = Told()
 MAX_BATCH = 64  # rows stacked at most, unless the user says otherwise
@@ -131,6 +131,7 @@ def examine(manifest: Manifest, conversion: Conversion, source: Source, root: Pa
         if conversion.predict is not None:
             names = session.output_names
             found = [measure(conversion.predict, session.run, names, e, stack) for e in evidence]
+            _check_steady(conversion.predict, names, evidence, found, source)
             manifest = replace(manifest, parity=judge(found, source.limits, f"package '{source.name}'"))
         if choices.sequences is not None:
             return _kept(session, replace(manifest, sequences=choices.sequences), evidence[0], root, source.limits.rtol)
@@ -141,6 +142,17 @@ def examine(manifest: Manifest, conversion: Conversion, source: Source, root: Pa
         return replace(manifest, golden=(one,))
     finally:
         session.close()
+
+
+def _check_steady(
+    predict: Predict, names: tuple[str, ...], evidence: list[Evidence], found: list[Measured], source: Source
+) -> None:
+    """VerificationFailed for a source that disagrees with the package because it does so with itself."""
+    for rows, one in zip(evidence, found, strict=True):
+        if one.breach(source.limits) and measure(predict, predict, names, rows, False).breach(source.limits):
+            raise VerificationFailed(
+                f"package '{source.name}': the model answers differently to the same input: it draws random numbers"
+            )
 
 
 def _kept(session: Session, manifest: Manifest, evidence: Evidence, root: Path, rtol: float) -> Manifest:

@@ -70,8 +70,8 @@ def block_of(inputs: Mapping[str, Array]) -> int:
 
 def in_blocks(run: Predict, inputs: Mapping[str, Array], size: int) -> list[Array]:
     """Run `size` rows at a time and join the answers."""
-    first = next(iter(inputs.values()))
-    count = len(first) if first.ndim else 1
+    first = next(iter(inputs.values()), None)
+    count = len(first) if first is not None and first.ndim else 1
     if count <= size:
         return run(inputs)
     parts = [run({n: a[at : at + size] for n, a in inputs.items()}) for at in range(0, count, size)]

@@ -9,20 +9,26 @@ from gantline.errors import EngineFailed
 from gantline.signature import Signature, TensorSpec
 from gantline.tensors import Array, numpy_dtype
 
+from .parity import block_of
+
 SEED = 20240229
 FREE_SIZES = (1, 8, 32, 64, 128, 224, 3, 16)  # tried for dimensions that the signature leaves open
+FEW = 3  # rows, of whatever size
 
 
 def that_runs(session: Session, rows: int) -> tuple[dict[str, Array], tuple[str, ...]]:
     """Rows that the model takes, found by trying sizes of its free dimensions; EngineFailed if it takes none.
 
-    In the end a single row: exporters write a free number of rows over programs that take one alone.
+    Not so many of large ones that they fill the memory. In the end a single row: exporters write a free number of rows
+    over programs that take one alone.
     """
     batched = session.signature.batched
     free = any(d < 0 for t in session.signature.inputs for d in (t.shape[1:] if batched else t.shape))
     first: EngineFailed | None = None
-    for count in dict.fromkeys((rows, 1)):
+    for most in dict.fromkeys((rows, 1)):
         for size in FREE_SIZES if free else (1,):
+            one = from_signature(session.signature, 1, size)
+            count = min(most, max(FEW, block_of(one)))
             inputs = from_signature(session.signature, count, size)
             try:
                 session.run(inputs)

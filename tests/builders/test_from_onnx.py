@@ -10,6 +10,7 @@ import onnx
 import pytest
 from gantline.accelerators.replay import replay
 from gantline.accelerators.session import Session
+from gantline.accelerators.warming import warm_up
 from gantline.builders.canonical import canonicalise
 from onnx import helper, numpy_helper
 
@@ -137,6 +138,45 @@ def test_a_model_that_takes_one_row_whatever_it_says(packaged: Packager, tmp_pat
     assert package.manifest.parity is not None and package.manifest.parity.rows == 1
     assert "it takes one row at a time: requests are never stacked" in package.manifest.notes
     assert package.manifest.batching.max_batch_size == 0
+
+
+def saved(graph: onnx.GraphProto, path: Path) -> Path:
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path
+
+
+def test_first_dimensions_that_are_no_rows(packaged: Packager, tmp_path: Path) -> None:
+    """Columns of one input are rows of the other: it runs whole or not at all, in packaging and at warm-up."""
+    node = helper.make_node("MatMul", ["a", "b"], ["y"])
+    inputs = [shape("a", 1, ["n", "k"]), shape("b", 1, ["k", "m"])]
+    path = saved(helper.make_graph([node], "g", inputs, [shape("y", 1, ["n", "m"])]), tmp_path / "m.onnx")
+    package = packaged(path)
+    assert package.manifest.batching.max_batch_size == 0 and package.manifest.parity is not None
+    session = Session.open(package)
+    warm_up(session)
+    assert session.run_ns > 0 and replay(session)[0].max_rel == 0
+
+
+def test_a_model_without_inputs(packaged: Packager, tmp_path: Path) -> None:
+    table = numpy_helper.from_array(np.ones((2, 3), np.float32), "c")
+    graph = helper.make_graph([helper.make_node("Identity", ["c"], ["y"])], "g", [], [shape("y", 1, [2, 3])], [table])
+    package = packaged(saved(graph, tmp_path / "m.onnx"))
+    assert package.manifest.parity is not None and len(replay(Session.open(package))) == 1
+
+
+def test_random_numbers_are_called_by_their_name(packaged: Packager, tmp_path: Path) -> None:
+    node = helper.make_node("RandomNormalLike", ["a"], ["y"])
+    graph = helper.make_graph([node], "g", [shape("a", 1, ["n", 4])], [shape("y", 1, ["n", 4])])
+    with pytest.raises(VerificationFailed, match="answers differently to the same input: it draws random numbers"):
+        packaged(saved(graph, tmp_path / "m.onnx"))
+
+
+def test_few_rows_of_what_is_large(packaged: Packager, tmp_path: Path) -> None:
+    """64 pictures of 12 MB each, and what is made of them inside a network, fill a memory."""
+    node = helper.make_node("ReduceMean", ["a"], ["y"], axes=[1, 2, 3])
+    graph = helper.make_graph([node], "g", [shape("a", 1, ["n", 3, 1024, 1024])], [shape("y", 1, ["n", 1, 1, 1])])
+    parity = packaged(saved(graph, tmp_path / "m.onnx")).manifest.parity
+    assert parity is not None and parity.rows == 3
 
 
 def test_what_onnxruntime_cannot_run_is_refused(packaged: Packager, tmp_path: Path) -> None:
