@@ -34,7 +34,7 @@ def explain(
     if network is not None:
         return network
     named = " and ".join(map(str, lines[:4])) or "the requirements"
-    where = f"for {target}"
+    where = f"for {target}" + (" with --offline" if sources.offline else "")
     if match := re.search(
         r"[Bb]ecause (\S+) was not found in the (cache|package registry|provided package loc)", causes
     ):

@@ -93,8 +93,8 @@ def _locked(
     told = tuple(sorted(dict.fromkeys(asked), key=lambda a: (a.group, a.line, a.origin)))
     if cuda := [one for one in ordered if one.name.startswith("nvidia-")]:
         tell(
-            f"{len(cuda)} wheels of {sum(one.size for one in cuda) >> 20} MiB are NVIDIA's, for a GPU: "
-            f"{cuda[0].asked[0]} led there; --extra-index-url names an index of CPU builds"
+            f"{target.platform}: {sum(one.size for one in cuda) >> 20} MiB of wheels are NVIDIA's, for a GPU: "
+            f"{cuda[0].asked[0]} led to {cuda[0].name}; a build for CPUs (xgboost-cpu, torch from its index) has none"
         )
     return Lock(target, ordered, told, _remote(sources), len(found) > 1)
 
@@ -139,7 +139,7 @@ def _made(solved: Solved, hashes: Sequence[str], target: Target, sources: Source
         )
     if solved.source is None or not solved.source.file or not sources.build:
         raise source_only(solved.name, solved.by)
-    path = build_wheel(solved.name, solved.version, solved.source, target, sources)
+    path = build_wheel(_who(solved), solved.source, target, sources)
     made = Offer(path.name, path.as_uri())
     if best([made], target) is None:
         raise BadArtefact(f"{_who(solved)}: built here it is {path.name}, which does not run on {target}")

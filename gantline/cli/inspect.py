@@ -10,7 +10,7 @@ from ..exits import OK
 from ..manifest import SequenceInfo
 from ..packages import MANIFEST, SEALED, Package
 from ..references import REGISTRY, is_registered, local
-from . import registered
+from . import lock, registered
 from .show import parity_line, print_json, size, table, tensor_line
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The grammar of `gantline inspect`."""
     parser.add_argument(
-        "ref", metavar="REF", help="a package, registry://NAME..., an .onnx file, or a directory of models"
+        "ref", metavar="REF", help="a package, registry://NAME..., an .onnx file, a lock, or a directory of models"
     )  # fmt: skip
     registered.arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -32,6 +32,8 @@ def run(args: argparse.Namespace) -> int:
     args.ref = local(args.ref if version is None else f"{REGISTRY}{version.id}", args.registry)
     if args.ref.suffix.lower() == ".onnx" and not args.ref.is_dir():
         return _onnx(args.ref, args.json)
+    if args.ref.suffix.lower() == ".toml" and not args.ref.is_dir():
+        return lock.show(args.ref, args.json)
     if args.ref.is_dir() and not (args.ref / MANIFEST).exists():
         return _repository(args.ref, args.json)
     package = Package.open(args.ref)

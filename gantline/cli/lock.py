@@ -14,6 +14,8 @@ from ..errors import UsageError
 from ..exits import OK
 from ..oci.platforms import Platform
 from ..packages import Package
+from ..references import local
+from . import registered
 from .show import print_json, size, table
 
 if TYPE_CHECKING:
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The grammar of `gantline lock`."""
     add = parser.add_argument
-    add("ref", metavar="REF", type=Path, help="a package directory")
+    add("ref", metavar="REF", help="a package: a directory, or registry://NAME...")
+    registered.arguments(parser)
     add("--platform", metavar="OS/ARCH[,...]", help="what the image will run on; default: this machine's processor")
     add("--python", metavar="3.N", help="the base's Python; default: what the package asks for, else this one")
     add("--glibc", metavar="2.N", help="the base's C library; default: 2.36, Debian 12's")
@@ -54,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     from gantline.builders.lock.resolve import lock_package
     from gantline.builders.lock.target import GLIBC
 
-    package = Package.open(args.ref)
+    package = Package.open(local(args.ref, args.registry))
     platforms = _platforms(args.platform)
     python = _pair(args.python or package.manifest.environment.python or _own(), "--python", "3.11")
     glibc = _pair(args.glibc, "--glibc", "2.36") if args.glibc else GLIBC
@@ -164,6 +167,23 @@ def _summary(path: Path, lock: Lock) -> dict[str, Any]:
         "packages": [{"name": p.name, "version": p.version, "digest": p.digest} for p in lock.packages],
         "requirements": [{"line": a.shown, "origin": a.origin} for a in lock.asked],
     }
+
+
+def show(path: Path, as_json: bool) -> int:
+    """A lock, whole: for `gantline inspect`."""
+    from gantline.builders.lock.pylock import Lock
+
+    lock = Lock.read(path)
+    if as_json:
+        print_json(_summary(path, lock))
+        return OK
+    rows = [*_rows(path, lock), *(("index", index) for index in lock.indexes)]
+    rows += [("asked for", f"{one.shown}  ({one.origin})") for one in lock.asked]
+    for one in lock.packages:
+        where = f" [{', '.join(one.groups)}]" if lock.apart else ""
+        rows.append(("wheel", f"{one.name} {one.version}{where}  {size(one.size)}  {one.digest[:19]}..."))
+    table(rows)
+    return OK
 
 
 def _rows(path: Path, lock: Lock) -> list[tuple[str, str]]:

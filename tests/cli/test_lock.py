@@ -74,6 +74,24 @@ def test_nothing_is_written_where_one_platform_has_no_answer(
     assert tomllib.loads(Path("one/pylock.toml").read_text())["packages"][0]["name"] == "forest"
 
 
+def test_a_lock_is_shown(house: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old = wheel(tmp_path / "old", "numpy", "1.24.0").parent
+    wheel(old, "legacy", "1.0", ["numpy<1.25"])
+    package(tmp_path / "p.pkg", ["legacy"])
+    words = ["lock", "p.pkg", "--python", "3.11", "--platform", "linux/amd64", "-o", "pylock.toml"]
+    assert main([*words, "--find-links", str(house), "--find-links", "old"]) == 0
+    assert "two environments: " in capsys.readouterr().out
+    assert main(["inspect", "pylock.toml"]) == 0
+    out = capsys.readouterr().out
+    assert "numpy 1.24.0 [script]  " in out and "numpy 2.4.6 [runtime]  " in out and "legacy  (the package)" in out
+    assert main(["inspect", "pylock.toml", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["environments"], told["platform"], told["python"]) == (2, "linux/amd64", "3.11")
+    Path("pylock.toml").write_text("x = 1\n")
+    assert main(["inspect", "pylock.toml"]) == 3
+    assert "pylock.toml: not a pylock.toml of version 1" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -43,17 +43,17 @@ def test_of_an_archive_over_http(tmp_path: Path) -> None:
     path = sdist(tmp_path / "w", "forest", "2.0", tag="cp311-cp311-linux_x86_64")
     with serving_index(Index(path.parent)) as index:
         offer = Offer(path.name, f"http://127.0.0.1:{index.port}/files/{path.name}", sha256_file(path))
-        found = build_wheel("forest", "2.0", offer, TARGET, NOTHING)
+        found = build_wheel("forest", offer, TARGET, NOTHING)
         assert found.name == "forest-2.0-cp311-cp311-linux_x86_64.whl"
-        assert build_wheel("forest", "2.0", offer, TARGET, NOTHING) == found and len(index.asked) == 1
+        assert build_wheel("forest", offer, TARGET, NOTHING) == found and len(index.asked) == 1
         with pytest.raises(VerificationFailed, match="its index says sha256:00"):
-            build_wheel("forest", "2.0", replace(offer, digest="sha256:00"), TARGET, NOTHING)
+            build_wheel("forest", replace(offer, digest="sha256:00"), TARGET, NOTHING)
 
 
 def test_a_build_that_fails(tmp_path: Path) -> None:
     path = sdist(tmp_path / "w", "forest", "2.0", broken=True)
-    with pytest.raises(BadArtefact, match=r"forest 2\.0: its wheel could not be built here: .*the compiler says no"):
-        build_wheel("forest", "2.0", Offer(path.name, path.as_uri()), TARGET, NOTHING)
+    with pytest.raises(BadArtefact, match=r"forest: forest-2\.0\.tar\.gz could not be built here: .*compiler says no"):
+        build_wheel("forest", Offer(path.name, path.as_uri()), TARGET, NOTHING)
     assert not list((tmp_path / "home" / "built").iterdir()), "nothing half-made is left"
 
 

@@ -13,6 +13,7 @@ from gantline.builders.lock.asked import Asked
 from gantline.builders.lock.pylock import Lock, Locked
 from gantline.builders.lock.solver import uv
 from gantline.builders.lock.target import Target
+from packaging.pylock import Pylock
 
 from gantline.errors import BadArtefact, UsageError
 from gantline.oci.platforms import Platform
@@ -36,6 +37,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert tree["packages"][1]["wheels"] == [
         {"name": TWO.file, "path": TWO.file, "size": 9, "hashes": {"sha256": "1" * 64}}
     ]
+    Pylock.from_dict(tree)  # the standard's own reader has nothing against it
     assert tree["dependency-groups"] == ["runtime", "script"] and tree["default-groups"] == ["runtime"]
 
 
