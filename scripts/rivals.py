@@ -28,6 +28,16 @@ RIVALS: dict[str, tuple[str, ...]] = {
         "onnxruntime==1.31.1",
     ),
     "bentoml": ("bentoml==1.4.40", "onnxruntime==1.31.1", "numpy==2.4.6"),
+    # blob stores as fsspec reaches them, a server of one (Azurite, the other's, is npm's), and what a registry needs
+    "blob-stores": (
+        "s3fs==2026.9.0",
+        "adlfs==2026.8.0",
+        "moto[server]==5.2.5",
+        "fsspec==2026.9.0",
+        "numpy==2.4.6",
+        "pyyaml==6.0.3",
+        "sqlalchemy==2.1.9",
+    ),
     # sources of models, with what packages them; xgboost-cpu is xgboost without CUDA's libraries
     "boosters": (
         "xgboost-cpu==3.2.0",
@@ -73,6 +83,8 @@ RIVALS: dict[str, tuple[str, ...]] = {
     # the only tritonserver on PyPI: the C++ server with its Python backend
     "triton": ("nvidia-pytriton==0.7.0", "onnxruntime==1.31.1"),
 }
+# name -> the npm package of that exact version whose program it is
+PROGRAMS = {"azurite": "azurite@3.37.0"}
 _ASK = "import importlib.metadata as m, sys; print(*(m.version(n) for n in sys.argv[1:]))"
 
 
@@ -97,6 +109,22 @@ def _make(name: str, home: Path, python: Path) -> None:
     if done.returncode or not _holds(python, wanted):
         shutil.rmtree(home, ignore_errors=True)
         raise SystemExit(f"{name}: {', '.join(wanted)} could not be installed")
+
+
+def program(name: str) -> Path:
+    """An npm package's program, installed if missing. SystemExit if it cannot be."""
+    home = HOME / name
+    script = home / "node_modules" / ".bin" / name
+    marker = home / "version"
+    if not script.exists() or not marker.exists() or marker.read_text() != PROGRAMS[name]:
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir(parents=True)
+        words = ["npm", "install", "--silent", "--no-fund", "--no-audit", "--prefix", str(home), PROGRAMS[name]]
+        if shutil.which("npm") is None or subprocess.run(words, check=False).returncode or not script.exists():
+            shutil.rmtree(home, ignore_errors=True)
+            raise SystemExit(f"{name}: {PROGRAMS[name]} could not be installed; it needs Node.js and npm")
+        marker.write_text(PROGRAMS[name])
+    return script
 
 
 def _holds(python: Path, wanted: tuple[str, ...]) -> bool:

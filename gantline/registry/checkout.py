@@ -36,7 +36,8 @@ def check_out(version: Version, files: Sequence[Stored], blobs: BlobStore) -> Pa
         target = folder / str(version.version)
         if _whole(target, version.digest, files):
             return target
-        shutil.rmtree(target, ignore_errors=True)
+        for left in (target, *folder.glob(".incoming.*")):  # damaged, or of a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=".incoming.", dir=folder))
         try:

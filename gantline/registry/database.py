@@ -91,8 +91,10 @@ class Database:
     @contextmanager
     def _alone(self, lock: bool = True) -> Iterator[Connection]:
         with self._engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
-            if lock and connection.dialect.name == "postgresql":
-                connection.execute(select(tables.registry.c.one).with_for_update())
+            if connection.dialect.name == "postgresql":
+                connection.execute(text(f"SET LOCAL lock_timeout = {int(BUSY_S * 1000)}"))
+                if lock:
+                    connection.execute(select(tables.registry.c.one).with_for_update())
             yield connection
 
     @contextmanager

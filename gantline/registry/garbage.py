@@ -55,7 +55,7 @@ def collect(database: Database, blobs: BlobStore, now: int, grace: int = DAY_US,
     else:
         for begin in range(0, len(dead), _GROUP):
             gone += _remove(database, blobs, dead[begin : begin + _GROUP], now, before)
-        blobs.sweep(before)
+        blobs.sweep(min(before, now - DAY_US))  # what was begun a moment ago is still being written
     left = _checkouts(database, now, named, dry_run)
     return Collected(tuple(b.digest for b in gone), sum(b.size for b in gone), left, len(there) - len(gone))
 

@@ -145,7 +145,8 @@ class RemoteBlobs:
         except ValueError as e:  # no such protocol, no credentials at all
             raise UsageError(f"blobs {self.url}: {_line(e)}") from e
         except Exception as e:
-            raise Unreachable(f"blobs {self.url}: {type(e).__name__}: {_line(e)}") from e
+            what = f"{type(e).__name__}: {_line(e)}"
+            raise Unreachable(f"blobs {self.url}: {what}; check the address and the credentials") from e
 
 
 def _check(source: Path, digest: str) -> None:

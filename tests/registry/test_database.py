@@ -133,6 +133,31 @@ def test_killed_while_it_is_made(tmp_path: Path, make: MakePackage) -> None:
         check_whole(where)
 
 
+@pytest.mark.slow
+def test_writers_beside_one_that_collects(where: str, make: MakePackage) -> None:
+    """Blobs that are shared, removed and registered again, while everything that may be collected is, at once."""
+    packages = [make(factor=f) for f in range(2, 5)]
+    with Registry.open(where) as registry:
+        registry.register(make("keep"))
+        collected = 0
+        for round_ in range(3):
+            both = [writer(where, name, 6, packages) for name in ("ann", "bob")]
+            while any(p.poll() is None for p in both):
+                collected += len(registry.collect("0 seconds").blobs)
+            assert [p.returncode for p in both] == [0, 0], [p.communicate() for p in both]
+            for process in both:
+                process.communicate()
+            versions = registry.list("iris")
+            assert len(versions) == 12
+            for version in versions:
+                checked_out = registry.path(version.id)
+                assert Package.open(checked_out).verify_files() == 2, round_
+            registry.release("iris", "champion")
+            for version in versions:
+                registry.remove(version.id)
+        assert registry.get("keep").version == 1 and collected > 0
+
+
 def test_a_full_disk_changes_nothing(tmp_path: Path, make: MakePackage, monkeypatch: pytest.MonkeyPatch) -> None:
     with Registry.open(tmp_path / "r") as registry:
         registry.register(make(factor=2), alias="champion")
@@ -188,6 +213,38 @@ def test_a_server_that_does_not_answer(free_port: Callable[[], int]) -> None:
         registry.list()
     assert "secret" not in caught.value.message and "\n" not in caught.value.message
     assert caught.value.message.endswith("check the address, the user and the password")
+
+
+@pytest.mark.slow
+@pytest.mark.container
+def test_a_server_that_is_slow_or_restarts(
+    postgresql: str, tmp_path: Path, make: MakePackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psycopg
+
+    url = f"postgresql://gantline@/postgres?host={postgresql}"
+    with Registry.open(url) as registry:
+        with pytest.raises(UsageError, match="has no place for blobs; type: gantline registry init"):
+            registry.register(make())
+        registry.make(str(tmp_path / "blobs"))
+        registry.register(make())
+        with psycopg.connect(f"host={postgresql} user=gantline dbname=postgres") as other:
+            other.execute("SELECT one FROM registry FOR UPDATE")
+            monkeypatch.setattr(database, "BUSY_S", 0.1)
+            with pytest.raises(Unavailable, match="others have been writing"):
+                registry.promote("iris", "champion")
+            assert registry.get("iris").version == 1
+            other.rollback()
+            ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'gantline'"
+            other.execute(ended)
+        assert registry.promote("iris", "champion").became == 1
+    for bad, why in (
+        (url.replace("gantline@", "nobody@"), "lets nobody in"),
+        (url.replace("/postgres?", "/none?"), "lets nobody in"),
+    ):
+        with Registry.open(bad) as registry, pytest.raises(Unreachable, match=why) as caught:
+            registry.list()
+        assert "\n" not in caught.value.message
 
 
 def test_a_place_that_is_none(tmp_path: Path, make: MakePackage) -> None:
