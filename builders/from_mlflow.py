@@ -132,7 +132,9 @@ def _told(model: MlflowModel, flavor: str, conversion: Conversion) -> Conversion
     chosen: tuple[str, ...] = ()
     if "label" in conversion.labels:
         chosen = ("label",) if asked == "predict" else ("probabilities",)
-    table = TableInfo(columns=model.columns, predictions=chosen, form=form_of(model, flavor, chosen))
+    known = conversion.manifest.get("table", TableInfo())
+    columns = model.columns or known.columns
+    table = TableInfo(columns=columns, predictions=chosen, form=form_of(model, flavor, chosen))
     if table != TableInfo():
         conversion.manifest = {**conversion.manifest, "table": table}
     saved = model.told.get("mlflow_version", "")

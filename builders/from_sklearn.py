@@ -15,6 +15,7 @@ from gantline.accelerators.onnx import Onnx, open_model
 
 from gantline.errors import BadArtefact, BadRequest, EngineFailed, GantlineError, Unsupported, VerificationFailed
 from gantline.fitting import fit
+from gantline.manifest import TableInfo
 from gantline.signature import Signature
 from gantline.tensors import Array
 
@@ -253,7 +254,13 @@ def _conversion(study: Study, source: Source, made: Path | None) -> Conversion:
         classes={a.name: labels for a in study.answers if a.name == "probabilities" and labels},
         sample=study.evidence[0].inputs if study.evidence[0].kind == "given" else None,
         notes=study.notes,
+        manifest={"table": TableInfo(columns=study.layout.columns)} if _by_name(study) else {},
     )
+
+
+def _by_name(study: Study) -> bool:
+    """Whether a table's columns are found by the names that the estimator was fitted on: in its one matrix."""
+    return study.layout.matrix and bool(study.layout.columns)
 
 
 def _why_wide(way: Way, reasons: list[tuple[str, str]]) -> tuple[str, ...]:

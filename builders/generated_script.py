@@ -50,6 +50,7 @@ def behind(base: Conversion, wanted: Wanted, text: str, saved: Path, environment
         files={f"code/{ENTRY}": script, f"models/{saved.name}": saved},
         signature=wanted.signature,
         manifest={
+            **base.manifest,
             "script": ScriptInfo(entry=ENTRY, code="code", models="models", contract="tensors"),
             "environment": environment,
         },

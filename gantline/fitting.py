@@ -26,6 +26,19 @@ def select(sample: Mapping[str, Array], columns: Sequence[str] = (), drop: Seque
     return {n: sample[n] for n in (columns or sample) if n not in drop}
 
 
+def by_name(sample: Mapping[str, Array], columns: Sequence[str], where: str = "the sample") -> dict[str, Array]:
+    """The sample's columns that a model's one matrix has, in the model's order; `columns`: their names, where known.
+
+    A sample that has none of these names goes by position, as it is. BadRequest for one that has some of them.
+    """
+    missing = [n for n in columns if n not in sample]
+    if len(missing) == len(columns):
+        return dict(sample)
+    if missing:
+        raise BadRequest(f"{where}: no column {_listed(missing)}; the model takes {_listed(columns)}")
+    return {n: sample[n] for n in columns}
+
+
 def fit(sample: Mapping[str, Array], signature: Signature, where: str = "the sample") -> dict[str, Array]:
     """Inputs that `signature.check` takes. BadRequest says which column or shape does not fit, and what would.
 

@@ -17,10 +17,10 @@ import numpy as np
 
 from .csv_table import read_csv, text_array, whole_array
 from .errors import BadArtefact, BadRequest, UsageError
-from .fitting import UNNAMED, fit, rows, select
+from .fitting import UNNAMED, by_name, fit, rows, select
 from .tensors import Array
 
-__all__ = ["UNNAMED", "fit", "from_frame", "from_json", "read", "rows", "select"]
+__all__ = ["UNNAMED", "by_name", "fit", "from_frame", "from_json", "read", "rows", "select"]
 
 # documents whose content is under one key: Azure, TensorFlow Serving and KServe V1, MLflow
 _WRAPPERS = ("data", "instances", "inputs", "input_data", "dataframe_split", "dataframe_records")

@@ -49,8 +49,9 @@ def run(args: argparse.Namespace) -> int:
         if _is_script(client.metadata(args.model, args.version)):
             _print_score(_score(client, args), args.json)
             return OK
-        signature = client.signature(args.model, args.version)
-        inputs = samples.fit(rows.read(args.input, args), signature, str(args.input))
+        signature, columns = client.signature(args.model, args.version), client.columns(args.model, args.version)
+        sample = samples.by_name(rows.read(args.input, args), columns, str(args.input))
+        inputs = samples.fit(sample, signature, str(args.input))
         result = client.infer(args.model, inputs, args.output, args.version, classes=args.classes)
     if args.json:
         write(dump_json(_document(result)).decode() + "\n")

@@ -17,6 +17,7 @@ from .exchange import (
     Answer,
     Call,
     clean_headers,
+    columns_of_matrix,
     compressed,
     decoded,
     infer_call,
@@ -55,7 +56,7 @@ class AsyncClient:
         self._binary = binary
         self._gzip = gzip
         self._headers = key_header(key, url, clean_headers(headers))
-        self._signatures: dict[tuple[str, str], Signature] = {}
+        self._signatures: dict[tuple[str, str], tuple[Signature, tuple[str, ...]]] = {}
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -78,8 +79,8 @@ class AsyncClient:
 
         `outputs` None: all. `classes` k: the top k classes of each output as "score:index[:label]" (BYTES).
         """
-        signature = await self.signature(model, version) if needs_signature(inputs) else None
-        arrays = arrays_of(inputs, signature, model)
+        signature, columns = await self._known(model, version) if needs_signature(inputs) else (None, ())
+        arrays = arrays_of(inputs, signature, model, columns)
         if classes and outputs is None:
             outputs = [t.name for t in (await self.signature(model, version)).outputs]
         wire = self._binary if binary is None else binary
@@ -94,6 +95,8 @@ class AsyncClient:
 
     async def predict(self, model: str, data: Any, version: str = "") -> Any:
         """A table in, a table out: a DataFrame (pandas, polars) is answered by one with its index. Else as `infer`.
+
+        Columns are found by name where the server knows the names of the model's, else by position.
 
         An output with several values a row becomes as many columns, `NAME_LABEL` where the model has class labels.
         """
@@ -120,11 +123,11 @@ class AsyncClient:
 
     async def signature(self, model: str, version: str = "") -> Signature:
         """A model's inputs and outputs; kept after the first call (`forget` asks again)."""
-        found = self._signatures.get((model, version))
-        if found is None:
-            found = signature_of(await self.metadata(model, version), self.url)
-            self._signatures[model, version] = found
-        return found
+        return (await self._known(model, version))[0]
+
+    async def columns(self, model: str, version: str = "") -> tuple[str, ...]:
+        """The names of the columns of a model's one matrix, in order; none where it has none, or they are not known."""
+        return (await self._known(model, version))[1]
 
     def forget(self) -> None:
         """Ask for the models' metadata again when it is next needed: after a new version, for example."""
@@ -163,6 +166,14 @@ class AsyncClient:
         path = model_path(model).replace("/v2/models/", "/v2/repository/models/") + "/" + verb
         raise_for(await self._send(json_call("POST", path, document)), self.url)
         self.forget()
+
+    async def _known(self, model: str, version: str) -> tuple[Signature, tuple[str, ...]]:
+        found = self._signatures.get((model, version))
+        if found is None:
+            metadata = await self.metadata(model, version)
+            found = signature_of(metadata, self.url), columns_of_matrix(metadata)
+            self._signatures[model, version] = found
+        return found
 
     async def _get(self, path: str) -> Json:
         found: Json = json_result(await self._send(Call("GET", path)), self.url)

@@ -188,6 +188,16 @@ def signature_of(metadata: Mapping[str, Any], url: str) -> Signature:
     return Signature(inputs, outputs)
 
 
+def columns_of_matrix(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the columns of a model's one matrix, in order; empty where its metadata tell none."""
+    inputs = metadata.get("inputs")
+    if not isinstance(inputs, list) or len(inputs) != 1:
+        return ()
+    beside = inputs[0].get("parameters")
+    columns = beside.get("columns") if isinstance(beside, Mapping) else None
+    return tuple(map(str, columns)) if isinstance(columns, list) else ()
+
+
 def _spec(tensor: Mapping[str, Any]) -> TensorSpec:
     beside = tensor.get("parameters")  # ours; other servers' hold other things, or are not there
     beside = beside if isinstance(beside, Mapping) else {}

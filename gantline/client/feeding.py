@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from ..errors import BadArtefact, BadRequest
-from ..fitting import UNNAMED, cast, fit, shaped
+from ..fitting import UNNAMED, by_name, cast, fit, shaped
 from ..samples import from_frame, from_json
 from ..signature import Signature
 from ..tensors import Array, to_bytes_array
@@ -22,21 +22,27 @@ def needs_signature(inputs: Inputs) -> bool:
     return not (isinstance(inputs, Mapping) and all(isinstance(v, np.ndarray) for v in inputs.values()))
 
 
-def arrays_of(inputs: Inputs, signature: Signature | None, model: str) -> dict[str, Array]:
-    """Named arrays as they go onto the wire. BadRequest says which input does not fit, and why."""
+def arrays_of(inputs: Inputs, signature: Signature | None, model: str, columns: Sequence[str] = ()) -> dict[str, Array]:
+    """Named arrays as they go onto the wire. BadRequest says which input does not fit, and why.
+
+    `columns`: the names of the model's one matrix's columns, by which those of a table are found.
+    """
     where = f"model '{model}'"
     if isinstance(inputs, Mapping):
         if signature is None:
             return {name: native(array) for name, array in inputs.items()}
         return {name: _named(name, value, signature, where) for name, value in inputs.items()}
     assert signature is not None  # needs_signature said so
-    if hasattr(inputs, "columns") and hasattr(inputs, "__getitem__"):
-        return fit(from_frame(inputs), signature, where)
-    if isinstance(inputs, list):
+    table = hasattr(inputs, "columns") and hasattr(inputs, "__getitem__")
+    if table or isinstance(inputs, list):
         try:
-            return fit(from_json(inputs, "inputs"), signature, where)
+            sample = from_frame(inputs) if table else from_json(inputs, "inputs")
         except BadArtefact as e:
             raise BadRequest(f"{where}: {e}") from e
+        except TypeError as e:  # its columns are no names
+            kind = f"{type(inputs).__module__}.{type(inputs).__qualname__}"
+            raise BadRequest(f"{where}: a table of {kind}: hand in a pandas or polars DataFrame") from e
+        return fit(by_name(sample, columns, where), signature, where)
     return fit({UNNAMED: np.asarray(inputs)}, signature, where)
 
 

@@ -322,6 +322,7 @@ def test_wrong_columns_are_listed(packaged: Packager, tmp_path: Path) -> None:
         packaged(model, sample={"a": np.ones(2), "c": np.ones(2)})
     swapped = packaged(model, sample={"b": np.array([2.0, 0]), "target": np.ones(2), "a": np.array([1.0, 3])})
     assert swapped.manifest.parity is not None and swapped.manifest.parity.max_rel_error < 1e-5
+    assert swapped.manifest.table.columns == ("a", "b")  # by which a server and its clients find them
     assert [p.name for p in tmp_path.iterdir()] == ["model.pkg"]
 
 

@@ -25,6 +25,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, SplineTran
 from sklearn.svm import LinearSVC
 
 from gantline.errors import BadArtefact
+from gantline.manifest import TableInfo
 from gantline.signature import Signature
 from gantline.tensors import Array
 
@@ -38,10 +39,13 @@ Y = np.where(X[:, 0] > 0, "yes", "no")
 def converted(model: Any, rows: dict[str, Array], tmp_path: Path, **source: Any) -> tuple[Conversion, list[Array]]:
     layout, answers = layout_of(model, None), answers_of(model)
     seen = reference(model, layout, answers)(rows)
-    base = Conversion("onnx", "sklearn", type(model).__name__, {})
+    known = {"table": TableInfo(columns=("n",))}
+    base = Conversion("onnx", "sklearn", type(model).__name__, {}, manifest=known)
     told = Source("m", object=model, **source)
     signature = Signature(layout.inputs, specs_of(answers, seen, class_names(model)))
-    return behind_script(base, Wanted(model, layout, answers, signature, told, tmp_path)), seen
+    made = behind_script(base, Wanted(model, layout, answers, signature, told, tmp_path))
+    assert known.items() < made.manifest.items() and "script" in made.manifest
+    return made, seen
 
 
 def script(conversion: Conversion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:

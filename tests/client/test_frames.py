@@ -66,6 +66,19 @@ def test_labels_and_optional_inputs_reach_the_client(tmp_path: Path, serving: An
         assert [c.rpartition("_")[2] for c in probabilities] == ["setosa", "versicolor", "virginica"]
         assert found[probabilities].to_numpy().argmax(axis=1).tolist() == [0, 2]
         assert found.index.tolist() == [0, 100]
+        _by_name(client, rows.iloc[[0, 100]], found)
+
+
+def _by_name(client: Client, rows: pd.DataFrame, wanted: pd.DataFrame) -> None:
+    """A table's columns are those that the model was fitted on, wherever they stand."""
+    names = list(rows.columns)
+    assert client.columns("iris") == tuple(names)
+    for other in (rows[names[::-1]], rows.assign(more=1.0), rows.set_axis(range(4), axis=1)):
+        pd.testing.assert_frame_equal(client.predict("iris", other), wanted)
+    records: Any = rows[names[::-1]].to_dict("records")
+    assert client.predict("iris", records).text("label").tolist() == wanted["label"].tolist()
+    with pytest.raises(BadRequest, match=r"model 'iris': no column 'petal width \(cm\)'; the model takes"):
+        client.predict("iris", rows[names[:3]])
 
 
 def test_columns() -> None:
@@ -84,6 +97,19 @@ def test_what_is_no_table(shape: tuple[int, ...]) -> None:
         columns_of(result(x=[1, 2], y=np.zeros(shape)), None)
 
 
+def test_columns_that_would_share_a_name_are_refused() -> None:
+    with pytest.raises(BadRequest, match="two columns would be called 'p_0'"):
+        columns_of(result(p=[[0.1, 0.9]], p_0=[1]), None)
+
+
+def test_tables_derived_from_pandas() -> None:
+    class Own(pd.DataFrame):
+        pass
+
+    found = table_like(Own({"x": [1, 2]}, index=[7, 8]), result(y=[3, 4]), Signature((), ()))
+    assert found.index.tolist() == [7, 8] and found["y"].tolist() == [3, 4]
+
+
 def test_other_tables_are_refused() -> None:
     class Other(dict[str, Any]):
         columns = ("x",)
@@ -91,6 +117,15 @@ def test_other_tables_are_refused() -> None:
     assert is_table(Other()) and not is_table(np.zeros(3)) and not is_table({"columns": []})
     with pytest.raises(UsageError, match="Other: hand in a pandas or polars DataFrame"):
         table_like(Other(), result(), Signature((), ()))
+
+
+def test_what_is_no_column_is_an_error_of_the_request(url: str) -> None:
+    pa = pytest.importorskip("pyarrow")
+    with Client(url) as client:
+        with pytest.raises(BadRequest, match="hand in a pandas or polars DataFrame"):
+            client.predict("columns", pa.table({"age": [1.0], "city": ["a"]}))
+        with pytest.raises(BadRequest, match="model 'columns': column 'age': expected numbers or text, found datetime"):
+            client.predict("columns", FRAME.assign(age=pd.Timestamp("2024-01-02")))
 
 
 def test_a_users_program_runs(url: str) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gantline.errors import BadRequest, UsageError
-from gantline.fitting import UNNAMED, cast, fit, rows, select
+from gantline.fitting import UNNAMED, by_name, cast, fit, rows, select
 from gantline.signature import Signature, TensorSpec
 from gantline.tensors import Array
 
@@ -161,3 +161,14 @@ def test_select() -> None:
     assert list(select(sample, drop=["b"])) == ["a", "c"]
     with pytest.raises(UsageError, match="no column 'z'; there are 'a', 'b', 'c'"):
         select(sample, ["z"])
+
+
+def test_a_matrix_columns_are_found_by_name() -> None:
+    a, b, c = (np.array([i, i + 1.0]) for i in range(3))
+    assert list(by_name({"c": c, "more": a, "a": a, "b": b}, ("a", "b", "c"))) == ["a", "b", "c"]
+    assert by_name({"b": b, "a": a}, ("a", "b"))["a"] is a
+    for unknown in ({"x": a, "y": b, "z": c}, {UNNAMED: np.zeros((2, 3))}, {"0": a, "1": b}):
+        assert list(by_name(unknown, ("a", "b", "c"))) == list(unknown)  # by position
+    assert list(by_name({"b": b, "a": a}, ())) == ["b", "a"]
+    with pytest.raises(BadRequest, match=r"rows\.csv: no column 'c'; the model takes"):
+        by_name({"b": b, "a": a}, ("a", "b", "c"), "rows.csv")
