@@ -11,7 +11,6 @@ _SOURCES = frozenset({".pxd", ".pyx", ".pxi", ".pyi", ".c", ".cc", ".cpp", ".cu"
 _BUILDING = frozenset({".a", ".lib", ".la", ".cmake", ".pc", ".pdb"})
 # parts of distributions that make models and do not run them
 _PARTS: dict[str, tuple[str, ...]] = {
-    "numpy": ("numpy/distutils/", "numpy/f2py/"),
     "onnxruntime": ("onnxruntime/transformers/", "onnxruntime/tools/", "onnxruntime/quantization/"),
 }
 
@@ -29,7 +28,7 @@ RULES: dict[str, Callable[[PurePosixPath], bool]] = {
 }
 # libraries for programs in C that would link with them; the extension module has a copy of all that is in it
 _FOR_C = {"onnxruntime": re.compile(r"onnxruntime/capi/libonnxruntime\.so[.\d]*")}
-VERSION = 2  # of the rules: a change of them makes other layers
+VERSION = 3  # of the rules: a change of them makes other layers
 
 
 def pruned_by(distribution: str, path: str) -> str:

@@ -16,6 +16,7 @@ from gantline.builders.image.prune import pruned_by
         ("x/__pycache__/y.cpython-311.pyc", "bytecode"),
         ("numpy/testing/__init__.py", ""),
         ("numpy/testing/tests", ""),
+        ("numpy/f2py/__init__.py", ""),  # `from numpy import *`, which scipy does, asks for it
         ("tests/__init__.py", ""),
         ("sklearn/utils/_testing.py", ""),
         ("numpy.libs/libscipy_openblas64.so", ""),
