@@ -19,6 +19,8 @@ import pytest
 
 import gantline
 from gantline.client import Client
+from gantline.manifest import EnvironmentRequest, Manifest, ScriptInfo
+from gantline.packages import seal
 from tests.engine import container_engine
 
 pytestmark = pytest.mark.container
@@ -31,6 +33,16 @@ def init():
     model = joblib.load(os.path.join(os.environ["AZUREML_MODEL_DIR"], "model.pkl"))
 def run(raw):
     return model.predict(numpy.array(json.loads(raw)["data"])).tolist()
+"""
+BOOSTED = """
+import json, lightgbm, numpy
+def init():
+    global model
+    rows = numpy.arange(100.0).reshape(-1, 1) / 10
+    settings = {"verbosity": -1, "min_data_in_leaf": 1, "num_threads": 2}
+    model = lightgbm.train(settings, lightgbm.Dataset(rows, rows[:, 0]), 50)
+def run(raw):
+    return model.predict(numpy.array(json.loads(raw))).tolist()
 """
 
 
@@ -170,6 +182,27 @@ def test_a_script_with_a_pickle(
         request = urllib.request.Request(f"http://127.0.0.1:{port}/score", body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=20) as reply:
             assert json.loads(reply.read()) == [0, 2]
+
+
+def test_a_library_that_the_base_lacks(
+    engine: Any, build: Callable[..., dict[str, Any]], tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    """LightGBM's wheel needs libgomp.so.1, and Debian's minimal system has none: the image takes it from Debian."""
+    root = tmp_path / "boosted.pkg"
+    (root / "code").mkdir(parents=True)
+    (root / "code" / "score.py").write_text(BOOSTED)
+    asked = EnvironmentRequest("requirements", "3.11", ("lightgbm==4.7.0",))
+    seal(root, Manifest("boosted", "script", script=ScriptInfo("score.py"), environment=asked), {})
+    (image,) = build(root, "--tag", "boosted:1", "-o", tmp_path / "boosted.tar")["images"]
+    assert [one["files"] > 1 for one in image["layers"] if one["title"].startswith("debs libgomp1 ")] == [True]
+    with (tmp_path / "boosted.tar").open("rb") as f:
+        (loaded,) = engine.images.load(f)
+    port, grpc = free_port(), free_port()
+    with running(engine, loaded.id, port, grpc):
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/score", b"[[1.0], [9.0]]")
+        with urllib.request.urlopen(request, timeout=20) as reply:
+            low, high = json.loads(reply.read())
+        assert low < 3 < 7 < high
 
 
 def test_again_and_elsewhere_it_is_the_same(
