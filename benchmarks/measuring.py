@@ -42,7 +42,9 @@ class Process:
 
     def __init__(self, command: Sequence[str | os.PathLike[str]], **environment: str) -> None:
         self.command = [str(word) for word in command]
-        self.environment = {**os.environ, **environment}
+        # where it is set, each server would compile all that it imports, every time
+        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        self.environment = inherited | environment
         self.started = 0.0
 
     def __enter__(self) -> Process:

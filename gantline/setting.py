@@ -173,4 +173,5 @@ def _size(text: str) -> int | None:
     number, unit = float(match[1]), match[2].lower()
     power = " kmgt".index(unit[0]) if unit and unit[0] in "kmgt" else 0
     base = 1000 if unit.endswith("b") and "i" not in unit else 1024
-    return int(number * base**power)
+    size = int(number * base**power)
+    return size if size or not number else None  # half a byte is no word for none, which may stand for any

@@ -124,6 +124,7 @@ def test_sizes(text: str, size: int) -> None:
         ("workers", "Auto"),
         ("max_body_bytes", "0"),
         ("max_body_bytes", "64XB"),
+        ("memory", "0.5"),
         ("max_body_bytes", "MiB"),
         ("keep_alive_s", "nan"),
         ("keep_alive_s", "inf"),
