@@ -15,13 +15,14 @@ import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from gantline.errors import Unsupported
 
-from .asked import Asked
+from .asked import Asked, normalised
 from .sources import Sources, bare
 from .target import Target
 
@@ -63,7 +64,13 @@ def solve(asked: Sequence[Asked], target: Target, sources: Sources) -> tuple[Sol
         for name, one in names.items():
             Path(folder, name).write_text(one.line + "\n", "utf-8")
         common = _command(target, sources)
-        found = _run([*common, "--format", "pylock.toml", *names], folder, sources)
+        # what is in a file that it would write again is taken where it fits, and passed over where it does not
+        Path(folder, "chosen.txt").write_text("".join(f"{pin}\n" for pin in preferred()), "utf-8")
+        chosen = _run([*common, "--no-annotate", "--output-file", "chosen.txt", *names], folder, sources)
+        if isinstance(chosen, Refused):
+            return chosen
+        _keep_pins(Path(folder, "chosen.txt"))
+        found = _run([*common, "--format", "pylock.toml", "-c", "chosen.txt", *names], folder, sources)
         if isinstance(found, Refused):
             return found
         packages: list[dict[str, Any]] = tomllib.loads(found).get("packages", [])
@@ -73,6 +80,22 @@ def solve(asked: Sequence[Asked], target: Target, sources: Sources) -> tuple[Sol
         told = _run([*common, "--annotation-style", "line", "-c", "pins.txt", *names], folder, sources)
         parents = {} if isinstance(told, Refused) else _parents(told)
     return tuple(_solved(p, _roots(p["name"], parents, names)) for p in sorted(packages, key=lambda p: str(p["name"])))
+
+
+def preferred() -> list[str]:
+    """`name==version` of all that is installed here: what the package was made, compared and tried with."""
+    found = {}
+    for one in distributions():
+        name, version = normalised(one.metadata["Name"] or ""), one.version
+        if name and version and "+" not in version:  # one build of a version, which indexes need not have
+            found[name] = f"{name}=={version}"
+    return sorted(found.values())
+
+
+def _keep_pins(path: Path) -> None:
+    """Only what is a version: an address is in the request already."""
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if "==" in line and " @ " not in line), "utf-8")
 
 
 def uv() -> str:

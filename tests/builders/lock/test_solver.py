@@ -33,6 +33,29 @@ def test_who_asked_for_what(tmp_path: Path) -> None:
     assert offer.file == "oak-1.0-py3-none-any.whl" and offer.url.startswith("file://")
 
 
+def test_what_is_installed_here_is_taken_where_it_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a package was compared with is what it should run with; where that cannot be, it is no reason to fail."""
+    for version in ("1.0", "2.0", "3.0"):
+        wheel(tmp_path, "oak", version)
+    sources = Sources(no_index=True, find_links=(str(tmp_path),))
+
+    def versions(installed: str, line: str) -> list[str]:
+        monkeypatch.setattr(solver, "preferred", lambda: [installed])
+        found = solve([Asked(line, "one")], TARGET, sources)
+        assert not isinstance(found, Refused), found.text
+        return [s.version for s in found]
+
+    assert versions("oak==2.0", "oak") == ["2.0"]
+    assert versions("oak==2.0", "oak>2") == ["3.0"]
+    assert versions("oak==2.5", "oak") == ["3.0"], "no index has it"
+    assert versions("elm==1.0", "oak") == ["3.0"]
+
+
+def test_what_is_installed_here() -> None:
+    found = solver.preferred()
+    assert any(pin.startswith("numpy==") for pin in found) and not [pin for pin in found if "+" in pin]
+
+
 def test_constraints_and_prereleases(tmp_path: Path) -> None:
     for version in ("1.0", "2.0", "3.0rc1"):
         wheel(tmp_path / "w", "oak", version)
