@@ -13,7 +13,7 @@ _ANY: Schema = {}
 _REFUSALS: dict[int, Answer] = {
     400: Answer("The script, or the server, could not read the body", _ERROR),
     404: Answer("No such script", _ERROR),
-    413: Answer("The body is larger than the server takes", {JSON: {"type": "object"}}),
+    413: Answer("The body is larger than the server takes", _ERROR),
     415: Answer("The script's schema wants application/json", _ERROR),
     429: Answer("This tenant has more waiting than its share", _ERROR),
     431: Answer("A request id is too long", _ERROR),

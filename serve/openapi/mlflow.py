@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from gantline.signature import TensorSpec
-from gantline.wire.mlflow import FORMS
+from gantline.wire.mlflow import CSV, FORMS, LINES
 
 from .azure import score
 from .operation import JSON, OCTETS, TEXT, Answer, Body, Exact, Face, Operation, Schema, Subject, ref
 from .tensors import element, nested, rows
 
-_CSV = "text/csv"
+_TEXT: Schema = {"type": "string"}
+_TYPES = (CSV, LINES, OCTETS)  # beside JSON
+_ANSWERS = (CSV, LINES)
 _ERROR = {JSON: ref("MlflowError")}
 _ROWS: Schema = {"type": "array", "items": {"type": "object"}}
 _SPLIT: Schema = {
@@ -28,7 +30,7 @@ _PREDICTIONS: Schema = {"type": "object", "required": ["predictions"], "properti
 _REFUSALS: dict[int, Answer] = {
     400: Answer("The body does not fit the model, or the model failed on it", _ERROR),
     404: Answer("No such model", _ERROR),
-    413: Answer("The body is larger than the server takes", {JSON: {"type": "object"}}),
+    413: Answer("The body is larger than the server takes", _ERROR),
     415: Answer("A content type that is not read here", _ERROR),
     429: Answer("This tenant has more waiting than its share", _ERROR),
     431: Answer("A request id is too long for a script", _ERROR),
@@ -64,8 +66,8 @@ def invoke(subject: Subject) -> Exact | None:
         "required": [t.name for t in inputs if not t.optional],
     }
     schema = _body({"anyOf": [_tensor(inputs[0]), by_name]} if len(inputs) == 1 else by_name)
-    body = Body(schema, _example(subject), media={_CSV: {"type": "string"}, OCTETS: {"type": "string"}})
-    return body, Answer("One prediction a row", {JSON: _PREDICTIONS, _CSV: {"type": "string"}})
+    body = Body(schema, _example(subject), media=dict.fromkeys(_TYPES, _TEXT))
+    return body, Answer("One prediction a row", {JSON: _PREDICTIONS, **dict.fromkeys(_ANSWERS, _TEXT)})
 
 
 def _tensor(spec: TensorSpec) -> Schema:
@@ -82,8 +84,9 @@ def _example(subject: Subject) -> Any:
 
 
 def _operation(path: str) -> Operation:
-    ok = {200: Answer("The predictions, or what a script returns", {JSON: {}, _CSV: {"type": "string"}}), **_REFUSALS}
-    body = Body(_body({}), media={_CSV: {"type": "string"}, OCTETS: {"type": "string"}})
+    answered = Answer("The predictions, or what a script returns", {JSON: {}, **dict.fromkeys(_ANSWERS, _TEXT)})
+    ok = {200: answered, **_REFUSALS}
+    body = Body(_body({}), media=dict.fromkeys(_TYPES, _TEXT))
     return Operation("post", path, "Ask for predictions", ok, body, invoke, True, needs=lambda subject: True)
 
 

@@ -114,7 +114,7 @@ _LABEL = _MODEL + "/labels/{label}"
 
 V1 = Face(
     "V1",
-    "TensorFlow Serving's REST API and KServe V1: rows or columns of plain JSON",
+    "TensorFlow Serving's REST API and KServe V1: rows or columns of plain JSON, alone or in a CloudEvent",
     (
         get("/v1/models", "The models that the server knows", _MODELS),
         *_of_models(_MODEL),

@@ -11,7 +11,7 @@ from gantline.serve.openapi.operation import Script, Subject
 
 from gantline.signature import Signature, TensorSpec
 from gantline.tensors import Array
-from gantline.wire.mlflow import FORMS, decode_tree
+from gantline.wire.mlflow import CSV, FORMS, JSON, LINES, decode_tree
 from gantline.wire.tabular import Table
 
 ONE = Signature((TensorSpec("x", "FP32", (-1, 2)),), ())
@@ -28,7 +28,7 @@ def test_the_example_is_read(signature: Signature, sample: dict[str, Array]) -> 
     body, answer = exact
     inputs = decode_tree(json.loads(json.dumps(body.example)), Table(signature)).inputs
     signature.check("m", inputs)
-    assert list(inputs) == list(sample) and set(answer.media) == {"application/json", "text/csv"}
+    assert list(inputs) == list(sample) and set(answer.media) == {JSON, CSV, LINES}
     assert [one["required"] for one in body.schema["oneOf"]] == [[f] for f in FORMS]
 
 
