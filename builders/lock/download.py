@@ -198,6 +198,8 @@ def _starts_at(response: Any, have: int) -> bool:
 
 
 def no_room(path: Path, error: OSError) -> GantlineError:
-    """The error for a disk that takes no more."""
+    """The error for a disk that takes no more, or nothing."""
     what = os.strerror(error.errno).lower() if error.errno else str(error)
-    return Unavailable(f"{path.parent}: {what}; free some, or set GANTLINE_HOME to another disk")
+    if error.errno in _FULL:
+        return Unavailable(f"{path.parent}: {what}; free some, or set GANTLINE_HOME to another disk")
+    return Unavailable(f"{path.parent}: cannot be written ({what}); set GANTLINE_HOME, or name another directory")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
+
+from gantline.errors import UsageError
 
 from . import pip_settings
 
@@ -39,6 +42,18 @@ class Sources:
     client_certificate: str = ""
     proxy: str = ""
     timeout_s: float = 15.0
+
+    def __post_init__(self) -> None:
+        """UsageError for a place that is neither a URL nor a path."""
+        for place in filter(None, (self.index, *self.extra, *self.find_links)):
+            try:
+                parts = urlsplit(place)
+                sound = parts.scheme in ("", "file") or len(parts.scheme) == 1 or bool(parts.port or parts.hostname)
+            except ValueError:  # a port that is no number, half an IPv6 address
+                sound = False
+            if not sound or ("://" in place and parts.scheme not in ("http", "https", "file")):
+                shown = re.sub(r"//[^/@]*@", "//", place)
+                raise UsageError(f"{shown!r:.200} is no place for wheels: expected https://HOST/..., or a directory")
 
     @property
     def indexes(self) -> tuple[str, ...]:

@@ -84,16 +84,18 @@ def run(args: argparse.Namespace) -> int:
 
 def sources_of(args: argparse.Namespace) -> Sources:
     """The configured sources with what the flags say."""
-    from gantline.builders.lock.sources import configured
+    from gantline.builders.lock.sources import configured, local_path
 
     found = configured()
     if args.offline and args.wheelhouse and not args.wheelhouse.is_dir():
         raise UsageError(
             f"--wheelhouse {args.wheelhouse}: no such directory, and --offline takes wheels from nowhere else"
         )
-    for place in args.find_links:
-        if "://" not in place and not Path(place).is_dir():
-            raise UsageError(f"--find-links {place}: no such directory")
+    given = [("--find-links", place) for place in args.find_links]
+    given += [("--index-url", args.index_url)] if args.index_url else []
+    for flag, place in (*given, *(("--extra-index-url", place) for place in args.extra_index_url)):
+        if (path := local_path(place)) and not Path(path).is_dir():
+            raise UsageError(f"{flag} {place}: no such directory")
     return replace(
         found,
         index=args.index_url or found.index,

@@ -99,6 +99,8 @@ def test_a_lock_is_shown(house: Path, tmp_path: Path, capsys: pytest.CaptureFixt
         (["--python", "three"], "--python 'three': expected a version such as 3.11"),
         (["--glibc", "new"], "--glibc 'new': expected a version such as 2.36"),
         (["--find-links", "nowhere"], "--find-links nowhere: no such directory"),
+        (["--index-url", "simple"], "--index-url simple: no such directory"),
+        (["--extra-index-url", "https://h:port/simple"], "'https://h:port/simple' is no place for wheels"),
         (["--offline", "--wheelhouse", "nowhere"], "--wheelhouse nowhere: no such directory"),
         (["--platform", "linux/amd64,linux/arm64", "-o", "p.pkg/manifest.json"], "name a directory"),
     ],

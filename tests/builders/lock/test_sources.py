@@ -72,6 +72,17 @@ def test_what_the_resolver_is_told(tmp_path: Path) -> None:
     assert "UV_INDEX" not in Sources(no_index=True, extra=("https://x.invalid",)).variables({})
 
 
+@pytest.mark.parametrize(
+    "place", ["https://u:p@h:abc/simple", "http://h:99999", "http://[bad", "ftp://h.invalid/simple", "https://"]
+)
+def test_places_that_are_none(place: str) -> None:
+    for sources in ({"index": place}, {"extra": (place,)}, {"find_links": (place,)}):
+        with pytest.raises(UsageError, match="is no place for wheels") as caught:
+            Sources(**sources)
+        assert "u:p" not in caught.value.message
+    Sources("https://h", ("http://127.0.0.1:8080/x", "/a/path"), (r"C:\wheels", "file:///w", "~/w"))
+
+
 def test_urls_and_paths(tmp_path: Path) -> None:
     assert bare("https://u:p@h.invalid:1/x?y#z") == "https://h.invalid:1/x?y#z"
     assert bare("/a/path@b") == "/a/path@b"
