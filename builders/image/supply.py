@@ -21,7 +21,7 @@ from ..lock.request import everything
 from ..lock.resolve import lock_package
 from ..lock.sources import Sources
 from ..lock.target import Target
-from ..lock.wheelhouse import fetch
+from ..lock.wheelhouse import fetch, in_steps
 from . import places
 from .base import Base
 from .bill import Below, Materials, cyclonedx, licences, spdx
@@ -52,7 +52,7 @@ class Supplier:
     def __call__(self, package: Package, base: Base) -> Supplies:
         """The wheels for a base, what it lacks for them, and the evidence. UsageError for the lock of another base."""
         lock = self.lock(package, base)
-        found = fetch(lock, sources=self.sources)
+        found = fetch(lock, sources=self.sources, progress=in_steps(self.log))
         wheels = _parted(lock, dict(zip(lock.packages, found, strict=True)))
         own = [entry for part in parts(package) for entry in part.entries]
         offline = self.sources.offline

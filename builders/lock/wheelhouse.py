@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -30,6 +32,19 @@ Progress: TypeAlias = Callable[[int, int], None]
 def folder_of_wheels() -> Path:
     """Where wheels are kept for this user."""
     return home() / "wheels"
+
+
+def in_steps(log: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> Progress:
+    """Progress as lines, one in two seconds: none for what is done sooner."""
+    last = clock()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal last
+        if clock() - last >= 2.0:
+            last = clock()
+            log(f"wheels: {done >> 20} of {total >> 20} MiB")
+
+    return tell
 
 
 def fetch(
@@ -96,11 +111,10 @@ class Wheelhouse:
 
     def adopt_url(self, url: str, file: str) -> tuple[str, int]:
         """Download a wheel of which the index says no digest, and take what comes."""
-        work = self.root / "unknown" / str(threading.get_ident())
-        work.mkdir(parents=True, exist_ok=True)
+        self.root.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=".unknown.", dir=self.root))
         path = work / file
         try:
-            path.unlink(missing_ok=True)
             self.downloader.fetch(url, path, 0, lambda step: None)
             return self.adopt(path)
         finally:

@@ -8,7 +8,7 @@ import pytest
 from gantline.builders.lock.pylock import Lock, Locked
 from gantline.builders.lock.sources import Sources
 from gantline.builders.lock.target import Target
-from gantline.builders.lock.wheelhouse import Wheelhouse, collect, fetch
+from gantline.builders.lock.wheelhouse import Wheelhouse, collect, fetch, in_steps
 
 from gantline.blobs import sha256_file
 from gantline.errors import NotFound, Unavailable, VerificationFailed
@@ -138,6 +138,15 @@ def test_wheels_that_an_index_says_nothing_of(made: list[Path], tmp_path: Path) 
     assert found == (sha256_file(made[1]), made[1].stat().st_size)
     assert kept.place(made[1].name, found[0]).read_bytes() == made[1].read_bytes()
     assert kept.adopt(made[1]) == found
+
+
+def test_progress_in_lines() -> None:
+    times = [0.0, 1.0, 2.0, 2.0, 3.5, 4.0, 4.0, 9.0, 9.0]  # asked once more after each line
+    said: list[str] = []
+    tell = in_steps(said.append, iter(times).__next__)
+    for done in range(1, 6):
+        tell(done << 20, 5 << 20)
+    assert said == ["wheels: 2 of 5 MiB", "wheels: 4 of 5 MiB", "wheels: 5 of 5 MiB"]
 
 
 def test_a_directory_to_be_carried(made: list[Path], tmp_path: Path) -> None:
