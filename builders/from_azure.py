@@ -57,7 +57,8 @@ def recognises(source: Source) -> bool:
         return False
     if path.is_file() and path.suffix.lower() not in SUFFIXES:
         return False
-    return any(d.kind in _KINDS for d in read_documents(path))
+    documents = read_documents(path)
+    return any(d.kind in _KINDS for d in documents) or (path.is_file() and bool(documents))
 
 
 def takes_body(source: Source) -> bool:
@@ -104,7 +105,11 @@ def plan_of(source: Source, work: Path) -> Plan:
     if inference is not None:
         return _first(inference, only(documents, "settings", path), source, work)
     model = only(documents, "model", path)
-    assert model is not None, "recognised by one of them"
+    if model is None:
+        told = {"settings": "hosts", "endpoint": "an endpoint", "environment": "an environment"}[documents[0].kind]
+        raise UsageError(
+            f"{path}: describes {told}; give the path of a deployment, a model or an inference configuration"
+        )
     at, kind = _model({"model": model.tree}, model)
     return Plan(None, None, at, kind, None, {}, None, {}, tuple(not_applied("model", model.tree, model.path.name)))
 

@@ -99,12 +99,23 @@ def _converter(model: MlflowModel, flavor: str, inner: Source) -> tuple[Converte
     if model.params and PYFUNC in model.flavors and flavor in _PARAMETRIC:
         names = ", ".join(str(p.get("name")) for p in model.params)[:100]
         return None, f"its predictions depend on parameters ({names}), which no tensor carries"
+    if flavor == "catboost" and PYFUNC in model.flavors and (own := _own_catboost(model.flavors[flavor])):
+        return None, own
     try:
         return converter_for(inner), ""
     except BadArtefact as e:
         if PYFUNC not in model.flavors:
             raise
         return None, _told_of(flavor, inner, e)
+
+
+def _own_catboost(keys: dict[str, Any]) -> str:
+    """Why CatBoost itself is asked: for a file of another format, or for the raw values of a model without a kind."""
+    if (saved := keys.get("save_format", "cbm")) != "cbm":
+        return f"it is saved in CatBoost's format {saved!s:.40}, which CatBoost alone reads"
+    if (kind := keys.get("model_type", "CatBoostRegressor")) not in ("CatBoostClassifier", "CatBoostRegressor"):
+        return f"its predictions are the raw values of a {kind!s:.40}, which its file does not tell from a classifier"
+    return ""
 
 
 def _told_of(flavor: str, inner: Source, error: GantlineError) -> str:

@@ -314,3 +314,19 @@ def test_a_model_beside_its_deployment_is_found(packaged: Packager, tmp_path: Pa
     scorer(tmp_path / "net.onnx")
     (tmp_path / "d.yml").write_text("endpoint_name: e\nmodel: {path: ., type: custom_model}\n")
     assert packaged(tmp_path, "net").manifest.engine == "onnx"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("name: e\nauth_mode: key\n", "describes an endpoint"),
+        ("computeType: aks\n", "describes hosts"),
+        ("$schema: https://x/environment.schema.json\nconda_file: c.yml\n", "describes an environment"),
+    ],
+)
+def test_a_document_that_deploys_nothing_says_what_does(
+    packaged: Packager, tmp_path: Path, text: str, told: str
+) -> None:
+    (tmp_path / "d.yml").write_text(text)
+    with pytest.raises(UsageError, match=rf"{told}; give the path of a deployment"):
+        packaged(tmp_path / "d.yml")

@@ -310,3 +310,20 @@ def test_folders_with_spaces_and_names_of_all_scripts(packaged: Packager, tmp_pa
     scorer(place / "mödel 1.onnx")
     (place / FILE).write_bytes(("\ufeff" + mlmodel({"onnx": {"data": "mödel 1.onnx"}})).encode())
     assert packaged(place).manifest.engine == "onnx"
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"model_type": "CatBoost"}, "raw values of a CatBoost"),
+        ({"model_type": "CatBoostClassifier", "save_format": "json"}, "CatBoost's format json"),
+    ],
+)
+def test_a_catboost_model_that_its_file_does_not_tell_in_full(
+    folder: Path, tmp_path: Path, keys: dict[str, str], told: str
+) -> None:
+    (folder / "model.cb").write_bytes(b"CBM1")
+    flavors = {"catboost": {"data": "model.cb", **keys}, "python_function": pyfunc(loader_module="mlflow.catboost")}
+    (folder / FILE).write_text(mlmodel(flavors))
+    conversion = from_mlflow.convert(Source("m", folder), tmp_path)
+    assert conversion.engine == "script" and told in conversion.reason

@@ -55,6 +55,7 @@ def save(folder: Path) -> None:
 
 def models(target: Any) -> dict[str, tuple[str, Any, dict[str, Any]]]:
     """name -> flavor, model, options of its log_model()."""
+    import catboost  # type: ignore[import-not-found, unused-ignore]
     import lightgbm  # type: ignore[import-not-found, unused-ignore]
     import xgboost  # type: ignore[import-not-found, unused-ignore]
     from mlflow.models import infer_signature  # type: ignore[import-not-found, unused-ignore]
@@ -73,6 +74,7 @@ def models(target: Any) -> dict[str, tuple[str, Any, dict[str, Any]]]:
     quiet = {"verbose": -1, "num_threads": 1}
     binary = lightgbm.train({"objective": "binary", **quiet}, lightgbm.Dataset(numbers, target > 0), 10)
     pickled = lightgbm.LGBMClassifier(n_estimators=5, verbose=-1, n_jobs=1).fit(numbers, classes)
+    oblivious = catboost.CatBoostRegressor(iterations=5, depth=3, verbose=False, allow_writing_files=False)
     rows = infer_signature(numbers, target)
     own = {"xgboost": ["xgboost-cpu==3.2.0"], "lightgbm": ["lightgbm==4.7.0", "scikit-learn==1.9.1"]}
     found = {
@@ -82,6 +84,7 @@ def models(target: Any) -> dict[str, tuple[str, Any, dict[str, Any]]]:
         }),
         "trees": ("xgboost", booster, {"signature": rows, "input_example": numbers[:5], "pins": own["xgboost"]}),
         "labels": ("xgboost", classifier, {"signature": infer_signature(numbers, classes), "pins": own["xgboost"]}),
+        "oblivious": ("catboost", oblivious.fit(numbers, target), {"signature": rows, "pins": ["catboost==1.2.10"]}),
         "binary": ("lightgbm", binary, {"signature": rows, "pins": own["lightgbm"]}),
         "pickled": ("lightgbm", pickled, {
             "signature": infer_signature(numbers, classes), "pins": own["lightgbm"],

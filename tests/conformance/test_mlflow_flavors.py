@@ -1,6 +1,6 @@
 """Models that MLflow 3.17 logged with their own frameworks, packaged, and asked the same as MLflow's own server.
 
-XGBoost, LightGBM and Keras are not in this interpreter: their files are converted by a child in another that has them.
+XGBoost, LightGBM, CatBoost and Keras are not in this interpreter: a child in another one converts their files.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ MIXED: dict[str, Any] = {
     "data": [["Tromsø", 2, 80.5], ["Rome, Italy", 4, None], ["x", 1, 30]],
 }
 SHUFFLED = {"columns": ["b", "c", "a"], "data": [[row[2], row[0], row[1]] for row in NUMBERS["data"]]}
-TABLES = ("trees", "labels", "binary", "pickled", "netframe", "graphframe")
+TABLES = ("trees", "labels", "oblivious", "binary", "pickled", "netframe", "graphframe")
 CASES = [
     *([name, JSON, json.dumps({"dataframe_split": NUMBERS})] for name in TABLES),
     *([name, JSON, json.dumps({"dataframe_split": SHUFFLED})] for name in TABLES),
@@ -169,8 +169,9 @@ def test_what_became_of_each(packages: dict[str, Package]) -> None:
     assert packages["net"].manifest.engine in ("onnx", "torch"), "as torch's exporter can"
     forms = {name: p.manifest.table.form for name, p in packages.items()}
     assert forms == {
-        "pipeline": "numbers", "trees": "numbers", "binary": "numbers", "labels": "", "pickled": "", "net": "",
-        "netframe": "columns", "graph": "outputs", "graphframe": "records", "layers": "",
+        "pipeline": "numbers", "trees": "numbers", "oblivious": "numbers", "binary": "numbers", "labels": "",
+        "pickled": "", "net": "", "netframe": "columns", "graph": "outputs", "graphframe": "records",
+        "layers": "",
     }  # fmt: skip
     for name, package in packages.items():
         parity = package.manifest.parity
