@@ -184,6 +184,7 @@ def build(
     relock: bool = False,
     max_size: str | int = 0,
     check_reproducible: bool = False,
+    pull: bool = False,
     apt: tuple[str, ...] = (),
     debian_mirror: str = "",
     sources: Sources | None = None,
@@ -193,9 +194,10 @@ def build(
 
     `tag` is NAME:TAG, by default the package's own name and `latest`; `output` a `.tar` (OCI and docker-archive in one)
     or a directory (an OCI image layout). `base` is the image below: a reference, a tar of a root file system, an OCI
-    layout. `max_size` in bytes, compressed, base included. `apt` adds Debian packages, from the base's own archive or
-    from `debian_mirror`, to those for libraries that wheels need and the base has not. A GantlineError says in one line
-    what is wrong; no name stands for a half-built image then.
+    layout; a tag is pinned when it is first used, and `pull` follows it again. `max_size` in bytes, compressed, base
+    included. `apt` adds Debian packages, from the base's own archive or from `debian_mirror`, to those for libraries
+    that wheels need and the base has not. A GantlineError says in one line what is wrong; no name stands for a
+    half-built image then.
     """
     from gantline.builders.image.order import Order, carry_out, default_base
     from gantline.builders.image.supply import Supplier
@@ -218,6 +220,7 @@ def build(
         asked,
         size_of(max_size, "--max-size") if isinstance(max_size, str) else max_size,
         check_reproducible,
+        pull,
     )
     supplier = Supplier(
         sources or configured(), log, {lock.platform: lock for lock in read}, relock, apt, debian_mirror

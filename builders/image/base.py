@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,8 +21,10 @@ from .control import stanzas
 from .interpreter import find_interpreter
 from .layer import TITLE
 from .memory import Memory
+from .pins import Pins
 from .survey import survey
 from .tree import Tree
+from .upstream import Upstream, from_archive, from_registry, is_image
 
 _LIBC = re.compile(r"libc(-2\.\d+)?\.so(\.6)?")
 _MUSL = re.compile(r"ld-musl-.+\.so\.1")
@@ -46,6 +49,7 @@ class Base:
     glibc: tuple[int, int] = (0, 0)
     system: Mapping[str, str] = field(default_factory=dict)  # os-release(5): ID, VERSION_CODENAME and so on
     notes: tuple[str, ...] = ()
+    digest: str = ""  # of its manifest, if it is an image
 
     @property
     def variables(self) -> dict[str, str]:
@@ -67,19 +71,53 @@ class Base:
         }
 
 
-def open_base(where: str, platform: Platform, store: Store, python: tuple[int, int] | None = None) -> Base:
-    """The base at a path: a root file system as one tar, with that Python if one is said.
+def open_base(
+    where: str, platform: Platform, store: Store, python: tuple[int, int] | None = None, anew: bool = False
+) -> Base:
+    """The base that `where` says: a tar of a root file system, an image's archive or layout, or a registry's name.
 
-    UsageError, BadArtefact, Unsupported say what is wrong with it.
+    `python` if a certain one is wanted; `anew` asks a registry again what a tag stands for. UsageError, BadArtefact,
+    Unsupported, Unreachable and others say what is wrong with it, and what to do.
     """
     path = Path(where)
     memory = Memory(home() / "bases", 1)
-    if not path.is_file():
+    if not path.exists() and not _is_path(where):
+        pins = Pins(home() / "bases" / "pins.json")
+        wanted = python or (sys.version_info[0], sys.version_info[1])
+        return _of_image(
+            where, from_registry(where, platform, store, memory, pins, wanted, anew), store, memory, python
+        )
+    if not path.exists():
         raise UsageError(f"--base {where}: no such file")
+    if is_image(path):
+        return _of_image(path.name, from_archive(path, platform, store, memory), store, memory, python)
+    if path.is_dir():
+        raise UsageError(
+            f"--base {where}: no OCI layout; of a root file system pack one tar: tar -C {where} -cf base.tar ."
+        )
+    return _of_rootfs(path, platform, store, memory, python)
+
+
+def _is_path(where: str) -> bool:
+    """Whether this can only be meant as a path."""
+    return where.startswith(("/", ".", "~")) or "\\" in where or where.endswith((".tar", ".gz", ".tgz", ".xz", ".zst"))
+
+
+def _of_image(name: str, found: Upstream, store: Store, memory: Memory, python: tuple[int, int] | None) -> Base:
+    image = found.image
+    tree = survey(store, image.layers, image.diff_ids, memory)
+    described = _described(name, image.platform, tree, python)
+    return replace(
+        described, layers=image.layers, diff_ids=image.diff_ids, settings=image.settings, notes=found.notes,
+        digest=image.descriptor.digest,
+    )  # fmt: skip
+
+
+def _of_rootfs(path: Path, platform: Platform, store: Store, memory: Memory, python: tuple[int, int] | None) -> Base:
     kept = _kept(path, store, memory)
     notes = _left_out(path.name, kept.dropped)
     tree = survey(store, [kept.descriptor], [kept.diff_id], memory)
-    found = _described(where, platform, tree, python)
+    found = _described(str(path), platform, tree, python)
     return replace(found, name=path.name, layers=(kept.descriptor,), diff_ids=(kept.diff_id,), notes=notes)
 
 

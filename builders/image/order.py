@@ -29,7 +29,10 @@ Supply = Callable[[Package, Base], Supplies]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """`tag` is NAME:TAG in the store; `output` a `.tar` or a directory, if any; `max_size` bytes as pulled, 0: any."""
+    """`tag` is NAME:TAG in the store; `output` a `.tar` or a directory, if any; `max_size` bytes as pulled, 0: any.
+
+    `pull`: ask the registry again what the base's tag stands for.
+    """
 
     tag: str
     platforms: tuple[Platform, ...]
@@ -39,6 +42,7 @@ class Order:
     python: tuple[int, int] | None = None
     max_size: int = 0
     twice: bool = False
+    pull: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ def check_tag(tag: str) -> str:
 
 def _one(package: Package, platform: Platform, order: Order, supply: Supply, shelf: Shelf, log: Log) -> Built:
     log(f"{platform}: base {order.base}")
-    base = open_base(order.base, platform, shelf.store, order.python)
+    base = open_base(order.base, platform, shelf.store, order.python, order.pull)
     for note in base.notes:
         log(f"{platform}: {note}")
     supplies = supply(package, base)

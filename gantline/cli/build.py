@@ -45,6 +45,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="fail if the image is larger unpacked, and list what weighs most",
     )
+    add("--pull", action="store_true", help="ask the registry again what the base's tag stands for")
     add("--apt", metavar="NAME", action="append", default=[], help="add a Debian package to the base; may be repeated")
     add("--debian-mirror", metavar="URL", default="", help="their archive (default: the base's sources.list)")
     add("--check-reproducible", action="store_true", help="build a second time from nothing, and compare")
@@ -68,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
         relock=args.relock,
         max_size=args.max_size,
         check_reproducible=args.check_reproducible,
+        pull=args.pull,
         apt=tuple(args.apt),
         debian_mirror=args.debian_mirror,
         sources=sources_of(args),
