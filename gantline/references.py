@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .errors import BadArtefact
+from .home import home
+
 REGISTRY = "registry://"
+OCI = "oci://"
 
 
 def is_registered(ref: str) -> bool:
@@ -15,8 +19,12 @@ def is_registered(ref: str) -> bool:
 def local(ref: str, registry: str = "") -> Path:
     """Where a REF's package lies; one of a registry is brought here, hashed, and in use until this process ends.
 
+    `oci://HOST/REPOSITORY:TAG` is an artifact that `gantline push` made of a package.
+
     `registry`: a directory or URL; empty: GANTLINE_REGISTRY, or this user's own. NotFound says what there is instead.
     """
+    if ref.startswith(OCI):
+        return _pulled(ref)
     if not is_registered(ref):
         return Path(ref)
     from .registry.registry import Registry
@@ -27,4 +35,20 @@ def local(ref: str, registry: str = "") -> Path:
 
 def served(ref: str, registry: str = "") -> str:
     """A REF as a server takes it: of a registry's version, the directory whose one numbered package it is."""
-    return str(local(ref, registry).parent) if is_registered(ref) else ref
+    return str(local(ref, registry).parent) if is_registered(ref) else str(local(ref)) if ref.startswith(OCI) else ref
+
+
+def _pulled(ref: str) -> Path:
+    """The directory of a package in a registry of images: one for each digest, checked when it is made."""
+    from .oci.artifact import is_package, write_package
+    from .oci.obtain import obtain
+    from .oci.store import Store
+
+    store = Store.of_user()
+    found = obtain(ref, store)
+    if not is_package(store, found):
+        raise BadArtefact(f"{ref}: an image, not a package; `gantline pull` gets it, and an engine runs it")
+    target = home() / "packages" / found.digest.removeprefix("sha256:")
+    if not target.is_dir():
+        write_package(store, found, target)
+    return target

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The grammar of `gantline inspect`."""
     parser.add_argument(
-        "ref", metavar="REF", help="a package, registry://NAME..., an .onnx file, a lock, or a directory of models"
-    )  # fmt: skip
+        "ref",
+        metavar="REF",
+        help="a package, registry://NAME..., oci://HOST/..., an .onnx file, a lock, or a folder of models",
+    )
     registered.arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

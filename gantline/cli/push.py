@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The grammar of `gantline push`."""
-    parser.add_argument(
-        "source", metavar="SRC", help="a name in the store, an image archive or layout, or a package directory"
-    )
+    parser.add_argument("source", metavar="SRC", help="a name in the store, an image archive or layout, a package")
     parser.add_argument(
         "destination",
         nargs="?",
@@ -74,7 +72,10 @@ def _source(args: argparse.Namespace, store: Store) -> Descriptor:
     from ..oci.reading import is_archive, only, read
     from ..oci.reference import Reference
     from ..packages import MANIFEST, Package
+    from ..references import is_registered, local
 
+    if is_registered(args.source):
+        return keep_package(store, Package.open(local(args.source)))
     if (found := store.find(args.source)) is not None:
         return found
     path = Path(args.source)

@@ -16,8 +16,8 @@ _log = logging.getLogger("gantline.serve")
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "refs", nargs="+", metavar="REF",
-        help="a package, registry://NAME[:VERSION|@ALIAS], an .onnx file, a directory of packages, or a Triton model "
-        "repository",
+        help="a package, registry://NAME[:VERSION|@ALIAS], oci://HOST/REPOSITORY:TAG, an .onnx file, a directory of "
+        "packages, or a Triton model repository",
     )  # fmt: skip
     registered.arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object when ready")

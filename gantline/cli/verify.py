@@ -15,7 +15,7 @@ from .show import print_json, table
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The grammar of `gantline verify`."""
-    parser.add_argument("ref", metavar="REF", help="a package: a directory, or registry://NAME...")
+    parser.add_argument("ref", metavar="REF", help="a package: a directory, registry://NAME... or oci://HOST/...")
     registered.arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

@@ -85,3 +85,24 @@ def test_what_a_registry_changed_is_not_kept(
     registry.changed = {layer["digest"]: bytes(layer["size"])}
     assert "changed it; nothing was kept" in failed(capsys, 4, "pull", ref)
     assert [p.name for p in away.iterdir()] == ["home"]
+
+
+def test_a_package_is_used_where_it_is(
+    registry: Registry, package: Path, store: Store, make_image: Any, capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Every verb takes oci://; what a digest names is got once."""
+    ref = f"oci://{registry.host}/ridge:1"
+    done = told(capsys, "push", package, ref)
+    store.name("image:1", make_image().descriptor)
+    told(capsys, "push", "image:1", f"{registry.host}/image:1")
+    move(tmp_path, monkeypatch)
+    assert told(capsys, "verify", ref)["verified"] is True
+    pinned = ref.replace(":1", f"@{done['digest']}")
+    assert told(capsys, "inspect", pinned)["digest"] == Package.open(package).digest
+    asked = len(registry.seen)
+    assert told(capsys, "verify", pinned)["verified"] is True and len(registry.seen) == asked
+    assert "an image, not a package" in failed(capsys, 3, "verify", f"oci://{registry.host}/image:1")
+    told(capsys, "register", ref)
+    again = told(capsys, "push", "registry://ridge:1", f"oci://{registry.host}/ridge:2")
+    assert again["bytes_sent"] < 2000  # the lineage alone may differ
