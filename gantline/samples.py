@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,9 @@ def from_frame(frame: Any) -> dict[str, Array]:
 
     What a frame calls missing (None, NaN, NA, NaT) is a null, as in JSON: NaN among numbers and empty among text.
     """
+    names = [str(name) for name in frame.columns]
+    if len(set(names)) != len(names):
+        raise BadArtefact(f"two columns are called '{Counter(names).most_common(1)[0][0]}'")
     return {str(name): _array(_nulled(frame[name].to_numpy()), f"column '{name}'") for name in frame.columns}
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gantline.cli import main
 from gantline.client import AsyncClient, Client, Result
 from gantline.client.frames import columns_of, is_table, table_like
 from gantline.errors import BadRequest, UsageError
@@ -50,7 +51,7 @@ def test_awaited(url: str) -> None:
     assert asyncio.run(ask()).city_out.tolist() == ["Zürich", "Bern"]
 
 
-def test_labels_and_optional_inputs_reach_the_client(tmp_path: Path, serving: Any) -> None:
+def test_labels_and_columns_reach_the_client(tmp_path: Path, serving: Any, capsys: pytest.CaptureFixture[str]) -> None:
     sklearn = pytest.importorskip("sklearn.linear_model")
     from sklearn.datasets import load_iris
 
@@ -67,6 +68,10 @@ def test_labels_and_optional_inputs_reach_the_client(tmp_path: Path, serving: An
         assert found[probabilities].to_numpy().argmax(axis=1).tolist() == [0, 2]
         assert found.index.tolist() == [0, 100]
         _by_name(client, rows.iloc[[0, 100]], found)
+        file = tmp_path / "rows.csv"
+        rows.iloc[[0], ::-1].to_csv(file, index=False)
+        assert main(["infer", "iris", "--input", str(file), "--url", url, "--json"]) == 0
+        assert "setosa" in capsys.readouterr().out
 
 
 def _by_name(client: Client, rows: pd.DataFrame, wanted: pd.DataFrame) -> None:
@@ -126,6 +131,8 @@ def test_what_is_no_column_is_an_error_of_the_request(url: str) -> None:
             client.predict("columns", pa.table({"age": [1.0], "city": ["a"]}))
         with pytest.raises(BadRequest, match="model 'columns': column 'age': expected numbers or text, found datetime"):
             client.predict("columns", FRAME.assign(age=pd.Timestamp("2024-01-02")))
+        with pytest.raises(BadRequest, match="model 'columns': two columns are called 'age'"):
+            client.predict("columns", pd.concat([FRAME, FRAME], axis=1))
 
 
 def test_a_users_program_runs(url: str) -> None:
