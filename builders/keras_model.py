@@ -66,6 +66,9 @@ class KerasModel:
 
         holder = tf.Module()
         holder.model, holder.serve = self.model, tf.function(serve, input_signature=specs)
+        # to TensorFlow a model does not own the seeds of its layers, which most of them use in training alone
+        concrete = holder.serve.get_concrete_function()
+        holder.read = [*(v.value for v in self.model.variables), *concrete.graph.variables]
         tf.saved_model.save(holder, str(saved), signatures={DEFAULT: holder.serve})
 
     def rules(self) -> dict[str, Rule]:

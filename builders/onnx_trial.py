@@ -24,6 +24,7 @@ Draw: TypeAlias = Callable[[int, int], dict[str, Array]]  # rows, size of free d
 SIZES = (1, 2, 3, 5)  # numbers of rows that are tried beside the evidence's own
 FREE_SIZES = (8, 1, 32, 64, 128, 224, 3, 16)  # tried for dimensions that the signature leaves open
 MOST_ROWS = 256
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +119,11 @@ def disagreement(path: Path, signature: Signature, cases: Sequence[Case], limits
 
 
 def one_line(error: BaseException) -> str:
-    """What an exception says, in one line that is not too long."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    """What an exception says, in one line that is not too long; of a trace of TensorFlow's, what is at its end."""
+    text = _COLOURS.sub("", str(error))
+    if text.lstrip().startswith("in user code:"):
+        text = text[text.rfind("Error: ") + len("Error: ") :] if "Error: " in text else text
+    return " ".join(text.split())[:300] or type(error).__name__
 
 
 def _made_up(subject: Subject, rows: int) -> tuple[dict[str, Array], list[Array], int]:

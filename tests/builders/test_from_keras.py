@@ -137,6 +137,8 @@ out = {
     "subclassed": told(Own()),
     "sampled": told(Own(), sample=np.ones((6, 4), np.float32)),
     "noisy": told(keras.Model(x, Noisy()(x))),
+    "augmented": told(keras.Sequential([
+        keras.Input((8, 8, 3)), L.RandomFlip(), L.RandomRotation(0.2), L.Flatten(), L.Dense(2)])),
     "code": told(keras.Sequential([keras.Input((4,)), L.Lambda(lambda v: v * 2)])),
 }
 print(json.dumps(out))
@@ -179,7 +181,9 @@ class TestInMemory:
         assert (engine, inputs, outputs, reason) == ("onnx", ["input"], ["score"], "") and error < 1e-5
         assert "does not say what its inputs are" in found["subclassed"]
         assert found["sampled"][:3] == ["onnx", ["input"], ["dense", "sum"]]
-        assert "cannot be written as a SavedModel" in found["noisy"], "its seed belongs to no layer"
+        assert "answers differently to the same input: it draws random numbers" in found["noisy"]
+        engine, _, _, error, reason = found["augmented"]
+        assert engine == "onnx" and error < 1e-5, reason
         assert found["code"][0] == "onnx", "the user's own code, in the user's own process"
 
     def test_a_broken_twin_is_caught(self, tensorflow: Run, keras_models: Path, tmp_path: Path) -> None:

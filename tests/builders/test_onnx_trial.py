@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gantline.builders.onnx_trial import Draw, Subject, evidence_of, first_that_agrees
+from gantline.builders.onnx_trial import Draw, Subject, evidence_of, first_that_agrees, one_line
 from gantline.builders.source import Limits, Source
 from onnx import TensorProto, helper, numpy_helper
 
@@ -114,3 +114,10 @@ def test_given_rows_are_kept_whole_and_open_lengths_are_varied() -> None:
     sums = Subject("m", free, lambda i: [i["x"].sum(axis=1)], lambda rows, size: {"x": np.ones((rows, size), "f4")})
     found = evidence_of(sums, Source("m", rows=4))
     assert [c.inputs["x"].shape for c in found.cases] == [(4, 8), (1, 8), (2, 8), (3, 8), (3, 16)]
+
+
+def test_what_frameworks_say_in_one_line() -> None:
+    assert one_line(ValueError("a\n  b")) == "a b" and one_line(KeyError()) == "KeyError"
+    where = 'in user code:\n\n    File "/home/me/m.py", line 1, in call\n'
+    traced = where + '    ValueError: Layer \x1b[1m"d"\x1b[0m wants\n  3 axes\n'
+    assert one_line(ValueError(traced)) == 'Layer "d" wants 3 axes'
