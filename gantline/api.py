@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import UsageError
 from .packages import Package
+from .references import local
 from .tensors import Array
 
 if TYPE_CHECKING:
@@ -188,6 +189,8 @@ def build(
     apt: tuple[str, ...] = (),
     debian_mirror: str = "",
     sources: Sources | None = None,
+    registry: str = "",
+    record: bool = True,
     log: Callable[[str], None] = lambda line: None,
 ) -> Delivered:
     """Build an image of a package, for each of `platforms` (`linux/amd64`), and give it a name in the store.
@@ -197,7 +200,8 @@ def build(
     layout; a tag is pinned when it is first used, and `pull` follows it again. `max_size` in bytes, compressed, base
     included. `apt` adds Debian packages, from the base's own archive or from `debian_mirror`, to those for libraries
     that wheels need and the base has not. A GantlineError says in one line what is wrong; no name stands for a
-    half-built image then.
+    half-built image then. Package and image are recorded in `registry` (as for `Registry.open`), unless `record`
+    is false.
     """
     from gantline.builders.image.order import Order, carry_out, default_base
     from gantline.builders.image.supply import Supplier
@@ -207,7 +211,7 @@ def build(
     from .oci.platforms import Platform
     from .setting import size_of
 
-    opened = package if isinstance(package, Package) else Package.open(package)
+    opened = package if isinstance(package, Package) else Package.open(local(os.fspath(package), registry))
     wanted = tuple(map(Platform.parse, platforms)) or (Platform.of_this_machine(),)
     asked = _minor(python or opened.manifest.environment.python)
     read = [Lock.read(Path(path)) for path in locks]
@@ -225,4 +229,12 @@ def build(
     supplier = Supplier(
         sources or configured(), log, {lock.platform: lock for lock in read}, relock, apt, debian_mirror
     )
-    return carry_out(opened, order, supplier, log)
+    done = carry_out(opened, order, supplier, log)
+    return _recorded(opened, done, registry) if record else done
+
+
+def _recorded(package: Package, done: Delivered, registry: str) -> Delivered:
+    from .registry.built import record_build
+
+    record_build(package, done, registry)
+    return done

@@ -33,11 +33,15 @@ class Wheels:
 
 @dataclass(frozen=True, slots=True)
 class Supplies:
-    """What an image needs besides its package. `beneath`: layers that change seldom; `evidence`: the topmost."""
+    """What an image needs besides its package. `beneath`: layers that change seldom; `evidence`: the topmost.
+
+    `lock`: the digest of the lock that they are of.
+    """
 
     wheels: Wheels
     beneath: tuple[Part, ...] = ()
     evidence: tuple[Part, ...] = ()
+    lock: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +54,12 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """An image and the layers that were put upon its base."""
+    """An image and the layers that were put upon its base; `lock`: the digest of the lock in it."""
 
     image: Image
     base: Base
     layers: tuple[Made, ...]
+    lock: str = ""
 
     @property
     def new(self) -> int:
@@ -95,7 +100,7 @@ def build_image(package: Package, base: Base, supplies: Supplies, shelf: Shelf) 
     script = places.ENVIRONMENT if wheels.script is None else places.SCRIPT_ENVIRONMENT
     config = image_config(base, package.manifest, content.folder(package), diff_ids, history, created(), script)
     image = write_manifest(shelf.store, config, descriptors, {"org.opencontainers.image.title": package.name})
-    return Built(image, base, tuple(made))
+    return Built(image, base, tuple(made), supplies.lock)
 
 
 def _wheel_layers(at: str, base: Base, wheels: Sequence[Wheel], shelf: Shelf, room: int) -> list[Made]:

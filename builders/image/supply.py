@@ -60,7 +60,8 @@ class Supplier:
         for note in more.notes:
             self.log(f"{base.platform}: {note}")
         lock = replace(lock, debs=more.debs)
-        return Supplies(wheels, more.parts, (_evidence(package, base, lock, found),))
+        evidence = _evidence(package, base, lock, found)
+        return Supplies(wheels, more.parts, (evidence,), sha256_bytes(lock.to_bytes()))
 
     def lock(self, package: Package, base: Base) -> Lock:
         """The lock given, else the one of an earlier build that asked for the same, else a new one."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..exits import OK
+from . import registered
 from .lock import add_sources, sources_of
 from .show import print_json, size, table, write
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The grammar of `gantline build`."""
     add = parser.add_argument
-    add("ref", metavar="REF", help="a package directory")
+    add("ref", metavar="REF", help="a package: a directory, or registry://NAME...")
     add("--tag", metavar="NAME:TAG", default="", help="its name in the store (default: the package's name, :latest)")
     add("-o", dest="output", type=Path, metavar="FILE.tar|DIR", help="also write an archive, or an OCI image layout")
     add("--overwrite", action="store_true", help="replace what is at -o")
@@ -50,6 +51,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--debian-mirror", metavar="URL", default="", help="their archive (default: the base's sources.list)")
     add("--check-reproducible", action="store_true", help="build a second time from nothing, and compare")
     add_sources(parser)
+    registered.arguments(parser)
+    add("--no-record", action="store_true", help="do not record package and image in the registry")
     add("--json", action="store_true", help="print one JSON object")
 
 
@@ -73,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
         apt=tuple(args.apt),
         debian_mirror=args.debian_mirror,
         sources=sources_of(args),
+        registry=args.registry,
+        record=not args.no_record,
         log=_quiet if args.json else _told,
     )
     if args.json:

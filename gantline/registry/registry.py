@@ -285,6 +285,8 @@ class Registry:
             self.make()
         with self.database.writing() as connection:
             same = [table.c[key] == row[key] for key in keys]
+            if connection.execute(select(table).where(*(table.c[k] == v for k, v in row.items()))).first():
+                return  # noted already
             connection.execute(delete(table).where(*same))
             connection.execute(insert(table).values(**row, created=moment.now()))
             v = tables.versions.c

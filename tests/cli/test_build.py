@@ -17,7 +17,9 @@ import pytest
 from gantline.builders.image import runtime
 
 from gantline.manifest import Manifest
+from gantline.oci.store import Store
 from gantline.packages import Package, seal
+from gantline.registry.registry import Registry
 
 Build = Callable[..., subprocess.CompletedProcess[str]]
 LIBC = Path("/lib/x86_64-linux-gnu/libc.so.6")  # which tells the version of a base's C library
@@ -67,13 +69,15 @@ def package(tmp_path: Path) -> Package:
 def build(tmp_path: Path, package: Package, rootfs: Path, wheels: Path) -> Build:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("GANTLINE_", "PIP_", "UV_"))}
 
-    def run(*words: str | Path, base: Path = rootfs) -> subprocess.CompletedProcess[str]:
+    def run(
+        *words: str | Path, base: Path = rootfs, ref: str | Path = package.path
+    ) -> subprocess.CompletedProcess[str]:
         command: list[str | Path] = [
             sys.executable,
             "-m",
             "gantline",
             "build",
-            package.path,
+            ref,
             "--base",
             base,
             "--platform",
@@ -102,6 +106,26 @@ def test_two_platforms(build: Build, tmp_path: Path, rootfs: Path) -> None:
     done = build("--platform", "linux/amd64,linux/arm64", "--json", "-o", tmp_path / "layout")
     assert done.returncode == 0, done.stderr + done.stdout
     assert [i["platform"] for i in json.loads(done.stdout)["images"]] == ["linux/amd64", "linux/arm64"]
+
+
+def test_what_is_built_is_recorded(build: Build, tmp_path: Path, package: Package) -> None:
+    done = json.loads(build("--json", "--platform", "linux/amd64,linux/arm64").stdout)
+    with Registry.open(tmp_path / "home") as registry:
+        assert registry.get("m:1").digest == package.digest
+        assert [e.action for e in registry.history("m")] == ["register", "image", "image", "image"]
+        for digest in (done["digest"], *(i[key] for i in done["images"] for key in ("id", "digest"))):
+            assert registry.trace(digest).package == package.digest
+        links = {link.what: link.values for link in registry.trace("m:1").links}
+        lock = links["lock"][0].split()[0]
+        assert len(links["image"]) == 3 and links["image"][0].startswith("m:latest linux/amd64 sha256:")
+        assert registry.trace(lock).found_as == "lock" and registry.collect("0 seconds").blobs == ()
+        registry.promote("m:1", "champion")
+        again = json.loads(build("--json", "--platform", "linux/amd64,linux/arm64", ref="registry://m@champion").stdout)
+        assert again["digest"] == done["digest"] and len(registry.history("m")) == 5  # noted already
+        with Store(tmp_path / "home" / "store").path(done["images"][0]["digest"]).open("rb") as f:
+            assert json.load(f)["config"]["digest"] == done["images"][0]["id"]
+    elsewhere = build("--registry", str(tmp_path / "rootfs.tar"), "--tag", "other:1")
+    assert elsewhere.returncode == 2 and "other:1 is built, and not recorded (--no-record" in elsewhere.stderr
 
 
 @pytest.mark.parametrize(

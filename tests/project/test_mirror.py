@@ -20,6 +20,7 @@ ELSEWHERE = {
     "gantline/cli/rollback.py": "tests/registry/test_commands.py",
     "gantline/cli/trace.py": "tests/registry/test_commands.py",
     "gantline/references.py": "tests/registry/test_commands.py",
+    "gantline/registry/built.py": "tests/cli/test_build.py",
     "gantline/registry/labels.py": "tests/registry/test_registry.py",
     "gantline/registry/tables.py": "tests/registry/test_schema.py",  # beside what makes them
     "gantline/registry/version.py": "tests/registry/test_registry.py",  # records

@@ -155,7 +155,6 @@ def test_what_was_made_of_a_package(registry: Registry, make: MakePackage) -> No
         assert links["deployment"] == ("iris-live on docker",) and "run" in found.missing
     assert [(e.action, e.version) for e in registry.history("iris")][1:] == [
         ("image", 1),
-        ("image", 1),
         ("deployment", 1),
     ]
 
