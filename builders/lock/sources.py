@@ -25,7 +25,8 @@ _OF_UV = (
 class Sources:
     """URLs may hold names and passwords: they are for asking, and nothing of them is written anywhere.
 
-    `wheelhouse`: a directory of wheels, the only source when `offline`. `build`: make wheels of what has none.
+    `wheelhouse`: a directory of wheels: the only source when `offline`, else where they are gathered. `build`: make
+    wheels of what has none.
     """
 
     index: str = ""  # empty: PyPI, or what a uv.toml says
@@ -62,13 +63,14 @@ class Sources:
 
     @property
     def places(self) -> tuple[str, ...]:
-        """Directories and pages of wheels, the wheelhouse among them."""
-        return (*self.find_links, *([str(self.wheelhouse)] if self.wheelhouse else []))
+        """Where the resolver looks besides; with a network not in a wheelhouse, which hides where wheels are from."""
+        return (*self.find_links, *([str(self.wheelhouse)] if self.wheelhouse and self.offline else []))
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """Those of the places that are directories here."""
-        return tuple(Path(local) for place in self.places if (local := local_path(place)) and os.path.isdir(local))
+        """Where wheels of a lock may be: those of the places that are directories here, and the wheelhouse."""
+        local = [Path(path) for path in map(local_path, self.find_links) if path]
+        return tuple(path for path in (*local, *([self.wheelhouse] if self.wheelhouse else [])) if path.is_dir())
 
     def credentials(self, url: str) -> tuple[str, str] | None:
         """Name and password for a URL: its own, those of an index on the same host, or those of ~/.netrc."""

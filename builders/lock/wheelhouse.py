@@ -53,6 +53,7 @@ def fetch(
 ) -> tuple[Wheel, ...]:  # fmt: skip
     """The lock's wheels in its order: from `folder`, from directories of wheels, or downloaded into `folder`.
 
+    Where there is a wheelhouse and a network, they are gathered in it, too.
     Unavailable (naming them) when `offline` and some are not here; VerificationFailed for what is not what was locked.
     What was downloaded in part is gone on with at the next call.
     """
@@ -66,7 +67,10 @@ def fetch(
             f"--offline keeps from downloading them; looked in {places}"
         )
     kept.download(missing, progress)
-    return tuple(Wheel.open(kept.place(p.file, p.digest), p.digest) for p in lock.packages)
+    wheels = tuple(Wheel.open(kept.place(p.file, p.digest), p.digest) for p in lock.packages)
+    if sources.wheelhouse and not (offline or sources.offline):
+        collect(lock, wheels, sources.wheelhouse)
+    return wheels
 
 
 class Wheelhouse:

@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f"{path} exists; choose another -o or pass --overwrite")
     made = [(path, lock_package(package, p, python, glibc, sources, notes.append)) for path, p in locks]
     if args.wheelhouse and not args.offline:
-        _gather([lock for _, lock in made], args.wheelhouse, sources)
+        _gather([lock for _, lock in made], sources)
     for path, lock in made:
         with publish_file(path, args.overwrite) as work:
             work.write_bytes(lock.to_bytes())
@@ -103,7 +103,7 @@ def sources_of(args: argparse.Namespace) -> Sources:
         find_links=(*args.find_links, *found.find_links),
         no_index=args.no_index or found.no_index,
         offline=args.offline or found.offline,
-        wheelhouse=args.wheelhouse if args.offline else None,
+        wheelhouse=args.wheelhouse,
         build=args.build_wheels,
     )
 
@@ -136,11 +136,11 @@ def _target(output: Path | None, package: Package, platform: Platform, count: in
     return output
 
 
-def _gather(locks: list[Lock], folder: Path, sources: Sources) -> None:
-    from gantline.builders.lock.wheelhouse import collect, fetch
+def _gather(locks: list[Lock], sources: Sources) -> None:
+    from gantline.builders.lock.wheelhouse import fetch
 
     for lock in locks:
-        collect(lock, fetch(lock, sources=sources, progress=progress()), folder)
+        fetch(lock, sources=sources, progress=progress())
     if sys.stderr.isatty():
         sys.stderr.write("\n")
 

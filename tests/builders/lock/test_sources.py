@@ -89,3 +89,8 @@ def test_urls_and_paths(tmp_path: Path) -> None:
     assert local_path((tmp_path / "a b").as_uri()) == str(tmp_path / "a b")
     assert local_path("https://h.invalid") == "" and local_path("~/w").endswith("/w")
     assert Sources(find_links=(str(tmp_path), "https://h.invalid", "/nowhere")).folders == (tmp_path,)
+
+
+def test_a_wheelhouse_is_looked_into_where_there_is_no_network(tmp_path: Path) -> None:
+    assert Sources(wheelhouse=tmp_path).places == () and Sources(wheelhouse=tmp_path).folders == (tmp_path,)
+    assert Sources(wheelhouse=tmp_path, offline=True).places == (str(tmp_path),)

@@ -70,7 +70,7 @@ def test_taken_from_directories(made: list[Path], tmp_path: Path) -> None:
 def test_known_by_name_and_digest_alone(made: list[Path], tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"was locked from a directory; pass it with --find-links"):
         fetch(locked(made), tmp_path / "c", sources=NOTHING)
-    assert len(fetch(locked(made), tmp_path / "c", sources=Sources(wheelhouse=made[0].parent))) == 3
+    assert len(fetch(locked(made), tmp_path / "c", sources=Sources(find_links=(str(made[0].parent),)))) == 3
     with serving_index(Index(made[0].parent)) as index:  # found there by name and digest
         assert len(fetch(locked(made), tmp_path / "d", sources=Sources(index.url))) == 3
 
@@ -151,8 +151,9 @@ def test_progress_in_lines() -> None:
 
 def test_a_directory_to_be_carried(made: list[Path], tmp_path: Path) -> None:
     lock = locked(made)
-    wheels = fetch(lock, tmp_path / "c", sources=Sources(wheelhouse=made[0].parent))
-    assert collect(lock, wheels, tmp_path / "flat") == 3
+    wheels = fetch(lock, tmp_path / "c", sources=Sources(find_links=(str(made[0].parent),)))
+    again = fetch(lock, tmp_path / "c", sources=Sources(wheelhouse=tmp_path / "flat"))
+    assert again == wheels and len(list((tmp_path / "flat").iterdir())) == 3
     assert collect(lock, wheels, tmp_path / "flat") == 0
     (tmp_path / "flat" / made[0].name).write_bytes(b"damaged")
     assert collect(lock, wheels, tmp_path / "flat") == 1
