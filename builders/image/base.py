@@ -89,6 +89,7 @@ def open_base(
         )
     if not path.exists():
         raise UsageError(f"--base {where}: no such file")
+    _check_readable(path, where)
     if is_image(path):
         return _of_image(path.name, from_archive(path, platform, store, memory), store, memory, python)
     if path.is_dir():
@@ -96,6 +97,19 @@ def open_base(
             f"--base {where}: no OCI layout; of a root file system pack one tar: tar -C {where} -cf base.tar ."
         )
     return _of_rootfs(path, platform, store, memory, python)
+
+
+def _check_readable(path: Path, where: str) -> None:
+    if not path.is_file() and not path.is_dir():
+        raise UsageError(f"--base {where}: neither a file nor a directory")
+    at = path / "index.json" if path.is_dir() else path
+    try:
+        with at.open("rb"):
+            pass
+    except FileNotFoundError:
+        pass  # a directory that is no layout
+    except OSError as e:
+        raise UsageError(f"--base {where}: cannot be read: {e.strerror}") from e
 
 
 def _is_path(where: str) -> bool:

@@ -24,8 +24,9 @@ def commands(python: tuple[int, int], root: str = "rootfs", tar: str = "rootfs.t
     version = f"{python[0]}.{python[1]}"
     wanted = f"python{version}-minimal,libpython{version}-stdlib,ca-certificates"
     universe = ["--components=main,universe"] if mirror == UBUNTU else []
+    script = ["gutsy"] if mirror == UBUNTU else []  # all of Ubuntu's since 2007, new ones that it does not know by name
     return [
-        ["debootstrap", "--variant=minbase", *universe, f"--include={wanted}", release, root, mirror],
+        ["debootstrap", "--variant=minbase", *universe, f"--include={wanted}", release, root, mirror, *script],
         ["tar", "-C", root, "-cf", tar, "."],
     ]
 

@@ -22,7 +22,7 @@ class _Any:
 
 
 ANY: Container[str] = _Any()
-_PIECES = re.compile(r"(\D*)(\d*)")
+_PIECES = re.compile(r"([^0-9]*)([0-9]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +84,21 @@ def compare(one: str, other: str) -> int:
     """Which version is newer, as dpkg has it: negative, zero or positive."""
     epoch, upstream, revision = _apart(one)
     other_epoch, other_upstream, other_revision = _apart(other)
-    if epoch != other_epoch:
-        return epoch - other_epoch
-    return _compare(upstream, other_upstream) or _compare(revision, other_revision)
+    return _numbers(epoch, other_epoch) or _compare(upstream, other_upstream) or _compare(revision, other_revision)
 
 
-def _apart(version: str) -> tuple[int, str, str]:
+def _numbers(one: str, other: str) -> int:
+    """Which of two rows of digits is greater, however long they are."""
+    mine, theirs = one.lstrip("0"), other.lstrip("0")
+    return len(mine) - len(theirs) or (mine > theirs) - (mine < theirs)
+
+
+def _apart(version: str) -> tuple[str, str, str]:
     epoch, colon, rest = version.partition(":")
-    if not colon or not epoch.isdigit():
+    if not colon or not re.fullmatch("[0-9]+", epoch):
         epoch, rest = "0", version
     upstream, dash, revision = rest.rpartition("-")
-    return int(epoch), upstream if dash else rest, revision if dash else ""
+    return epoch, upstream if dash else rest, revision if dash else ""
 
 
 def _compare(one: str, other: str) -> int:
@@ -103,8 +107,7 @@ def _compare(one: str, other: str) -> int:
         for a, b in zip_longest(map(_rank, mine[0]), map(_rank, theirs[0]), fillvalue=0):
             if a != b:
                 return a - b
-        difference = int(mine[1] or 0) - int(theirs[1] or 0)
-        if difference:
+        if difference := _numbers(mine[1], theirs[1]):
             return difference
     return 0
 

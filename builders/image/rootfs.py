@@ -6,6 +6,7 @@ bytecode that is valid by its source's time is marked valid by itself (PEP 552):
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from gantline.errors import BadArtefact
+from gantline.errors import BadArtefact, Unavailable
 from gantline.oci.descriptor import LAYER_GZIP, Descriptor
 from gantline.oci.store import Store
 
@@ -92,8 +93,13 @@ def _seekable(path: Path, where: str) -> Iterator[BinaryIO]:
             yield f
             return
         with tempfile.TemporaryFile() as work:
-            with plain(f, where) as stream:
-                shutil.copyfileobj(stream, work, 1 << 20)
+            try:
+                with plain(f, where) as stream:
+                    shutil.copyfileobj(stream, work, 1 << 20)
+            except OSError as e:
+                if e.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise Unavailable(f"{where}: no space to unpack it in {tempfile.gettempdir()}; set TMPDIR") from e
+                raise
             work.seek(0)
             yield cast(BinaryIO, work)
 

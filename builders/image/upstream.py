@@ -13,7 +13,7 @@ from gantline.oci.descriptor import Descriptor
 from gantline.oci.image import Image, choose
 from gantline.oci.platforms import Platform
 from gantline.oci.pull import pull
-from gantline.oci.reference import Reference
+from gantline.oci.reference import Reference, has_host
 from gantline.oci.remote import Remote
 from gantline.oci.store import LAYOUT, Store
 from gantline.oci.transport import Transport
@@ -92,7 +92,8 @@ def from_registry(
 
 
 def _without(error: GantlineError, name: str, python: tuple[int, int]) -> GantlineError:
-    message = f"base {name}: {error}; {advice(python)}"
+    here = "" if has_host(name) else "no such file, and "
+    message = f"base {name}: {here}{error}; {advice(python)}"
     return Denied(message, error.known) if isinstance(error, Denied) else type(error)(message)
 
 

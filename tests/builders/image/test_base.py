@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 from pathlib import Path
 
@@ -76,6 +77,9 @@ def test_musl(tmp_path: Path, store: Store) -> None:
 def test_what_is_no_base(tmp_path: Path, store: Store) -> None:
     with pytest.raises(UsageError, match="no such file"):
         open_base(str(tmp_path / "not"), AMD64, store)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="neither a file nor a directory"):
+        open_base(str(tmp_path / "pipe"), AMD64, store)
     (tmp_path / "text").write_text("hello")
     with pytest.raises(BadArtefact, match="not a tar archive"):
         open_base(str(tmp_path / "text"), AMD64, store)

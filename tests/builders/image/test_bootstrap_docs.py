@@ -14,6 +14,6 @@ def test_the_page_prints_them() -> None:
     for minor in range(9, 20):
         for made in commands((3, minor))[:1]:
             row = next(line for line in text.splitlines() if line.startswith(f"| 3.{minor} |"))
-            assert (
-                f"`{made[-3]}`" in row and f"`{made[-1]}`" in row and ("universe" in row) == ("universe" in str(made))
-            )
+            release, _, mirror, *script = made[made.index("rootfs") - 1 :]
+            assert f"`{release}`" in row and f"`{mirror}`" in row
+            assert ("`gutsy`" in row) == (script == ["gutsy"]) == ("--components=main,universe" in row)

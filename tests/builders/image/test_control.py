@@ -19,6 +19,7 @@ ORDERED = [
 def test_versions() -> None:
     for one, other in itertools.combinations(ORDERED, 2):
         assert compare(one, other) < 0 < compare(other, one), (one, other)
+    assert compare("1" * 5000, "2" * 5000) < 0 and compare("\u00b2:1", "\u00b2:2") < 0
     assert compare("1.0-0", "1.0") == 0 and compare("0:1.0", "1.0") == 0 and compare("1.00", "1.0") == 0
 
 

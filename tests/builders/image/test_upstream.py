@@ -166,6 +166,8 @@ def test_out_of_reach(store: Store) -> None:
         open_base("127.0.0.1:9/python:3.12-slim", AMD64, store, (3, 12))
     with Registry().serving() as registry, pytest.raises(NotFound, match="debootstrap"):
         open_base(f"{registry.host}/no/such:1", AMD64, store)
+    with pytest.raises(Unreachable, match=r"base bases/mine: no such file, and registry docker\.io"):
+        open_base("bases/mine", AMD64, store)
     assert not (home() / "bases" / "pins.json").exists() and store.names() == {}
 
 
