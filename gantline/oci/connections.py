@@ -142,6 +142,7 @@ class _Kept:
     endpoint: Endpoint
     link: http.client.HTTPConnection
     used: bool = False
+    sock: socket.socket | None = None  # http.client forgets its own where the answer is the last one
 
 
 class Connections:
@@ -183,6 +184,8 @@ class Connections:
             raise Stopped
         if kept.link.sock is None:
             self._connect(kept)
+            if self.stopped.is_set():  # before this, `stop` saw no socket to end
+                raise Stopped
         said = dict(headers)
         if body is not None:
             said["Content-Length"] = str(body.size)
@@ -233,7 +236,8 @@ class Connections:
             raise Cut(why, True, trust=True, plain=plain) from e
         except (OSError, http.client.HTTPException) as e:
             raise Cut(reason(e), True) from e
-        kept.link.sock.settimeout(self.wiring.silence_s)
+        kept.sock = kept.link.sock
+        kept.sock.settimeout(self.wiring.silence_s)
 
     def _take(self, endpoint: Endpoint) -> _Kept:
         with self._lock:
@@ -275,9 +279,9 @@ class Connections:
         with self._lock:
             busy = list(self._busy)
         for kept in busy:
-            if (sock := kept.link.sock) is not None:
+            if kept.sock is not None:
                 with suppress(OSError):
-                    sock.shutdown(socket.SHUT_RDWR)
+                    kept.sock.shutdown(socket.SHUT_RDWR)
         self.close()
 
     def close(self) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import tarfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +110,26 @@ def test_a_package_is_used_where_it_is(
     told(capsys, "register", ref)
     again = told(capsys, "push", "registry://ridge:1", f"oci://{registry.host}/ridge:2")
     assert again["bytes_sent"] < 2000  # the lineage alone may differ
+
+
+@pytest.mark.parametrize("verb", ["push", "pull"])
+def test_control_c_ends_it_at_once_and_leaves_nothing(
+    registry: Registry, store: Store, make_image: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, verb: str,
+) -> None:  # fmt: skip
+    """Though the registry is silent in the middle of blobs of which several are under way."""
+    name = f"{registry.host}/iris:1"
+    store.name(name, make_image("linux/amd64", b"a" * 9000, b"b" * 9000, b"c" * 9000).descriptor)
+    if verb == "pull":
+        told(capsys, "push", name)
+        move(tmp_path, monkeypatch)
+    registry.stall = threading.Event()
+    words = [sys.executable, "-m", "gantline", verb, name]
+    before = set(tmp_path.rglob("*"))
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        assert registry.stalled.wait(30)
+        process.send_signal(signal.SIGINT)
+        assert (process.wait(10), process.stderr.read() if process.stderr else "") == (130, "")
+    registry.stall.set()
+    new = {p.name for p in set(tmp_path.rglob("*")) - before if p.is_file()}
+    assert new <= {"oci-layout"} and registry.count("PUT", "/manifests/") == (verb == "pull")

@@ -57,6 +57,8 @@ class Registry:
     dies_at: int = 0  # having received so much it cuts whatever comes
     cut_after_upload: int = 0  # so many closing answers get lost, though all was kept
     cut_blobs: list[int] = field(default_factory=list)  # cut a blob's answer after so many bytes; each once
+    stall: threading.Event | None = None  # in the middle of a blob, until this is set
+    stalled: threading.Event = field(default_factory=threading.Event)
     forgets_cut_uploads: bool = False  # as docker-registry does
     changed: dict[str, bytes] = field(default_factory=dict)  # digest -> what is sent instead
     takes_chunks: bool = True
@@ -184,6 +186,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
+        if r.stall is not None:
+            self.wfile.write(data[start : start + len(data) // 2])
+            r.stalled.set()
+            r.stall.wait(60)
+            raise _Cut
         with r.lock:
             cut = r.cut_blobs.pop(0) if r.cut_blobs else None
         self.wfile.write(data[start : None if cut is None else start + cut])
@@ -240,6 +247,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _receive(self, session: str, kept: bytearray) -> None:
         r = self.registry
         left = int(self.headers.get("Content-Length", 0))
+        if r.stall is not None and left:
+            kept += self.rfile.read(left // 2)
+            r.stalled.set()
+            r.stall.wait(60)
+            raise _Cut
         while left:
             with r.lock:
                 cut = min((at for at in r.cut_uploads if at > len(kept)), default=None)
