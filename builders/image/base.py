@@ -64,8 +64,9 @@ class Base:
             *(self.tree.find(f"{folder}/{n}") for n in self.tree.names(folder)),
         ]
         found = [one for node in nodes if node is not None and node.text for one in stanzas(node.text)]
+        always = {"Version": "", "Architecture": ""}
         return {
-            one["Package"]: one
+            one["Package"]: always | one
             for one in found
             if one.get("Package") and one.get("Status", "install ok installed").endswith(" installed")
         }

@@ -48,6 +48,7 @@ def image_config(
         **(base.settings.get("Labels") or {}),
         "org.opencontainers.image.title": manifest.name,
         "org.opencontainers.image.base.name": base.name,
+        **({"org.opencontainers.image.base.digest": base.digest} if base.digest else {}),
         "dev.gantline.package.name": manifest.name,
         "dev.gantline.package.digest": manifest.digest,
     }

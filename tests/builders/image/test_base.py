@@ -45,11 +45,13 @@ def test_what_is_said_of_it(tmp_path: Path, store: Store) -> None:
             "usr/lib/os-release": b'ID=debian\nVERSION_CODENAME="bookworm"\n',
             "etc/os-release": "->../usr/lib/os-release", "var/lib/dpkg/status": status, "var/log/x": b"",
             "var/lib/dpkg/status.d/zlib1g": b"Package: zlib1g\nVersion: 1\n",
+            "var/lib/dpkg/status.d/odd": b"Package: odd\n",
         },
     )  # fmt: skip
     found = open_base(str(path), AMD64, store)
     assert found.glibc == (2, 36) and found.system == {"ID": "debian", "VERSION_CODENAME": "bookworm"}
-    assert {n: p["Version"] for n, p in found.installed().items()} == {"libc6": "2.36-9", "zlib1g": "1"}
+    assert {n: p["Version"] for n, p in found.installed().items()} == {"libc6": "2.36-9", "odd": "", "zlib1g": "1"}
+    assert found.installed()["odd"]["Architecture"] == ""
     assert found.notes == ("base a.tar: files left out: 1 of logs",)
     with pytest.raises(BadArtefact, match="is for linux/amd64, and the image for linux/arm64"):
         open_base(str(path), Platform("linux", "arm64"), store)

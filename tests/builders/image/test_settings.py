@@ -23,4 +23,7 @@ def test_the_config(base: Base) -> None:
     assert "GANTLINE_SCRIPT_PYTHON=/opt/x/bin/python" in config["Env"]
     assert config["Healthcheck"]["Test"][0] == "CMD", "no shell is needed"
     assert config["Labels"]["a"] == "b" and config["Labels"]["dev.gantline.package.digest"] == manifest.digest
+    assert "org.opencontainers.image.base.digest" not in config["Labels"], "a tar has none"
+    labels = image_config(replace(base, digest="sha256:2"), manifest, "m", (), (), "", "x")["config"]["Labels"]
+    assert labels["org.opencontainers.image.base.digest"] == "sha256:2"
     assert {"8000/tcp", "8001/tcp"} == set(config["ExposedPorts"])
