@@ -84,7 +84,7 @@ class LocalBlobs:
             shutil.copyfileobj(f, out, _CHUNK)
 
     def fetch(self, digest: str, target: Path) -> None:
-        """By a hard link where the disk allows it: a package costs no room twice."""
+        """By a hard link where the disk allows it: a package costs no room twice, and is not to be written to."""
         path = self.store.path(digest)
         try:
             found = sha256_file(path)
@@ -96,6 +96,9 @@ class LocalBlobs:
             os.link(path, target)
         except OSError:
             shutil.copyfile(path, target)
+        if os.name == "posix":  # elsewhere what is read only cannot be removed
+            with suppress(PermissionError):  # somebody else's, who alone may change it
+                target.chmod(0o444)
 
     def blobs(self) -> Iterator[Blob]:
         folder = self.store.root / "blobs" / "sha256"

@@ -40,8 +40,11 @@ class Database:
         """A transaction that sees one state. NotFound where there is no registry."""
         with self._translated():
             self._look()
-            with self._engine.begin() as connection:
-                yield connection
+            with self._engine.connect() as connection:
+                if connection.dialect.name == "postgresql":
+                    connection.execution_options(isolation_level="REPEATABLE READ")
+                with connection.begin():
+                    yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:

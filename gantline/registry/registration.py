@@ -7,13 +7,14 @@ killed run out, and what it wrote is collected.
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select
 
 from ..blobs import canonical_json
-from ..errors import UsageError
+from ..errors import GantlineError, UsageError
 from ..packages import MANIFEST, Package
 from . import event_log, moment, tables
 from .blob_store import BlobStore
@@ -37,6 +38,7 @@ class Registration:
     properties: dict[str, str] = field(default_factory=dict)
     run: str = ""
     parent: str = ""
+    asked: bool = False  # whether the run was, or is what the package says
     new_version: bool = False
     training: dict[str, Any] = field(default_factory=dict)
 
@@ -58,7 +60,7 @@ def register(database: Database, blobs: BlobStore, wanted: Registration, who: st
     files = wanted.files()
     with database.writing() as connection:
         # one who may not register is told before anything is sent
-        _check_properties(_same(connection, wanted), wanted)
+        _check_fixed(_same(connection, wanted), wanted)
         _claim(connection, owner, files)
     try:
         for file in files:
@@ -67,8 +69,9 @@ def register(database: Database, blobs: BlobStore, wanted: Registration, who: st
             version = _enter(connection, wanted, files, who, str(database.place))
             _let_go(connection, owner)
             return version
-    except Exception:
-        with database.writing() as connection:
+    except BaseException:
+        # what could not be written may be why a claim cannot be taken back either; it runs out
+        with suppress(GantlineError), database.writing() as connection:
             _let_go(connection, owner)
         raise
 
@@ -91,16 +94,26 @@ def _same(connection: Connection, wanted: Registration) -> Version | None:
     return found[0] if found else None
 
 
-def _check_properties(there: Version | None, wanted: Registration) -> None:
-    if there is None or not wanted.properties or wanted.properties == there.properties:
+def _check_fixed(there: Version | None, wanted: Registration) -> None:
+    """UsageError for what a version got when it was registered, and does not change."""
+    if there is None:
         return
-    kept = ", ".join(f"{k}={v}" for k, v in there.properties.items()) or "none"
-    raise UsageError(f"{there.id} is this package, and its properties stay ({kept}); --new-version registers it anew")
+    kept = ", ".join(f"{k}={v}" for k, v in there.properties.items())
+    for said, what, has in (
+        (wanted.properties if wanted.properties != there.properties else {}, "properties", kept),
+        (wanted.asked and wanted.run != there.run, "run", there.run),
+        (wanted.parent and wanted.parent != there.parent, "parent", there.parent),
+    ):
+        if said:
+            raise UsageError(
+                f"{there.id} is this package, and its {what} cannot change ({has or 'none'}); "
+                "--new-version registers it anew"
+            )
 
 
 def _enter(connection: Connection, wanted: Registration, files: list[Stored], who: str, where: str) -> Version:
     there = _same(connection, wanted)
-    _check_properties(there, wanted)
+    _check_fixed(there, wanted)
     name = wanted.package.name
     version = there.version if there is not None else _insert(connection, wanted, files, who)
     before = one(connection, Reference(name, version), where)

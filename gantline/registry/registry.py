@@ -71,6 +71,8 @@ class Registry:
 
     def make(self, blobs: str = "") -> bool:
         """Make the registry, with its blobs at `blobs` (a directory or a URL of fsspec); False if it is there."""
+        if blobs and "://" not in blobs:
+            blobs = os.path.abspath(blobs)  # whoever comes later is somewhere else
         said = blobs or self.place.blobs
         open_blobs(said, self.place)
         made = self.database.make(said, moment.now())
@@ -111,7 +113,8 @@ class Registry:
         """Keep a package, and give it the next version of its name; one that is there gives its version back.
 
         `run`: an MLflow run id (default: the package's lineage), looked up in `tracking` (default:
-        MLFLOW_TRACKING_URI). `parent`: a REF of this registry. UsageError for other properties than are kept.
+        MLFLOW_TRACKING_URI). `parent`: a REF of this registry. UsageError for another run, parent or other properties
+        than its version has.
         """
         opened = self._opened(package)
         wanted = Registration(
@@ -121,6 +124,7 @@ class Registry:
             properties=check_labels(properties or {}, "property"),
             run=run or str(opened.lineage().get("run", "")),
             parent=self.get(parent).digest if parent else "",
+            asked=bool(run),
             new_version=new_version,
         )
         wanted.training = read_training(wanted.run, tracking, asked=bool(run)) if wanted.run else {}

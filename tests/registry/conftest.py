@@ -95,7 +95,7 @@ def postgresql() -> Iterator[str]:
                 pytest.fail("PostgreSQL did not start")
             yield str(folder)
         finally:
-            server.send_signal(signal.SIGINT)  # SIGTERM would wait for clients
+            server.send_signal(signal.SIGQUIT)  # at once: nothing of it is kept
             server.communicate(timeout=30)
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -62,6 +62,19 @@ def test_this_process_uses_what_it_asked_for(registered: Registry, let_go: LetGo
     assert checkout.remove(digest)
 
 
+def test_what_is_checked_out_is_not_written_to_by_mistake(registered: Registry) -> None:
+    path = registered.path("iris")
+    files = [p for p in path.rglob("*") if p.is_file() and p.name != "lineage.json"]
+    assert len(files) == 3 and all(p.stat().st_mode & 0o777 == 0o444 for p in files)
+
+
+@pytest.mark.slow
+def test_many_at_once_make_one(registered: Registry) -> None:
+    users = [user(registered) for _ in range(3)]
+    told = {p.communicate("")[0] for p in users}
+    assert len(told) == 1 and Package.open(told.pop().strip()).verify_files() == 2
+
+
 def _blobs(registry: Registry) -> list[Path]:
     assert registry.place.file is not None
     return list((registry.place.file.parent / "store" / "blobs" / "sha256").iterdir())

@@ -58,7 +58,7 @@ def check_whole(where: str) -> int:
 
 def test_two_writers_lose_nothing(where: str, make: MakePackage) -> None:
     packages = [make(factor=f) for f in range(2, 5)]
-    rounds = 6
+    rounds = 4
     both = [writer(where, name, rounds, packages) for name in ("ann", "bob")]
     told = [process.communicate(timeout=100) for process in both]
     assert [p.returncode for p in both] == [0, 0], told
@@ -104,7 +104,7 @@ def test_a_killed_writer_leaves_a_registry_that_opens_clean(tmp_path: Path, make
     where = str(tmp_path / "registry")
     with Registry.open(where) as registry:
         registry.make()
-    kills(where, make, 4, 0.3)
+    kills(where, make, 2, 0.3)
 
 
 @pytest.mark.slow
@@ -119,7 +119,7 @@ def test_many_kills(where: str, make: MakePackage) -> None:
 def test_killed_while_it_is_made(tmp_path: Path, make: MakePackage) -> None:
     """The tables are there whole or not at all."""
     package, moments = make(), random.Random(3)
-    for i in range(15):
+    for i in range(8):
         where = str(tmp_path / f"r{i}")
         with writer(where, "ann", 1, [package]) as process:
             assert process.stdout is not None
@@ -251,6 +251,28 @@ def test_a_place_that_is_none(tmp_path: Path, make: MakePackage) -> None:
     (tmp_path / "file").write_text("x")
     with Registry.open(tmp_path / "file" / "r") as registry, pytest.raises(UsageError, match="cannot be written"):
         registry.register(make())
+
+
+def test_readers_see_one_state(registry: Registry, make: MakePackage) -> None:
+    registry.register(make(factor=2))
+    with registry.database.reading() as connection:
+        query = select(tables.versions.c.version)
+        before = connection.execute(query).scalars().all()
+        with Registry(registry.place) as other:
+            other.register(make(factor=3))
+        assert connection.execute(query).scalars().all() == before == [1]
+    assert len(registry.list()) == 2
+
+
+def test_blobs_lie_where_whoever_made_it_stood(
+    tmp_path: Path, make: MakePackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Registry.open(tmp_path / "r") as registry:
+        registry.make("blobs")
+        monkeypatch.chdir("/")
+        registry.register(make())
+        assert registry.blobs_at == str(tmp_path / "blobs") and registry.package("iris").verify_files() == 2
 
 
 def test_a_url_that_is_none() -> None:

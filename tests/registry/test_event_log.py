@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gantline.packages import Package
@@ -16,6 +16,7 @@ MakePackage = Callable[..., Package]
 STEPS = st.lists(st.tuples(st.integers(1, 50), st.one_of(st.none(), st.integers(1, 5))), min_size=1)
 
 
+@settings(max_examples=30)
 @given(STEPS)
 def test_every_moment_is_told(steps: list[tuple[int, int | None]]) -> None:
     """Against what anybody would do: play the lines and look."""

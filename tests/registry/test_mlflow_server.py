@@ -150,7 +150,7 @@ def test_servers_that_are_something_else(status: int, body: bytes, kind: type[Ga
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Other) as other:
-        thread = threading.Thread(target=other.serve_forever)
+        thread = threading.Thread(target=other.serve_forever, args=[0.01])
         thread.start()
         try:
             with pytest.raises(kind, match=why) as caught:

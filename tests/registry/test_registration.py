@@ -50,9 +50,22 @@ def test_who_may_not_is_told_before_anything_is_sent(registry: Registry, make: M
     registry.register(package, properties={"a": "b"})
     assert isinstance(registry.blobs, LocalBlobs)
     blobs = Breaking(registry.blobs.store)
-    with pytest.raises(UsageError, match="its properties stay"):
+    with pytest.raises(UsageError, match="its properties cannot change"):
         register(registry.database, blobs, Registration(package, properties={"a": "c"}), "ann")
     assert blobs.kept == 0
+
+
+def test_run_and_parent_do_not_change(registry: Registry, make: MakePackage) -> None:
+    package = make(run="run-1")
+    registry.register(make("base"))
+    registry.register(package, run="run-2", parent="base")
+    assert registry.register(package).created is False  # what the package says was overruled, and stays so
+    assert registry.register(package, run="run-2", parent="base:1").version == 1
+    with pytest.raises(UsageError, match=r"its run cannot change \(run-2\); --new-version"):
+        registry.register(package, run="run-1")
+    with pytest.raises(UsageError, match="its parent cannot change"):
+        registry.register(package, parent="iris:1")
+    assert registry.register(package, run="run-1", new_version=True).run == "run-1"
 
 
 def test_a_blob_that_was_lost_is_written_again(registry: Registry, make: MakePackage) -> None:

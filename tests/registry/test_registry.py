@@ -114,7 +114,7 @@ def test_tags_change_and_properties_stay(registry: Registry, make: MakePackage) 
     assert changed.tags == {"stage": "live", "note": "a=b"}
     assert registry.register(package, tags={"more": "1"}).tags == {"stage": "live", "note": "a=b", "more": "1"}
     assert registry.register(package, properties={"team": "x"}).properties == {"team": "x"}
-    with pytest.raises(UsageError, match=r"its properties stay \(team=x\); --new-version"):
+    with pytest.raises(UsageError, match=r"its properties cannot change \(team=x\); --new-version"):
         registry.register(package, properties={"team": "y"})
     with pytest.raises(UsageError, match="a key has"):
         registry.tag("iris:1", {"a=b": "c"})
