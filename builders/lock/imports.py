@@ -6,11 +6,9 @@ Followed from the script through the files of its own that it imports; nothing i
 from __future__ import annotations
 
 import ast
-import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 from gantline.accelerators.script.shims import MODULES
@@ -20,6 +18,7 @@ from gantline.packages import Package
 
 from ..pickle_scan import scan
 from .asked import SCRIPT, Asked, normalised
+from .installed import Installed, installed
 
 _GIVEN = ("gantline",)  # is in every image
 # a stand-in of ours that needs more than the standard library -> what
@@ -66,36 +65,30 @@ def requirements(package: Package) -> tuple[Asked, ...]:
                 f"{one.where}, which is not installed here, so its version is not known; install it, or package the "
                 "script with --env requirements.txt"
             )
-        for name in distributions:
-            version = metadata.version(name).partition("+")[0]  # 2.13.0+cpu is a build of 2.13.0
-            asked.setdefault(normalised(name), Asked(f"{normalised(name)}=={version}", one.where, SCRIPT))
+        for found_here in distributions:
+            name = normalised(found_here.name)
+            version = found_here.version.partition("+")[0]  # 2.13.0+cpu is a build of 2.13.0
+            asked.setdefault(name, Asked(f"{name}=={version}", one.where, SCRIPT))
     return tuple(asked[name] for name in sorted(asked))
 
 
 class Provided:
-    """The distributions installed here, by what their RECORD lists: a third of what `packages_distributions` takes."""
+    """The distributions installed here, by the first names of their modules."""
 
     def __init__(self) -> None:
-        self._records: dict[str, str] = {}
-        self._tops: dict[str, list[str]] = {}  # first name of modules -> distributions
-        for one in metadata.distributions():
-            name = re.search(r"^Name: *(\S+)", one.read_text("METADATA") or "", re.MULTILINE)
-            if name is None or name[1] in self._records:  # an earlier folder of sys.path hides a later one's
-                continue
-            record = self._records[name[1]] = one.read_text("RECORD") or ""
-            tops = set(re.findall(r"^([^/,.\n]+)(?=/|\.py,|\.[^/,\n]*(?:so|pyd),)", record, re.MULTILINE))
-            for top in tops | set((one.read_text("top_level.txt") or "").split()):  # all that an editable one says
-                self._tops.setdefault(top, []).append(name[1])
+        self._tops: dict[str, list[Installed]] = {}
+        for one in installed():
+            for top in one.tops:
+                self._tops.setdefault(top, []).append(one)
 
-    def by(self, module: str) -> list[str]:
+    def by(self, module: str) -> list[Installed]:
         """The distributions of a module: where several share its first name (google), those that have the rest."""
         parts = module.split(".")
-        names = sorted(self._tops.get(parts[0], ()))
-        for length in range(len(parts), 1, -1) if len(names) > 1 else ():
-            path = "/".join(parts[:length])
-            if have := [name for name in names if re.search(rf"^{re.escape(path)}[/.]", self._records[name], re.M)]:
+        found = self._tops.get(parts[0], [])
+        for length in range(len(parts), 1, -1) if len(found) > 1 else ():
+            if have := [one for one in found if one.has(".".join(parts[:length]))]:
                 return have
-        return names if len(names) < 2 else []  # the shared name alone: what follows it says which
+        return found if len(found) < 2 else []  # the shared name alone: what follows it says which
 
     def shares(self, top: str) -> bool:
         """Whether the name is one that several have."""

@@ -15,7 +15,6 @@ import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -23,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 from gantline.errors import Unsupported
 
 from .asked import Asked, normalised
+from .installed import versions
 from .sources import Sources, bare
 from .target import Target
 
@@ -65,31 +65,25 @@ def solve(asked: Sequence[Asked], target: Target, sources: Sources) -> tuple[Sol
             Path(folder, name).write_text(one.line + "\n", "utf-8")
         common = _command(target, sources)
         # what is in a file that it would write again is taken where it fits, and passed over where it does not
-        Path(folder, "chosen.txt").write_text("".join(f"{pin}\n" for pin in preferred()), "utf-8")
-        chosen = _run([*common, "--no-annotate", "--output-file", "chosen.txt", *names], folder, sources)
-        if isinstance(chosen, Refused):
-            return chosen
-        _keep_pins(Path(folder, "chosen.txt"))
-        found = _run([*common, "--format", "pylock.toml", "-c", "chosen.txt", *names], folder, sources)
+        chosen = Path(folder, "chosen.txt")
+        chosen.write_text("".join(f"{pin}\n" for pin in preferred()), "utf-8")
+        told = _run([*common, "--annotation-style", "line", "--output-file", chosen.name, *names], folder, sources)
+        if isinstance(told, Refused):
+            return told
+        parents = _parents(chosen.read_text("utf-8"))
+        _keep_pins(chosen)
+        # asked again for files and digests; the versions are held, and all that it needs was read a moment ago
+        found = _run([*common, "--format", "pylock.toml", "-c", chosen.name, *names], folder, sources)
         if isinstance(found, Refused):
             return found
         packages: list[dict[str, Any]] = tomllib.loads(found).get("packages", [])
-        # asked again for who needs what; the versions are held, and all that it needs was read a moment ago
-        pins = "".join(f"{p['name']}=={p['version']}\n" for p in packages if _pinned(p))
-        Path(folder, "pins.txt").write_text(pins, "utf-8")
-        told = _run([*common, "--annotation-style", "line", "-c", "pins.txt", *names], folder, sources)
-        parents = {} if isinstance(told, Refused) else _parents(told)
     return tuple(_solved(p, _roots(p["name"], parents, names)) for p in sorted(packages, key=lambda p: str(p["name"])))
 
 
 def preferred() -> list[str]:
     """`name==version` of all that is installed here: what the package was made, compared and tried with."""
-    found = {}
-    for one in distributions():
-        name, version = normalised(one.metadata["Name"] or ""), one.version
-        if name and version and "+" not in version:  # one build of a version, which indexes need not have
-            found[name] = f"{name}=={version}"
-    return sorted(found.values())
+    # 1.0+cpu is one build of a version, which indexes need not have
+    return sorted(f"{normalised(name)}=={version}" for name, version in versions().items() if "+" not in version)
 
 
 def _keep_pins(path: Path) -> None:
@@ -135,10 +129,6 @@ def _run(words: list[str], folder: str, sources: Sources) -> str | Refused:
     if done.returncode:
         return Refused((done.stderr or done.stdout).decode("utf-8", "replace"))
     return done.stdout.decode("utf-8")
-
-
-def _pinned(package: Mapping[str, Any]) -> bool:
-    return "version" in package and "archive" not in package
 
 
 def _parents(text: str) -> dict[str, list[str]]:
