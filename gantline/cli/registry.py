@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..exits import OK
-from . import registered
+from . import distribution, registered
 from .promote import told
 from .show import print_json, size, table, write
 
@@ -16,15 +16,17 @@ if TYPE_CHECKING:
     from ..registry.registry import Registry
 
 _DAY = "1 day"
+_SERVE = "serve"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The grammar of `gantline registry`."""
     add = parser.add_argument
     add(
-        "action", choices=tuple(_ACTIONS), metavar="ACTION",
+        "action", choices=(*_ACTIONS, _SERVE), metavar="ACTION",
         help="init: make it; gc: remove blobs that nothing refers to; migrate: bring an older one to this format; tag: "
-        "set tags of a version (K=V, or K to take it away); release: take an alias away; remove: forget a version",
+        "set tags of a version (K=V, or K to take it away); release: take an alias away; remove: forget a version; "
+        "serve: let others push and pull, as docker and podman do",
     )  # fmt: skip
     add("ref", nargs="?", default="", metavar="REF", help="tag, remove: NAME:VERSION; release: NAME@ALIAS")
     add("labels", nargs="*", metavar="K=V", help="tag: what to set")
@@ -32,12 +34,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--dry-run", action="store_true", help="gc: only show what would be removed")
     add("--older-than", default=_DAY, metavar="SPAN", help=f"gc: what was not touched for so long (default: {_DAY})")
     registered.arguments(parser)
+    distribution.arguments(parser)
     add("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """Do it."""
     _check(args)
+    if args.action == _SERVE:
+        return distribution.serve(args)
     with registered.opened(args) as registry:
         _ACTIONS[args.action](registry, args)
     return OK
@@ -51,6 +56,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"{args.action}: takes no {args.labels[0]!r}")
     if args.blobs and args.action != "init":
         raise UsageError(f"{args.action}: --blobs is for init")
+    if args.action != _SERVE and (flags := distribution.given(args)):
+        raise UsageError(f"{args.action}: {', '.join(flags)} {'is' if len(flags) == 1 else 'are'} for serve")
     if (args.dry_run or args.older_than != _DAY) and args.action != "gc":
         raise UsageError(f"{args.action}: --dry-run and --older-than are for gc")
 

@@ -28,6 +28,9 @@ ELSEWHERE = {
     "serve/entry.py": "tests/serve/test_repository_layout.py",  # a record, as the scan fills it
     "serve/description.py": "tests/serve/routes/test_v2.py",  # documents, as the faces tell them
     "serve/process/alone.py": "tests/cli/test_serve.py",  # what a shell sees of it
+    "serve/distribution/refusal.py": "tests/serve/distribution/test_app.py",  # a record and its answer
+    "serve/distribution/shelves.py": "tests/serve/distribution/test_app.py",  # as clients see it
+    "gantline/cli/distribution.py": "tests/serve/distribution/test_server.py",  # flags of what is tried there
     "serve/exchange.py": "tests/serve/fronts/test_hot.py",  # protocols and a record, as fronts and handlers use them
     # boosters' own libraries are in another environment: the three files that run there try all that a booster passes
     "builders/booster_converter.py": "tests/builders/test_from_xgboost.py",
