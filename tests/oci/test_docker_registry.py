@@ -26,6 +26,7 @@ from gantline.oci.descriptor import LAYER, Descriptor
 from gantline.oci.image import Image, write_index, write_manifest
 from gantline.oci.patience import Patience
 from gantline.oci.platforms import Platform
+from gantline.oci.progress import Step
 from gantline.oci.pull import pull
 from gantline.oci.push import Pushed, push
 from gantline.oci.reading import only, read
@@ -203,6 +204,27 @@ def test_skopeo_reads_what_we_pushed(server: Server, store: Store, make_image: M
     assert [m["digest"] for m in index["manifests"]] == [image.descriptor.digest]
 
 
+def test_podman_pulls_what_we_pushed(server: Server, store: Store, make_image: MakeImage, tmp_path: Path) -> None:
+    image = make_image("linux/amd64", b"a", b"b")
+    with remote_of(server, "ours:2", tmp_path) as (remote, reference):
+        push(store, image.descriptor, remote, reference)
+    certificates = tmp_path / "certs"
+    certificates.mkdir()
+    if server.ca:
+        shutil.copy(server.ca, certificates / "ca.crt")
+    with podman(tmp_path) as start:
+        words = [*start, "pull", f"--tls-verify={str(bool(server.ca)).lower()}", f"--cert-dir={certificates}"]
+        pulled = run(*words, f"--authfile={tmp_path}/docker/config.json", f"{server.host}/ours:2")
+    assert f"sha256:{pulled.strip()}" == image.id
+
+
+@contextmanager
+def podman(folder: Path) -> Iterator[list[object]]:
+    """The beginning of a command line, with a storage of its own."""
+    with tempfile.TemporaryDirectory(prefix="pm", dir="/tmp") as short:  # podman takes no long --runroot
+        yield ["podman", "--root", folder / "root", "--runroot", short, "--storage-driver", "vfs"]
+
+
 @pytest.mark.parametrize("form", ["oci", "v2s2"])
 def test_we_read_what_skopeo_pushed(
     server: Server, store: Store, mine: Store, make_image: MakeImage, tmp_path: Path, form: str
@@ -242,10 +264,9 @@ def test_a_certificate_that_nobody_knows(server: Server, tmp_path: Path) -> None
 def test_we_read_what_podman_saves(store: Store, mine: Store, make_image: MakeImage, tmp_path: Path, form: str) -> None:
     image = make_image("linux/amd64", b"a", b"b")
     write_archive(store, image.descriptor, "localhost/iris:1", tmp_path / "ours.tar")
-    with tempfile.TemporaryDirectory(prefix="pm", dir="/tmp") as short:  # podman takes no long --runroot
-        podman = ["podman", "--root", tmp_path / "root", "--runroot", short, "--storage-driver", "vfs"]
-        run(*podman, "load", "-i", tmp_path / "ours.tar")
-        run(*podman, "save", "--format", form, "-o", tmp_path / "theirs.tar", "localhost/iris:1")
+    with podman(tmp_path) as start:
+        run(*start, "load", "-i", tmp_path / "ours.tar")
+        run(*start, "save", "--format", form, "-o", tmp_path / "theirs.tar", "localhost/iris:1")
     found = only(read(tmp_path / "theirs.tar", mine), tmp_path / "theirs.tar")
     assert found.names == ("localhost/iris:1",)
     assert Image.open(mine, found.descriptor).diff_ids == image.diff_ids
@@ -259,6 +280,8 @@ class Scissors:
     port: int
     marks: list[int] = field(default_factory=list)
     counted: int = 0
+    cuts: int = 0
+    when_answered: bool = False  # cut once more when the server has answered
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
@@ -290,12 +313,21 @@ class Scissors:
     def _pass(self, source: socket.socket, target: socket.socket, counts: bool) -> None:
         with suppress(OSError):
             while piece := source.recv(1 << 18):
+                wished = not counts and self._is_wished()
+                if wished:  # the server is gone before the client can send it more
+                    source.shutdown(socket.SHUT_RDWR)
                 target.sendall(piece)
-                if counts and self._is_marked(len(piece)):
+                if wished or (counts and self._is_marked(len(piece))):
                     break
         for end in (source, target):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+
+    def _is_wished(self) -> bool:
+        with self._lock:
+            wished, self.when_answered = self.when_answered, False
+            self.cuts += wished
+        return wished
 
     def _is_marked(self, count: int) -> bool:
         with self._lock:
@@ -340,6 +372,27 @@ def test_a_gigabyte_cut_in_the_middle_of_a_chunk(gigabyte: tuple[Store, Image]) 
         blobs = size + gigabyte[1].config_descriptor.size
         assert registry.received == blobs  # it keeps what came of a cut chunk, and that is not sent again
         assert done.wire <= blobs + CHUNK and wire <= blobs + CHUNK + 200_000
+
+
+def test_docker_registry_goes_on_after_a_cut_between_chunks(
+    plain: Server, store: Store, make_image: MakeImage, mine: Store
+) -> None:
+    """What it has acknowledged is not sent again: each connection ends after a chunk, as behind an impatient proxy."""
+    image = make_image("linux/amd64", b"x", os.urandom(6 << 20))
+    scissors = Scissors(int(plain.host.rpartition(":")[2]))
+    with scissors.serving() as at:
+        reference = Reference.parse(f"oci://127.0.0.1:{at}/cut:1")
+        with Transport(reference.host, reference.host, Wiring(plain_http=True), None, QUICK) as transport:
+            remote = Remote.of(transport, reference)
+
+            def told(step: Step) -> None:
+                if step.at and step.at % (1 << 20) == 0 and step.digest == image.layers[1].digest:
+                    scissors.when_answered = True
+
+            done = push(store, image.descriptor, remote, reference, told, jobs=1, chunk=1 << 20)
+    blobs = image.config_descriptor.size + sum(layer.size for layer in image.layers)
+    assert scissors.cuts >= 5 and done.wire <= blobs + scissors.cuts * (1 << 20)
+    assert scissors.counted < blobs + 50_000  # what reached the server: each byte once, and the heads of requests
 
 
 def test_docker_registry_forgets_what_is_cut_inside_a_chunk(
