@@ -106,6 +106,8 @@ def _fetch(url: str, limit: int, out: IO[bytes]) -> str:
     request = urllib.request.Request(url, headers={"User-Agent": "gantline"})
     digest, count = hashlib.sha256(), 0
     with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
+        if url.startswith("https://") and not answer.geturl().startswith("https://"):
+            raise Unreachable(f"{url}: leads away from HTTPS, to {answer.geturl():.200}")
         while chunk := answer.read(_CHUNK):
             count += len(chunk)
             if count > limit:

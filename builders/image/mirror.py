@@ -1,7 +1,7 @@
 """Mirror: a Debian archive as it is served over HTTP: which suites a base is of, their indexes, each file by digest.
 
 What a suite's Release file lists is pinned by SHA256, so only that file need be trusted: gpgv checks its signature
-where it and the archive's keyring are installed; else it is said that only the way that it came is what vouches for it.
+where it and the archive's keyring are installed; else HTTPS alone vouches for it, and that is said.
 """
 
 from __future__ import annotations
@@ -180,13 +180,18 @@ def _is_row(row: list[str]) -> bool:
 def check_release(data: bytes, where: str, system: str) -> tuple[str, str]:
     """The text of an InRelease file as it was signed, and what there is to say of that.
 
-    VerificationFailed where the signature is not one of the archive's keys.
+    VerificationFailed where the signature is of none of the archive's keys, or unchecked and came by plain HTTP.
     """
     told = os.environ.get(KEYRING, "")
     keyring = Path(told) if told else _KEYRINGS / f"{system}-archive-keyring.gpg"
     program = shutil.which("gpgv")
     if told == "none" or program is None or not keyring.is_file():
         why = f"{KEYRING}=none" if told == "none" else "gpgv is not installed" if program is None else f"no {keyring}"
+        if where.startswith("http://") and told != "none":
+            raise VerificationFailed(
+                f"{where}: its signature cannot be checked ({why}), and plain HTTP vouches for nothing; give "
+                f"--debian-mirror https://..., or set {KEYRING} to its keyring (or to `none`)"
+            )
         return _signed_text(data), f"{where}: signature not checked ({why}); trusted as it came"
     with tempfile.TemporaryDirectory() as work:
         Path(work, "InRelease").write_bytes(data)

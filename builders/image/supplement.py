@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from gantline.errors import BadArtefact, NotFound, Unreachable, Unsupported
+from gantline.errors import BadArtefact, NotFound, Unreachable, Unsupported, VerificationFailed
 from gantline.home import home
 
 from . import places
@@ -93,7 +93,7 @@ def _resolved(
     try:
         archive = Archive.of(base, downloads, mirror)
         found = archive.resolve(wanted, apt)
-    except (NotFound, Unreachable, Unsupported) as e:
+    except (NotFound, Unreachable, Unsupported, VerificationFailed) as e:
         if not missing:
             raise
         first = next((one for one in missing if one.library in str(e)), missing[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +13,7 @@ from gantline.builders.image.download import Downloads
 
 from gantline.blobs import sha256_bytes
 from gantline.errors import BadArtefact, NotFound, Unreachable, UsageError, VerificationFailed
+from tests.oci.test_docker_registry import make_certificates
 
 DATA = b"x" * 5000
 DIGEST = sha256_bytes(DATA)
@@ -112,3 +114,33 @@ def test_offline_and_odd_places(downloads: Downloads, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="GANTLINE_HOME"):
         Downloads(tmp_path / "file").get(("http://127.0.0.1:9/x",), DIGEST, 1, 9)
+
+
+def test_no_way_out_of_https(
+    server: Server, downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_certificates(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.crt"))
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", server.url + "/a")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as http:
+        http.socket = context.wrap_socket(http.socket, server_side=True)
+        thread = threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        try:
+            with pytest.raises(Unreachable, match="leads away from HTTPS, to http://"):
+                downloads.read((f"https://127.0.0.1:{http.server_address[1]}/a",), 9999)
+        finally:
+            http.shutdown()
+            thread.join()

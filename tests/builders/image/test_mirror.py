@@ -141,6 +141,8 @@ def test_signatures(signer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert check_release(data, "x", "debian")[0] == text.rstrip("\n"), "the text of the armour alone"
     monkeypatch.setenv(KEYRING, "/nowhere.gpg")
     assert "no /nowhere.gpg" in check_release(data, "x", "debian")[1]
+    with pytest.raises(VerificationFailed, match=r"cannot be checked \(no /nowhere\.gpg\), and plain HTTP"):
+        check_release(data, "http://x/debian bookworm", "debian")
     monkeypatch.setenv(KEYRING, str(signer / "keyring.gpg"))
     monkeypatch.setitem(os.environ, "PATH", "/nowhere")
     assert "gpgv is not installed" in check_release(data, "x", "debian")[1]
