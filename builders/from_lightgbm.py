@@ -57,6 +57,8 @@ def convert(source: Source, work: Path) -> Conversion:
     if source.path is not None:
         booster_trial.check("lightgbm", source.path)
     model = source.object if source.path is None else read(source.path)
+    if source.sample is not None:  # LightGBM calls "home city" home_city
+        source = replace(source, sample={name.replace(" ", "_"): rows for name, rows in source.sample.items()})
     return convert_face(face_of(model, str(source.path or type(model).__name__)), source, work)
 
 

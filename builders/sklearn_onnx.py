@@ -77,6 +77,7 @@ def to_onnx(estimator: Any, layout: Layout, way: Way, outputs: int, target: Path
         except Exception as e:  # skl2onnx raises whatever its converters meet
             raise Unsupported(_told(e)) from e
     del made.graph.output[outputs:]
+    _as_named(made.graph, [t.name for t in layout.inputs])
     _keep_doubles(made)
     if way.wide:
         _narrow_doors(made, {t.name for t in layout.inputs if t.datatype == "FP64"})
@@ -132,6 +133,17 @@ def reshape_outputs(target: Path, tails: dict[str, tuple[int, ...]]) -> None:
         kind = value.type.tensor_type.elem_type
         value.CopyFrom(helper.make_tensor_value_info(name, kind, [None, *tail]))
     target.write_bytes(model.SerializeToString())
+
+
+def _as_named(graph: onnx.GraphProto, names: list[str]) -> None:
+    """Inputs by the user's names: skl2onnx writes "hours_per_week" for "hours-per-week"."""
+    if len(graph.input) != len(names):
+        return  # told by who compares them
+    taken = {n for node in graph.node for n in node.output}
+    for value, name in zip(graph.input, names, strict=True):
+        if value.name != name and name not in taken:
+            _rename(graph, value.name, name)
+            value.name = name
 
 
 def _keep_doubles(model: onnx.ModelProto) -> None:

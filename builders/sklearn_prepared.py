@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from gantline.errors import Unsupported
 from gantline.tensors import Array
 
 _INSIDE = {"FrozenEstimator": "estimator", "SelfTrainingClassifier": "estimator_"}  # class -> what answers for it
@@ -126,6 +127,13 @@ def _no_gaps(encoder: Any) -> Any:
     return out
 
 
+def _no_sets(boosting: Any) -> Any:
+    """Histogram boosting as it is, unless it splits by sets of categories."""
+    if boosting.is_categorical_ is not None:
+        raise Unsupported("histogram boosting splits by sets of categories, which skl2onnx does not convert")
+    return boosting
+
+
 def without_gaps(categories: Array) -> Array:
     """Categories of text with an empty text in place of the missing one; numbers as they are."""
     values = categories.tolist()
@@ -145,6 +153,8 @@ _CHANGES: dict[str, Callable[[Any], Any]] = {
     "TfidfVectorizer": _sublinear,
     "TransformedTargetRegressor": _transformed_target,
     "TargetEncoder": _no_gaps,
+    "HistGradientBoostingClassifier": _no_sets,
+    "HistGradientBoostingRegressor": _no_sets,
 }
 
 

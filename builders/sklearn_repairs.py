@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from gantline.errors import Unsupported
 from gantline.tensors import Array
 
 from .sklearn_curves import curve_converters
@@ -45,8 +44,6 @@ def _boosting(kind: str) -> Any:
     converter = get_converter(kind)
 
     def convert(scope: Any, operator: Any, container: Any) -> None:
-        if operator.raw_operator.is_categorical_ is not None:
-            raise Unsupported("histogram boosting splits by sets of categories, which ONNX's trees do not know")
         wide = isinstance(operator.inputs[0].type, DoubleTensorType)
         converter(scope, operator, _Container(scope, container, operator.raw_operator, wide))
 

@@ -223,6 +223,14 @@ def test_a_file(packaged: Packager, tmp_path: Path) -> None:
     np.testing.assert_allclose(answer(package, X)["variable"], model.predict_proba(frame), atol=1e-5)
 
 
+def test_columns_that_lightgbm_calls_otherwise(packaged: Packager) -> None:
+    frame = pd.DataFrame(X, columns=["home city", "age", "b c", "d"])
+    model = lightgbm.LGBMRegressor(n_estimators=5, verbose=-1).fit(frame, SUM)
+    package = packaged(model, sample=frame)
+    assert package.manifest.engine == "onnx" and package.manifest.parity is not None
+    np.testing.assert_allclose(answer(package, X)["variable"][:, 0], model.predict(frame), atol=1e-5)
+
+
 def test_what_is_no_model(tmp_path: Path) -> None:
     path = tmp_path / "m.txt"
     path.write_text("tree\nnothing more\n")

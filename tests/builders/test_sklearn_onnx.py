@@ -6,14 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
 from gantline.accelerators.onnx import open_model
 from gantline.builders.sklearn_layout import layout_of
 from gantline.builders.sklearn_onnx import WAYS, Way, reshape_outputs, to_onnx
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import SplineTransformer, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, SplineTransformer, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
 from gantline.errors import Unsupported
@@ -68,3 +70,20 @@ def test_outputs_are_given_another_shape(tmp_path: Path) -> None:
     assert engine.signature.outputs[0].shape == (-1,)
     assert np.array_equal(engine.run({"X": F}, ["variable"])[0], want[:, 0])
     onnx.checker.check_model(onnx.load(path))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [("hours-per-week", "marital-status"), ("sepal length (cm)", "1st"), ("home_city", "home city"), ("Größe", " a.b")],
+)
+def test_columns_keep_their_names_whatever_is_in_them(tmp_path: Path, number: str, text: str, way: Way) -> None:
+    """skl2onnx writes letters, digits and underscores alone, and calls the second home_city home_city1."""
+    frame = pd.DataFrame({number: [1.0, 2, 3, 4], text: ["a", "b", "a", "b"]})
+    parts = ColumnTransformer([("n", StandardScaler(), [number]), ("t", OneHotEncoder(), [text])])
+    model = make_pipeline(parts, Ridge()).fit(frame, [1, 2, 3, 5])
+    to_onnx(model, layout_of(model, None), way, 1, tmp_path / "m.onnx")
+    engine = open_model(tmp_path / "m.onnx")
+    assert [(t.name, t.datatype) for t in engine.signature.inputs] == [(number, "FP32"), (text, "BYTES")]
+    given = {number: frame[[number]].to_numpy(np.float32), text: np.array([[b"a"], [b"b"]] * 2, object)}
+    np.testing.assert_allclose(engine.run(given, ["variable"])[0][:, 0], model.predict(frame), rtol=1e-5)
