@@ -140,6 +140,8 @@ def _as_named(graph: onnx.GraphProto, names: list[str]) -> None:
     if len(graph.input) != len(names):
         return  # told by who compares them
     taken = {n for node in graph.node for n in node.output}
+    if clash := [o.name for o in graph.output if o.name in names]:
+        raise Unsupported(f"a column is called '{clash[0]}', as an output is: ONNX has each name once")
     for value, name in zip(graph.input, names, strict=True):
         if value.name != name and name not in taken:
             _rename(graph, value.name, name)

@@ -87,3 +87,11 @@ def test_columns_keep_their_names_whatever_is_in_them(tmp_path: Path, number: st
     assert [(t.name, t.datatype) for t in engine.signature.inputs] == [(number, "FP32"), (text, "BYTES")]
     given = {number: frame[[number]].to_numpy(np.float32), text: np.array([[b"a"], [b"b"]] * 2, object)}
     np.testing.assert_allclose(engine.run(given, ["variable"])[0][:, 0], model.predict(frame), rtol=1e-5)
+
+
+def test_a_column_that_is_called_as_an_output_is(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"label": ["a", "b", "a", "b"], "n": [1.0, 2, 3, 4]})
+    parts = ColumnTransformer([("n", StandardScaler(), ["n"]), ("t", OneHotEncoder(), ["label"])])
+    model = make_pipeline(parts, LogisticRegression()).fit(frame, [0, 1, 1, 0])
+    with pytest.raises(Unsupported, match="a column is called 'label', as an output is"):
+        to_onnx(model, layout_of(model, None), WAYS[0], 2, tmp_path / "m.onnx")
