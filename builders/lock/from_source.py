@@ -17,7 +17,7 @@ from gantline.errors import BadArtefact, Unsupported, VerificationFailed
 from gantline.home import home
 from gantline.oci.platforms import Platform
 
-from .download import Downloader
+from .download import Downloader, no_room
 from .solver import Offer, uv
 from .sources import Sources, local_path
 from .target import Target
@@ -35,19 +35,27 @@ def build_wheel(who: str, source: Offer, target: Target, sources: Sources) -> Pa
     key = hashlib.sha256(f"{source.digest or source.url} {target}".encode()).hexdigest()[:24]
     folder = home() / "built" / key
     if not any(folder.glob("*.whl")):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".work.", dir=folder.parent) as work:
-            archive = Path(work, source.file)
-            _obtain(source, archive, sources)
-            out = Path(work, "out")
-            _build(who, archive, out, sources)
-            for junk in out.iterdir():
-                if junk.suffix != ".whl":
-                    junk.unlink()
-            shutil.rmtree(folder, ignore_errors=True)
-            with suppress(OSError):  # another process was first: its wheel is of the same source
-                os.rename(out, folder)
+        try:
+            _into(folder, who, source, sources)
+        except OSError as e:
+            raise no_room(folder, e) from e
     return min(folder.glob("*.whl"))
+
+
+def _into(folder: Path, who: str, source: Offer, sources: Sources) -> None:
+    """Build beside `folder`, which then appears whole."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".work.", dir=folder.parent) as work:
+        archive = Path(work, source.file)
+        _obtain(source, archive, sources)
+        out = Path(work, "out")
+        _build(who, archive, out, sources)
+        for junk in out.iterdir():
+            if junk.suffix != ".whl":
+                junk.unlink()
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # another process was first: its wheel is of the same source
+            os.rename(out, folder)
 
 
 def check_machine(who: str, target: Target) -> None:

@@ -22,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 from gantline.errors import Unsupported
 
 from .asked import Asked, normalised
+from .download import no_room
 from .installed import versions
 from .sources import Sources, bare
 from .target import Target
@@ -58,7 +59,14 @@ class Refused:
 
 
 def solve(asked: Sequence[Asked], target: Target, sources: Sources) -> tuple[Solved, ...] | Refused:
-    """Versions for all lines together, sorted by name. Unsupported without uv."""
+    """Versions for all lines together, sorted by name. Unsupported without uv, Unavailable without room for files."""
+    try:
+        return _solve(asked, target, sources)
+    except OSError as e:
+        raise no_room(Path(tempfile.gettempdir(), "lock"), e) from e
+
+
+def _solve(asked: Sequence[Asked], target: Target, sources: Sources) -> tuple[Solved, ...] | Refused:
     with tempfile.TemporaryDirectory(prefix="gantline-lock-") as folder:
         names = {f"{number:04}.in": one for number, one in enumerate(asked)}
         for name, one in names.items():
@@ -126,6 +134,8 @@ def _run(words: list[str], folder: str, sources: Sources) -> str | Refused:
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return Refused(f"error: no answer within {SECONDS} s")
+    except OSError as e:
+        raise Unsupported(f"{words[0]} cannot be run ({e.strerror}); type: pip install --force-reinstall uv") from e
     if done.returncode:
         return Refused((done.stderr or done.stdout).decode("utf-8", "replace"))
     return done.stdout.decode("utf-8")

@@ -115,8 +115,11 @@ class Wheelhouse:
 
     def adopt_url(self, url: str, file: str) -> tuple[str, int]:
         """Download a wheel of which the index says no digest, and take what comes."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".unknown.", dir=self.root))
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            work = Path(tempfile.mkdtemp(prefix=".unknown.", dir=self.root))
+        except OSError as e:
+            raise no_room(self.root / file, e) from e
         path = work / file
         try:
             self.downloader.fetch(url, path, 0, lambda step: None)

@@ -108,3 +108,6 @@ def test_without_uv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "uv").write_text("#!/bin/sh\n")
     (tmp_path / "uv").chmod(0o755)
     assert solver.uv() == shutil.which("uv") == str(tmp_path / "uv")
+    (tmp_path / "uv").write_bytes(b"not a program")
+    with pytest.raises(Unsupported, match=r"uv cannot be run \(Exec format error\)"):
+        solve([Asked("oak", "x")], TARGET, Sources(no_index=True))

@@ -140,6 +140,15 @@ def test_wheels_that_an_index_says_nothing_of(made: list[Path], tmp_path: Path) 
     assert kept.adopt(made[1]) == found
 
 
+def test_nowhere_to_write(made: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    kept = Wheelhouse(tmp_path / "file" / "wheels", NOTHING)
+    with pytest.raises(Unavailable, match=r"cannot be written \(not a directory\); set GANTLINE_HOME"):
+        kept.adopt(made[0])
+    with pytest.raises(Unavailable, match="cannot be written"):
+        kept.adopt_url("http://127.0.0.1:9/x.whl", "x.whl")
+
+
 def test_progress_in_lines() -> None:
     times = [0.0, 1.0, 2.0, 2.0, 3.5, 4.0, 4.0, 9.0, 9.0]  # asked once more after each line
     said: list[str] = []
