@@ -42,10 +42,11 @@ def _pulled(ref: str) -> Path:
     """The directory of a package in a registry of images: one for each digest, checked when it is made."""
     from .oci.artifact import is_package, write_package
     from .oci.obtain import obtain
+    from .oci.reference import Reference
     from .oci.store import Store
 
     store = Store.of_user()
-    found = obtain(ref, store)
+    found = obtain(Reference.parse(ref), store)
     if not is_package(store, found):
         raise BadArtefact(f"{ref}: an image, not a package; `gantline pull` gets it, and an engine runs it")
     target = home() / "packages" / found.digest.removeprefix("sha256:")

@@ -1,61 +1,31 @@
-"""Obtain: what a REF names, brought into a store: an archive, a layout, a name that is there, or one in a registry."""
+"""Obtain: what a reference names, in a store; a registry is asked only if it must be."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from ..errors import NotFound, Unreachable, UsageError
+from ..errors import Unreachable
 from .descriptor import Descriptor
-from .platforms import Platform
-from .progress import Told
 from .pull import pull
-from .reading import is_archive, only, read
-from .reference import Reference, has_host
+from .reference import Reference
 from .remote import Remote
 from .store import Store
 from .transport import Transport
-from .wiring import Wiring
 
 
-def obtain(
-    ref: str,
-    store: Store,
-    platform: Platform | None = None,
-    wiring: Wiring | None = None,
-    told: Told = lambda step: None,
-) -> Descriptor:
-    """The manifest or index of a path, of a name in the store, or of a registry's image.
+def obtain(reference: Reference, store: Store) -> Descriptor:
+    """The manifest or index. A tag is asked for each time, since tags move; a digest that is here is not.
 
-    A registry is asked whenever a tag is what names the image there, since tags move; not for a digest that is here.
-    `platform` chooses from an index of a registry. Errors as of `read` and `pull`; NotFound for what is none of these.
+    Errors as of `pull`; Unreachable says what there is of it here.
     """
-    path = Path(ref)
-    if is_archive(path):
-        return only(read(path, store), path).descriptor
-    if not has_host(ref) and (found := store.find(ref)) is not None:
-        return found
-    try:
-        reference = Reference.parse(ref)
-    except UsageError as e:
-        raise NotFound(f"{ref}: neither a file nor a name in {store.root}; and as a {e.message}") from e
-    # one name for each platform, so that a build for several asks once for each
-    name = f"{reference}#{platform}" if platform else str(reference)
-    here = store.find(name)
+    here = store.find(str(reference))
     if here is not None and reference.digest:
         return here
     try:
-        with Transport.of(reference, wiring) as transport:
-            found = pull(Remote.of(transport, reference), reference, store, platform, told, name=name).descriptor
+        with Transport.of(reference) as transport:
+            found = pull(Remote.of(transport, reference), reference, store).descriptor
     except Unreachable as e:
         if here is None:
             raise
-        raise Unreachable(
-            f"{e.message}; what it was last is here, as {pinned(reference, here)}: name that to go on without it"
-        ) from e
-    store.name(f"{pinned(reference, found)}{f'#{platform}' if platform else ''}", found)
+        pinned = f"{reference.name}@{here.digest}"
+        raise Unreachable(f"{e.message}; what it was last is here: name {pinned} to go on without it") from e
+    store.name(f"{reference.name}@{found.digest}", found)
     return found
-
-
-def pinned(reference: Reference, descriptor: Descriptor) -> str:
-    """The same by what it is now."""
-    return f"{reference.name}@{descriptor.digest}"
