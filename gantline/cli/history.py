@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The grammar of `gantline history`."""
-    parser.add_argument("ref", metavar="NAME[@ALIAS]", help="a model: its log; an alias: what it pointed at, and when")
+    parser.add_argument(
+        "ref",
+        metavar="NAME[:VERSION|@ALIAS]",
+        help="a model or a version: its log; an alias: what it pointed at, and when",
+    )
     parser.add_argument(
         "--at", default="", metavar="TIME", help='what the alias pointed at then: ISO 8601, or "2 hours ago"'
     )  # fmt: skip
@@ -36,7 +40,9 @@ def run(args: argparse.Namespace) -> int:
         else:
             from ..registry.reference import Reference
 
-            _log(registry.history(Reference.parse(args.ref).name), args.json)
+            reference = Reference.parse(args.ref)
+            events = registry.history(reference.name)
+            _log([e for e in events if reference.version in (0, e.version)], args.json)
     return OK
 
 

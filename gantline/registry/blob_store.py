@@ -32,21 +32,27 @@ class BlobStore(Protocol):
 
     def has(self, digest: str, size: int) -> bool:
         """Whether a blob of this size is there; what is in it is looked at when it is read."""
+        ...
 
     def put(self, digest: str, size: int, source: Path) -> None:
         """Keep a file, unless it is there. VerificationFailed if it has another digest."""
+        ...
 
     def fetch(self, digest: str, target: Path) -> None:
         """Bring a blob to a path where nothing is. NotFound; VerificationFailed for other bytes than were kept."""
+        ...
 
     def blobs(self) -> Iterator[Blob]:
         """All that is there."""
+        ...
 
     def remove(self, digest: str, before: int) -> bool:
         """Forget a blob, unless it was written or asked for since `before`; whether it was there and is gone."""
+        ...
 
     def sweep(self, before: int) -> None:
         """Remove what writers left that were killed before a moment."""
+        ...
 
 
 def open_blobs(said: str, place: Place) -> BlobStore:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select
@@ -74,12 +74,15 @@ def append(
 def point(
     connection: Connection, now: int, who: str, action: str, name: str, alias: str, version: int | None
 ) -> Event:  # fmt: skip
-    """Let an alias point at a version (None: take it away), with its line; one that points there gets no new line."""
+    """Let an alias point at a version (None: take it away), with its line.
+
+    One that points there gets no new line, but its last one back, in which it was what it is.
+    """
     a = tables.aliases
     this = (a.c.name == name) & (a.c.alias == alias)
     was = connection.execute(select(a.c.version).where(this)).scalar()
     if was == version:
-        return read(connection, name, alias)[-1]
+        return replace(read(connection, name, alias)[-1], was=was)
     connection.execute(delete(a).where(this))
     if version is not None:
         connection.execute(insert(a).values(name=name, alias=alias, version=version))

@@ -74,6 +74,8 @@ def test_from_a_package_to_an_alias_and_back(ran: Callable[..., str], make: Make
     assert lines[0].split() == ["VERSION", "SINCE", "UNTIL", "BY"] and len(lines) == 5 and lines[-1].split()[2] == "now"
     log = ran("history", "iris").splitlines()
     assert len(log) == 8 and "register" in log[1] and "nothing -> 1" in log[2] and "rollback champion" in log[-1]
+    assert len(ran("history", "iris:2").splitlines()) == 5
+    assert ran("promote", "iris:2", "champion") == "iris@champion is iris:2, was iris:2\n"
     assert (home / "registry.db").is_file() and (home / "store" / "oci-layout").is_file()
 
 

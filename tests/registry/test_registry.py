@@ -84,7 +84,7 @@ def test_aliases_and_what_they_were(registry: Registry, make: MakePackage, monke
     assert registry.rollback("iris", "champion", 1).became == 1 and registry.get("iris@champion").version == 1
     assert registry.rollback("iris", "champion", "3").became == 3
     line = registry.promote("iris:3", "champion")  # nothing changes, so nothing is added
-    assert line.action == "rollback" and len(registry.periods("iris", "champion")) == 6
+    assert (line.action, line.was, line.became) == ("rollback", 3, 3) and len(registry.periods("iris", "champion")) == 6
     assert registry.release("iris", "champion").became is None
     with pytest.raises(NotFound, match="no alias"):
         registry.get("iris@champion")
