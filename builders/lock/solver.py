@@ -75,7 +75,12 @@ def _solve(asked: Sequence[Asked], target: Target, sources: Sources) -> tuple[So
         # what is in a file that it would write again is taken where it fits, and passed over where it does not
         chosen = Path(folder, "chosen.txt")
         chosen.write_text("".join(f"{pin}\n" for pin in preferred()), "utf-8")
-        told = _run([*common, "--annotation-style", "line", "--output-file", chosen.name, *names], folder, sources)
+        words = [*common, "--annotation-style", "line", "--output-file", chosen.name, *names]
+        told = _run(words, folder, sources)
+        if isinstance(told, Refused) and "No solution" in told.text:
+            # of a version that it prefers, uv looks at the first index that has it, be it for other platforms only
+            chosen.write_text("")
+            told = _run(words, folder, sources)
         if isinstance(told, Refused):
             return told
         parents = _parents(chosen.read_text("utf-8"))

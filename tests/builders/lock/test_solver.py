@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from gantline.errors import Unsupported
 from gantline.oci.platforms import Platform
 
 from .sdist import sdist
-from .tiny import wheel
+from .tiny import LINUX, Index, serving_index, wheel
 
 TARGET = Target(Platform.parse("linux/amd64"), (3, 11))
 
@@ -71,6 +72,17 @@ def test_constraints_and_prereleases(tmp_path: Path) -> None:
     assert chosen() == "2.0"
     assert chosen(constraints=(str(tmp_path / "pins.txt"),)) == "1.0"
     assert chosen(prereleases=True) == "3.0rc1"
+
+
+def test_a_first_index_that_has_a_preferred_version_for_another_platform(tmp_path: Path) -> None:
+    """uv by itself looks no further, and calls it absent."""
+    installed = metadata.version("numpy")
+    wheel(tmp_path / "one", "numpy", installed, tags=f"cp311-cp311-{LINUX['arm64']}")
+    mine = wheel(tmp_path / "two", "numpy", installed, tags=f"cp311-cp311-{LINUX['amd64']}")
+    with serving_index(Index(tmp_path / "one")) as one, serving_index(Index(tmp_path / "two")) as two:
+        found = solve([Asked(f"numpy=={installed}", "x")], TARGET, Sources(two.url, (one.url,)))
+    assert not isinstance(found, Refused), found.text
+    assert [offer.file for offer in found[0].wheels] == [mine.name]
 
 
 def test_source_archives_are_offered_only_where_they_can_be_built(tmp_path: Path) -> None:
