@@ -222,7 +222,8 @@ def test_podman_pulls_what_we_pushed(server: Server, store: Store, make_image: M
 def podman(folder: Path) -> Iterator[list[object]]:
     """The beginning of a command line, with a storage of its own."""
     with tempfile.TemporaryDirectory(prefix="pm", dir="/tmp") as short:  # podman takes no long --runroot
-        yield ["podman", "--root", folder / "root", "--runroot", short, "--storage-driver", "vfs"]
+        apart = ["--root", folder / "root", "--runroot", f"{short}/run", "--tmpdir", f"{short}/tmp"]
+        yield ["podman", *apart, "--storage-driver", "vfs"]
 
 
 @pytest.mark.parametrize("form", ["oci", "v2s2"])
