@@ -8,6 +8,7 @@ that looks again: who registers meanwhile finds a blob gone and writes it, or ha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from .database import Database
 
 DAY_US = 24 * 3600 * 1_000_000
 _GROUP = 200
+_REFERRERS = re.compile(r"sha256-[0-9a-f]{64}")  # the name of an index of what is about the image of that digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ def collect(database: Database, blobs: BlobStore, now: int, grace: int = DAY_US,
     else:
         for begin in range(0, len(dead), _GROUP):
             gone += _remove(database, blobs, dead[begin : begin + _GROUP], now, before)
+        if isinstance(blobs, LocalBlobs):
+            _forget_referrers(blobs.store, before)
         blobs.sweep(min(before, now - DAY_US))  # what was begun a moment ago is still being written
     left = _checkouts(database, now, named, dry_run)
     return Collected(tuple(b.digest for b in gone), sum(b.size for b in gone), left, len(there) - len(gone))
@@ -114,6 +118,17 @@ def _named(store: Store) -> set[str]:
     return found
 
 
+def _forget_referrers(store: Store, before: int) -> None:
+    """Take the names from lists of what is about an image that is gone; the next collection takes what they listed."""
+    for name, descriptor in store.names().items():
+        subject = name.replace("-", ":", 1)
+        if not _REFERRERS.fullmatch(name) or store.path(subject).exists():
+            continue
+        with suppress(FileNotFoundError):
+            if store.path(descriptor.digest).stat().st_mtime_ns // 1000 < before:
+                store.unname(name)
+
+
 def _below(store: Store, descriptor: Descriptor) -> list[Descriptor]:
     if descriptor.media_type not in (*INDEXES, *MANIFESTS):
         return []
@@ -122,7 +137,8 @@ def _below(store: Store, descriptor: Descriptor) -> list[Descriptor]:
     except GantlineError:
         return []  # an image of which a part is missing: the rest is as it was
     where = str(store.path(descriptor.digest))
-    listed = [tree.get("config"), tree.get("subject"), *_each(tree.get("layers")), *_each(tree.get("manifests"))]
+    # not its subject: a signature does not keep the image that it is of
+    listed = [tree.get("config"), *_each(tree.get("layers")), *_each(tree.get("manifests"))]
     found = []
     for one in listed:
         with suppress(GantlineError):

@@ -12,6 +12,7 @@ from sqlalchemy import insert
 from gantline.blobs import canonical_json
 from gantline.oci.descriptor import CONFIG, INDEX, LAYER, MANIFEST, REF_NAME, Descriptor
 from gantline.oci.image import write_manifest
+from gantline.oci.referrers import attach, referrers
 from gantline.oci.store import Store
 from gantline.packages import Package
 from gantline.registry import tables
@@ -79,10 +80,26 @@ def test_images_that_the_store_lists(registry: Registry, make: MakePackage) -> N
     store.name("signature", subject)
     assert registry.collect(AT_ONCE).blobs == (unlisted,)
     store.unname("iris:1")
-    assert registry.collect(AT_ONCE).blobs == (index.digest,)  # the signature holds the rest
+    gone = set(registry.collect(AT_ONCE).blobs)
+    assert gone == {layer.digest, image.descriptor.digest, image.id, index.digest}  # the signature does not keep it
     store.unname("signature")
     registry.collect(AT_ONCE)
     assert digests(registry) & all_of_it == set() and len(digests(registry)) == 3
+
+
+def test_what_is_about_an_image_goes_after_it(registry: Registry, make: MakePackage) -> None:
+    registry.register(make())
+    store = store_of(registry)
+    image = write_manifest(store, {"rootfs": {"diff_ids": []}, "os": "linux", "architecture": "amd64"}, (), {})
+    about = {"schemaVersion": 2, "config": store.add(b"{}", CONFIG).to_json(), "layers": []}
+    signature = store.add(canonical_json({**about, "subject": image.descriptor.to_json()}), MANIFEST)
+    attach(store, image.descriptor.digest, signature)
+    store.name("iris:1", image.descriptor)
+    assert registry.collect(AT_ONCE).blobs == () and len(referrers(store, image.descriptor.digest)) == 1
+    store.unname("iris:1")
+    assert set(registry.collect(AT_ONCE).blobs) == {image.descriptor.digest, image.id}
+    assert referrers(store, image.descriptor.digest) == [] and store.names() == {}
+    assert signature.digest in registry.collect(AT_ONCE).blobs and len(digests(registry)) == 3
 
 
 def test_a_package_of_an_image_or_a_deployment(registry: Registry, make: MakePackage) -> None:
