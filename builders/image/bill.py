@@ -75,14 +75,13 @@ def cyclonedx(materials: Materials) -> dict[str, Any]:
 
 def _model(manifest: Manifest) -> dict[str, Any]:
     signature = manifest.signature
-    card: dict[str, Any] = {"modelParameters": {}}
+    parameters: dict[str, Any] = {}
+    card: dict[str, Any] = {"modelParameters": parameters}
     if signature is not None:
-        card["modelParameters"] = {
-            "inputs": [{"format": _tensor(t)} for t in signature.inputs],
-            "outputs": [{"format": _tensor(t)} for t in signature.outputs],
-        }
+        parameters["inputs"] = [{"format": _tensor(t)} for t in signature.inputs]
+        parameters["outputs"] = [{"format": _tensor(t)} for t in signature.outputs]
     if manifest.source is not None:
-        card["modelParameters"]["modelArchitecture"] = manifest.source.type or manifest.source.framework
+        parameters["modelArchitecture"] = manifest.source.type or manifest.source.framework
     if manifest.parity is not None:
         errors = {"max_abs_error": manifest.parity.max_abs_error, "max_rel_error": manifest.parity.max_rel_error}
         metrics = [{"type": f"parity {name}", "value": repr(value)} for name, value in errors.items()]

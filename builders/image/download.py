@@ -79,6 +79,7 @@ class Downloads:
 
     def _patient(self, url: str, limit: int, out: IO[bytes]) -> str:
         """Fetch, again after a pause where that may help."""
+        error = ""
         for attempt in range(_ATTEMPTS):
             out.seek(0)
             out.truncate()
