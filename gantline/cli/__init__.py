@@ -21,6 +21,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "verify": ("gantline.cli.verify", "check digests and replay the golden samples"),
     "lock": ("gantline.cli.lock", "pin what a package's image needs, for each platform"),
     "build": ("gantline.cli.build", "build a container image of a package"),
+    "explain": ("gantline.cli.explain", "show what put a file into an image"),
+    "diff": ("gantline.cli.diff", "show what differs between two images"),
     "push": ("gantline.cli.push", "send an image or a package to a registry"),
     "pull": ("gantline.cli.pull", "get an image or a package from a registry"),
     "serve": ("gantline.cli.serve", "serve models over HTTP"),

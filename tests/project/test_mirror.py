@@ -11,6 +11,12 @@ ELSEWHERE = {
     "gantline/__init__.py": "tests/project/test_imports.py",  # what is looked up when first used
     "gantline/__main__.py": "tests/cli/test_main.py",
     # verbs about the registry, tried one after the other as they are typed
+    "gantline/cli/diff.py": "tests/cli/test_explain.py",
+    "builders/evidence/contents.py": "tests/builders/evidence/test_explanation.py",  # steps of one answer
+    "builders/evidence/debian_files.py": "tests/builders/evidence/test_explanation.py",
+    "builders/evidence/opened.py": "tests/cli/test_explain.py",
+    "builders/evidence/record.py": "tests/builders/evidence/test_difference.py",
+    "builders/evidence/wheel_files.py": "tests/builders/evidence/test_explanation.py",
     "gantline/cli/history.py": "tests/registry/test_commands.py",
     "gantline/cli/listing.py": "tests/registry/test_commands.py",
     "gantline/cli/promote.py": "tests/registry/test_commands.py",

@@ -1,0 +1,97 @@
+"""Record: what an image that Gantline built says of itself: its lock, its bill of materials, its package's manifest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gantline.errors import BadArtefact
+from gantline.manifest import Manifest
+from gantline.oci.image import Image
+from gantline.oci.store import Store, json_object
+from gantline.packages import MANIFEST
+
+from ..image import places
+from ..lock.pylock import Lock
+from .contents import files
+
+NAME = "dev.gantline.package.name"
+BASE = "org.opencontainers.image.base.name"
+BASE_DIGEST = "org.opencontainers.image.base.digest"
+_LONGEST = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """`below`: how many layers are the base's; `folder`: where the package lies, relative to the root."""
+
+    lock: Lock
+    bill: dict[str, Any]
+    manifest: Manifest
+    folder: str
+    base: str
+    below: int
+
+    @property
+    def debs(self) -> dict[str, str]:
+        """Debian's packages, of the base and added to it: versions by name."""
+        found = self.bill.get("components") or []
+        return {str(c["name"]): str(c["version"]) for c in found if str(c.get("purl", "")).startswith("pkg:deb/")}
+
+    @property
+    def runtime(self) -> str:
+        """The version of Gantline in it."""
+        found = self.bill.get("components") or []
+        return next((str(c.get("version")) for c in found if c.get("bom-ref") == "gantline"), "")
+
+    def role(self, path: str) -> str:
+        """What a file is to its package: model, code, golden, or just a file of it."""
+        m = self.manifest
+        if path == m.model or (m.script and m.script.models and path.startswith(m.script.models + "/")):
+            return "model"
+        if m.script and m.script.code and path.startswith(m.script.code + "/"):
+            return "code"
+        return "golden" if any(path in (g.request, g.reply) for g in m.golden) else "package"
+
+    @classmethod
+    def of(cls, store: Store, image: Image, ref: str) -> Record:
+        """BadArtefact for an image that another program made, or that lacks a part of this."""
+        found = cls.read(store, image)
+        if found is None:
+            raise BadArtefact(f"{ref}: not an image that `gantline build` made: it has no {places.EVIDENCE}")
+        return found
+
+    @classmethod
+    def read(cls, store: Store, image: Image) -> Record | None:
+        """None for an image that does not say to be of Gantline. BadArtefact where it does, and lacks a part."""
+        name = image.labels.get(NAME)
+        if not name:
+            return None
+        folder = f"{places.MODELS}/{name}"
+        lock, bill = f"{places.EVIDENCE}/pylock.toml", f"{places.EVIDENCE}/sbom.cdx.json"
+        manifest = f"{folder}/{MANIFEST}"
+        texts = _read(store, image, {lock, bill, manifest})
+        base = image.labels.get(BASE, "")
+        lines = [h for h in image.config.get("history") or [] if isinstance(h, dict)]
+        below = sum(h.get("created_by") == f"base {base}" for h in lines)
+        return cls(
+            Lock.from_bytes(texts[lock], lock),
+            json_object(texts[bill], bill),
+            Manifest.from_bytes(texts[manifest], manifest),
+            folder,
+            base,
+            below,
+        )
+
+
+def _read(store: Store, image: Image, wanted: set[str]) -> dict[str, bytes]:
+    """Texts that lie in the topmost layers, so that few are read."""
+    texts: dict[str, bytes] = {}
+    for layer in reversed(range(len(image.layers))):
+        missing = wanted - texts.keys()
+        if not missing:
+            break
+        texts |= {path: file.read(_LONGEST) for path, file, _ in files(store, image, layer, missing)}
+    if missing := wanted - texts.keys():
+        raise BadArtefact(f"image {image.id}: has no /{min(missing)}, which `gantline build` puts into every image")
+    return texts
