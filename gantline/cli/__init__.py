@@ -23,6 +23,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "build": ("gantline.cli.build", "build a container image of a package"),
     "explain": ("gantline.cli.explain", "show what put a file into an image"),
     "diff": ("gantline.cli.diff", "show what differs between two images"),
+    "run": ("gantline.cli.run", "start an image in a container engine, and wait until it is ready"),
+    "endpoint": ("gantline.cli.endpoint", "see, ask and delete what `gantline run` left running"),
     "push": ("gantline.cli.push", "send an image or a package to a registry"),
     "pull": ("gantline.cli.pull", "get an image or a package from a registry"),
     "serve": ("gantline.cli.serve", "serve models over HTTP"),
@@ -48,6 +50,7 @@ EXTRAS = {
     "'gantline[torch]'": ("onnxscript", "torch"),
     "'gantline[azure]'": ("inference_schema", "werkzeug"),
     "'gantline[registry]'": ("fsspec", "sqlalchemy"),
+    "'gantline[docker]'": ("docker",),
     "'gantline[postgresql]'": ("psycopg",),
     "'gantline[h2]'": ("zttp",),
 }

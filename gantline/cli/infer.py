@@ -27,8 +27,14 @@ _TYPES = {".json": "application/json", ".csv": "text/csv", ".tsv": "text/tab-sep
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The grammar of `gantline infer`."""
+    parser.add_argument("model", metavar="MODEL", help="the model's name")
+    sending(parser)
+    remote.arguments(parser)
+
+
+def sending(parser: argparse.ArgumentParser) -> None:
+    """What to send, and how to show the answer."""
     add = parser.add_argument
-    add("model", metavar="MODEL", help="the model's name")
     add("--input", required=True, type=Path, metavar="FILE", help=f"rows: {rows.FORMATS}; a script gets it as it is")
     add("--version", default="", metavar="V", help="the model's version (default: the newest)")
     add("--output", action="append", metavar="NAME", help="ask for this output only; repeatable")
@@ -38,7 +44,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     wire.add_argument("--binary", action="store_true", default=True, help="tensors as bytes on the wire (default)")
     wire.add_argument("--text-json", dest="binary", action="store_false", help="tensors as JSON on the wire")
     rows.arguments(parser)
-    remote.arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -12,8 +12,13 @@ from ..errors import BadArtefact
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Which server, with whose key, and how long its answer may take."""
+    parser.add_argument("--url", help="the server (default: GANTLINE_URL, then http://127.0.0.1:8000)")
+    asking(parser)
+
+
+def asking(parser: argparse.ArgumentParser) -> None:
+    """With whose key, and how long its answer may take."""
     add = parser.add_argument
-    add("--url", help="the server (default: GANTLINE_URL, then http://127.0.0.1:8000)")
     add("--key-file", type=Path, metavar="FILE", help="file that holds an API key (default: the key in GANTLINE_KEY)")
     add("--timeout", type=float, default=60.0, metavar="S", help="seconds that the call may take (default 60)")
 

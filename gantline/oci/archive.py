@@ -23,20 +23,25 @@ CONTAINERD_NAME = "io.containerd.image.name"  # the whole name, where ref.name i
 
 def write_archive(store: Store, descriptor: Descriptor, name: str, target: Path, overwrite: bool = False) -> int:
     """Write one tar; its size in bytes. The same image gives the same bytes."""
-    images = [Image.open(store, d) for d in manifests(store, descriptor)]
     with publish_file(target, overwrite) as work:
         with tarfile.open(work, "w", format=tarfile.PAX_FORMAT) as tar:
-            for folder in ("blobs/", "blobs/sha256/"):
-                info = tarfile.TarInfo(folder)
-                info.type, info.mode = tarfile.DIRTYPE, 0o755
-                tar.addfile(info)
-            for digest in sorted(_digests(store, descriptor)):
-                path = store.path(digest)
-                with path.open("rb") as f:
-                    tar.addfile(_info(_at(digest), path.stat().st_size), f)
-            for at, data in _documents(descriptor, name, images):
-                tar.addfile(_info(at, len(data)), io.BytesIO(data))
+            fill(tar, store, descriptor, name)
         return work.stat().st_size
+
+
+def fill(tar: tarfile.TarFile, store: Store, descriptor: Descriptor, name: str) -> None:
+    """Put all that an archive has into a tar, which may be a stream."""
+    images = [Image.open(store, d) for d in manifests(store, descriptor)]
+    for folder in ("blobs/", "blobs/sha256/"):
+        info = tarfile.TarInfo(folder)
+        info.type, info.mode = tarfile.DIRTYPE, 0o755
+        tar.addfile(info)
+    for digest in sorted(_digests(store, descriptor)):
+        path = store.path(digest)
+        with path.open("rb") as f:
+            tar.addfile(_info(_at(digest), path.stat().st_size), f)
+    for at, data in _documents(descriptor, name, images):
+        tar.addfile(_info(at, len(data)), io.BytesIO(data))
 
 
 def write_layout(store: Store, descriptor: Descriptor, name: str, target: Path, overwrite: bool = False) -> int:

@@ -1,0 +1,62 @@
+"""Awaiting: until a server that was started is ready, or has ended, or its time is over."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Callable
+
+from gantline.errors import DeadlineExceeded, Unavailable
+
+_PAUSE_S = 0.03
+_ANSWER_S = 2.0
+_LINES = 3  # of a log, as the reason
+
+
+def until_ready(
+    host: str, port: int, wait_s: float, ended: Callable[[], bool], log: Callable[[], str], what: str
+) -> None:
+    """Ask until it is ready. Unavailable when it ended before, DeadlineExceeded, both with its log's last lines."""
+    end = time.monotonic() + wait_s
+    while not ready(host, port):
+        if ended():
+            raise Unavailable(f"{what}: ended before it was ready: {reason(log())}")
+        if time.monotonic() > end:
+            raise DeadlineExceeded(
+                f"{what}: not ready within {wait_s:g} s; --wait-s gives it longer; its last words: {reason(log())}"
+            )
+        time.sleep(_PAUSE_S)
+
+
+def ready(host: str, port: int) -> bool:
+    """Whether the server there says that it is."""
+    connection = http.client.HTTPConnection(host, port, timeout=_ANSWER_S)
+    try:
+        connection.request("GET", "/v2/health/ready")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def reason(log: str) -> str:
+    """Why a program ended, from its log: the last line that says error, else the last lines."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    said = next((line for line in reversed(lines) if ": error: " in line), "")
+    return said or " | ".join(lines[-_LINES:]) or "its log is empty"
+
+
+def url(host: str, port: int) -> str:
+    """Where clients on this machine reach a server that listens there."""
+    return f"http://{bracketed(reachable(host))}:{port}"
+
+
+def reachable(host: str) -> str:
+    """An address to connect to: what listens on all of them is on loopback, too."""
+    return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
+def bracketed(host: str) -> str:
+    """As it stands in a URL."""
+    return f"[{host}]" if ":" in host else host

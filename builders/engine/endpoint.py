@@ -1,0 +1,58 @@
+"""Endpoint: a container that `gantline run` started, as its labels and the engine tell it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from gantline.errors import NotFound
+
+from .awaiting import url
+from .wish import GRPC, HTTP, NAME, STARTED
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """`url` and `grpc` are empty for one that does not run; `state` is the engine's word; `package` a digest."""
+
+    name: str
+    state: str
+    url: str
+    grpc: str
+    model: str
+    image: str
+    image_id: str
+    package: str
+    created: str
+    container: str
+
+    def to_json(self) -> dict[str, str]:
+        """For programs."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def described(attrs: dict[str, Any], away: str = "") -> Endpoint:
+    """What an engine says of a container of ours; `away`: the host that the engine is on, if another than this."""
+    labels = attrs.get("Config", {}).get("Labels") or {}
+    try:
+        started = json.loads(labels[STARTED])
+        host = str(started["host"])
+    except (KeyError, ValueError, TypeError) as e:
+        raise NotFound(f"container {attrs.get('Name', '')}: has no {STARTED} that `gantline run` wrote") from e
+    state = str(attrs.get("State", {}).get("Status", ""))
+    ports = {HTTP: started.get("port"), GRPC: started.get("grpc_port")}
+    if started.get("network") != "host":
+        ports = {inside: _published(attrs, inside) for inside in ports}
+    at = away if away and host in ("0.0.0.0", "::") else host
+    http, grpc = (url(at, int(port)) if port and state == "running" else "" for port in ports.values())
+    return Endpoint(
+        labels[NAME], state, http, grpc.removeprefix("http://"), str(started.get("model", "")),
+        str(started.get("image", "")), str(started.get("image_id", "")), str(started.get("package", "")),
+        str(attrs.get("Created", "")), str(attrs.get("Id", ""))[:12],
+    )  # fmt: skip
+
+
+def _published(attrs: dict[str, Any], inside: int) -> int:
+    bound = (attrs.get("NetworkSettings", {}).get("Ports") or {}).get(f"{inside}/tcp") or []
+    return int(bound[0]["HostPort"]) if bound else 0

@@ -1,0 +1,58 @@
+"""Subject: the image that a REF means on one platform: in the store, in an archive, in a registry, or built first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gantline.errors import NotFound
+from gantline.oci.artifact import is_package
+from gantline.oci.descriptor import Descriptor
+from gantline.oci.image import Image, choose
+from gantline.oci.obtain import obtain
+from gantline.oci.platforms import Platform
+from gantline.oci.reference import has_host
+from gantline.oci.store import Store
+from gantline.packages import MANIFEST
+from gantline.references import is_registered
+
+# a package's REF and a platform -> the name and the descriptor of an image of it
+Build = Callable[[str, Platform], tuple[str, Descriptor]]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """An image in the store, and the name under which an engine is to have it."""
+
+    name: str
+    image: Image
+    store: Store
+
+
+def subject(ref: str, platform: Platform, store: Store, build: Build) -> Subject:
+    """Bring it into the store. A package is built; a name without a tag is that of `latest`."""
+    if is_registered(ref) or (Path(ref) / MANIFEST).is_file():
+        name, descriptor = build(ref, platform)
+    else:
+        latest = f"{ref}:latest"
+        known = not Path(ref).exists() and store.find(ref) is None and store.find(latest) is not None
+        name = latest if known else ref
+        if not (known or Path(ref).exists() or has_host(ref) or store.find(ref)):
+            raise NotFound(
+                f"{ref}: no such file, nor a name in {store.root}; see `gantline build`, or name a registry's: oci://HOST/..."
+            )
+        descriptor = obtain(name, store, platform)
+        if is_package(store, descriptor):
+            name, descriptor = build(ref, platform)
+    image = Image.open(store, choose(store, descriptor, platform, ref))
+    return Subject(called(name, image), image, store)
+
+
+def called(name: str, image: Image) -> str:
+    """NAME:TAG as engines take it: what it is called, or for an archive its model's name."""
+    if Path(name).exists():
+        title = image.labels.get("org.opencontainers.image.title", "image").lower()
+        return f"{title}:{image.id.removeprefix('sha256:')[:12]}"
+    plain = name.removeprefix("oci://").partition("@")[0]
+    return plain if ":" in plain.rpartition("/")[2] else f"{plain}:latest"

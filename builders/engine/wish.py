@@ -1,0 +1,101 @@
+"""Wish: how somebody wants an image to run, and what an engine is told then."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gantline.errors import UsageError
+from gantline.oci.image import Image
+
+NAME = "dev.gantline.endpoint"  # labels of what we start: its name,
+STARTED = "dev.gantline.started"  # and with what, as JSON
+HTTP, GRPC = 8000, 8001  # inside
+_PACKAGE = "dev.gantline.package.digest"
+_OURS = ("GANTLINE_HOST", "GANTLINE_HTTP_PORT", "GANTLINE_GRPC_PORT", "PORT")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """`port` and `grpc_port` outside, 0: any free one; `host`: on which address; `shared`: in the host's network."""
+
+    name: str
+    port: int = HTTP
+    grpc_port: int = GRPC
+    host: str = "127.0.0.1"
+    shared: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+    memory: int = 0  # bytes; 0: any
+
+    def __post_init__(self) -> None:
+        if clash := next((name for name in _OURS if name in self.variables), None):
+            raise UsageError(f"--env {clash}: say where it listens by --port, --grpc-port and --host")
+        if self.port and self.port == self.grpc_port:
+            raise UsageError(f"--grpc-port {self.port}: the same as --port")
+
+
+def settled(wish: Wish) -> Wish:
+    """The same with ports that are free now, for those that were left to choose: a server in the host's network."""
+    ports = [free_port(wish.host, asked) for asked in (wish.port, wish.grpc_port)]
+    return Wish(wish.name, ports[0], ports[1], wish.host, wish.shared, wish.variables, wish.arguments, wish.memory)
+
+
+def free_port(host: str, asked: int) -> int:
+    """The port, or any that is free for 0. UsageError where it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as s:
+        try:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            s.bind((host, asked))
+        except OSError as e:
+            raise UsageError(f"{host}:{asked}: {e.strerror}; choose another --port, or 0 for any free one") from e
+        return int(s.getsockname()[1])
+
+
+def told(wish: Wish, image: Image, name: str) -> dict[str, Any]:
+    """What the docker SDK's `containers.create` takes: a root that is read-only, no capabilities, no new privileges.
+
+    `name`: what the image was asked for by.
+    """
+    started = {
+        "image": name, "image_id": image.id, "package": image.labels.get(_PACKAGE, ""),
+        "model": model(image), "host": wish.host, "port": wish.port, "grpc_port": wish.grpc_port,
+        "network": "host" if wish.shared else "published",
+    }  # fmt: skip
+    options: dict[str, Any] = {
+        "name": wish.name,
+        "labels": {NAME: wish.name, STARTED: json.dumps(started, sort_keys=True)},
+        "environment": dict(wish.variables),
+        "read_only": True,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+    }
+    if wish.arguments:
+        options["command"] = [*(image.settings.get("Cmd") or []), *wish.arguments]
+    if wish.memory:
+        options["mem_limit"] = wish.memory
+    if wish.shared:
+        options["network_mode"] = "host"
+        options["environment"] |= listening(wish)
+    else:
+        outside = {HTTP: wish.port, GRPC: wish.grpc_port}
+        options["ports"] = {f"{inside}/tcp": (wish.host, out or None) for inside, out in outside.items()}
+    return options
+
+
+def listening(wish: Wish) -> dict[str, str]:
+    """The variables that tell a server in the host's network where to listen."""
+    ports = {"GANTLINE_HTTP_PORT": str(wish.port), "GANTLINE_GRPC_PORT": str(wish.grpc_port)}
+    return {"GANTLINE_HOST": wish.host, **ports}
+
+
+def model(image: Image) -> str:
+    """The name of the model in an image of ours. UsageError for any other image."""
+    found = image.labels.get("dev.gantline.package.name")
+    if not found:
+        raise UsageError(f"image {image.id}: not one that `gantline build` made")
+    return found

@@ -1,0 +1,87 @@
+"""`gantline run` and `gantline endpoint` with a real engine, on an image that was built without one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.engine import container_engine
+
+pytestmark = pytest.mark.container
+Typed = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with container_engine(tmp_path_factory.mktemp("engine")) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def typed(tmp_path_factory: pytest.TempPathFactory, engine: Any) -> Typed:
+    """`typed("run", ...)`: what a command of ours says that finds the engine by DOCKER_HOST."""
+    home = tmp_path_factory.mktemp("home")
+    socket = engine.api.base_url.removeprefix("http+unix://").replace("%2F", "/")
+    own = os.environ | {"GANTLINE_HOME": str(home), "DOCKER_HOST": f"unix://{_socket(engine, socket)}"}
+
+    def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "gantline", *map(str, words)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=own, timeout=300)
+
+    return run
+
+
+def _socket(engine: Any, told: str) -> str:
+    adapter = engine.api.get_adapter(engine.api.base_url)
+    return str(getattr(adapter, "socket_path", told))
+
+
+def test_from_package_to_endpoint_and_away(
+    typed: Typed, engine: Any, iris_package: Path, base_tar: Path, tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    words = ("--network", "host", "--detach", "--json")
+    done = typed("run", iris_package, "--base", base_tar, "--port", free_port(), "--grpc-port", 0, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    assert found["state"] == "running" and not found["image_reused"]
+    (container,) = engine.containers.list()
+    host = container.attrs["HostConfig"]
+    assert host["ReadonlyRootfs"] and container.attrs["Config"]["User"] == "65532:65532"
+    assert container.exec_run(["/opt/gantline/env/bin/python", "-c", "print(open('/proc/self/status').read())"]).output
+    rows = tmp_path / "rows.csv"
+    rows.write_text("5.1,3.5,1.4,0.2\n6.7,3.0,5.2,2.3\n")
+    name = found["name"]
+    asked = typed("endpoint", "invoke", name, "--input", rows, "--no-header", "--json")
+    assert asked.returncode == 0, asked.stderr
+    assert len(json.loads(asked.stdout)["outputs"][0]["data"]) == 2
+    assert [one["url"] for one in json.loads(typed("endpoint", "list", "--json").stdout)] == [found["url"]]
+    assert json.loads(typed("endpoint", "show", name, "--json").stdout)["container"] == found["container"]
+    assert "golden sample" in typed("endpoint", "logs", name).stdout
+
+    taken = typed("run", found["image"], *words)
+    assert taken.returncode == 2 and f"`gantline endpoint delete {name}`" in json.loads(taken.stdout)["error"]
+    second = typed("run", found["image"], "--name", "second", "--port", 0, *words)
+    assert second.returncode == 0 and json.loads(second.stdout)["image_reused"], second.stderr
+    for one in (name, "second"):
+        assert typed("endpoint", "delete", one).returncode == 0
+    assert engine.containers.list(all=True) == []
+    gone = typed("endpoint", "show", name, "--json")
+    assert gone.returncode == 3 and "there is none" in json.loads(gone.stdout)["error"]
+
+
+def test_what_does_not_start_says_why_and_leaves_nothing(
+    typed: Typed, engine: Any, iris_package: Path, base_tar: Path
+) -> None:
+    words = ("--base", base_tar, "--port", 0, "--network", "host", "--json")
+    done = typed("run", iris_package, *words, "--env", "GANTLINE_WORKERS=many")
+    assert done.returncode == 1
+    error = json.loads(done.stdout)["error"]
+    assert "ended before it was ready" in error and "GANTLINE_WORKERS" in error
+    assert engine.containers.list(all=True) == []
