@@ -12,7 +12,8 @@ from gantline.oci.descriptor import Descriptor
 from gantline.oci.image import Image, choose
 from gantline.oci.obtain import obtain
 from gantline.oci.platforms import Platform
-from gantline.oci.reference import has_host
+from gantline.oci.reading import is_archive, only, read
+from gantline.oci.reference import Reference, has_host
 from gantline.oci.store import Store
 from gantline.packages import MANIFEST
 from gantline.references import is_registered
@@ -35,18 +36,26 @@ def subject(ref: str, platform: Platform, store: Store, build: Build) -> Subject
     if is_registered(ref) or (Path(ref) / MANIFEST).is_file():
         name, descriptor = build(ref, platform)
     else:
-        latest = f"{ref}:latest"
-        known = not Path(ref).exists() and store.find(ref) is None and store.find(latest) is not None
-        name = latest if known else ref
-        if not (known or Path(ref).exists() or has_host(ref) or store.find(ref)):
-            raise NotFound(
-                f"{ref}: no such file, nor a name in {store.root}; see `gantline build`, or name a registry's: oci://HOST/..."
-            )
-        descriptor = obtain(name, store, platform)
+        name, descriptor = _found(ref, store)
         if is_package(store, descriptor):
             name, descriptor = build(ref, platform)
     image = Image.open(store, choose(store, descriptor, platform, ref))
     return Subject(called(name, image), image, store)
+
+
+def _found(ref: str, store: Store) -> tuple[str, Descriptor]:
+    """A name, and what it stands for. A path comes first, then what is in the store; a registry is asked by host."""
+    path = Path(ref)
+    if is_archive(path):
+        return ref, only(read(path, store), path).descriptor
+    if has_host(ref):
+        return ref, obtain(Reference.parse(ref), store)
+    for name in (ref, f"{ref}:latest"):
+        if (found := store.find(name)) is not None:
+            return name, found
+    raise NotFound(
+        f"{ref}: no such file, nor a name in {store.root}; see `gantline build`, or name a registry's: oci://HOST/..."
+    )
 
 
 def called(name: str, image: Image) -> str:
