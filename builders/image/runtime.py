@@ -16,7 +16,8 @@ from .bytecode import bytecode, compiles
 from .entry import PROGRAM, Entry, of_bytes, of_file, of_tree
 
 _FOLDERS = ("accelerators", "serve")  # beside gantline's own files
-_LEFT_OUT = re.compile(r"gantline/cli/(demo|package|build|lock|explain|diff|rebuild|sign|run|endpoint)\w*\.py|.*\.(pyi|md)")
+_VERBS = "demo|package|build|lock|explain|diff|rebuild|sign|run|endpoint"
+_LEFT_OUT = re.compile(rf"gantline/cli/({_VERBS})\w*\.py|.*\.(pyi|md)")
 _NOT_IN_IMAGES = ("rich",)  # tables for people at a terminal
 _ONE_ENGINE = {"onnxruntime": "onnx"}  # what only one engine imports
 _METADATA = "Metadata-Version: 2.1\nName: gantline\nVersion: {}\n"
