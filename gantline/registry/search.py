@@ -66,18 +66,18 @@ def _has(table: Table, key: str, value: str | None) -> ColumnElement[bool]:
     return exists().where(condition if value is None else and_(condition, t.value == value))
 
 
-def _find(connection: Connection, conditions: list[ColumnElement[bool]]) -> list[Version]:
+def _find(connection: Connection, conditions: list[ColumnElement[bool]], most: int | None = None) -> list[Version]:
     p = tables.packages
     query = select(tables.versions, p.c.engine, p.c.framework, p.c.size).join(p, p.c.digest == _V.package)
-    rows = connection.execute(query.where(*conditions).order_by(_V.name, _V.version.desc())).all()
-    names = {row.name for row in rows}
-    one = next(iter(names)) if len(names) == 1 else ""
+    rows = connection.execute(query.where(*conditions).order_by(_V.name, _V.version.desc()).limit(most)).all()
     if not rows:
         return []
-    tagged, fixed = _pairs(connection, tables.tags, one), _pairs(connection, tables.properties, one)
+    names = {row.name for row in rows}
+    one = (rows[0].name if len(names) == 1 else "", rows[0].version if len(rows) == 1 else 0)
+    tagged, fixed = _pairs(connection, tables.tags, *one), _pairs(connection, tables.properties, *one)
     pointing: dict[tuple[str, int], list[str]] = defaultdict(list)
     a = tables.aliases
-    for row in connection.execute(select(a).where(*_of(a, one)).order_by(a.c.alias)):
+    for row in connection.execute(select(a).where(*_of(a, *one)).order_by(a.c.alias)):
         pointing[row.name, row.version].append(row.alias)
     return [_version(r, pointing, tagged, fixed) for r in rows]
 
@@ -96,53 +96,55 @@ def _version(
     )  # fmt: skip
 
 
-def _of(table: Table, name: str) -> list[ColumnElement[bool]]:
-    return [table.c.name == name] if name else []
+def _of(table: Table, name: str, version: int) -> list[ColumnElement[bool]]:
+    """Rows of one version, of one model (0), or all (an empty name)."""
+    return [*([table.c.name == name] if name else ()), *([table.c.version == version] if version else ())]
 
 
-def _pairs(connection: Connection, table: Table, name: str) -> dict[tuple[str, int], dict[str, str]]:
+def _pairs(connection: Connection, table: Table, name: str, version: int) -> dict[tuple[str, int], dict[str, str]]:
     found: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
-    for row in connection.execute(select(table).where(*_of(table, name)).order_by(table.c.key)):
+    for row in connection.execute(select(table).where(*_of(table, name, version)).order_by(table.c.key)):
         found[row.name, row.version][row.key] = row.value
     return found
 
 
 def one(connection: Connection, reference: Reference, where: str) -> Version:
     """The version that is meant. NotFound says what there is instead."""
+    conditions = [_V.name == reference.name, _V.removed.is_(None)]
+    a = tables.aliases.c
+    if reference.version:
+        conditions.append(_V.version == reference.version)
+    elif reference.alias:
+        this = and_(a.name == reference.name, a.alias == reference.alias)
+        conditions.append(_V.version == select(a.version).where(this).scalar_subquery())
+    elif reference.digest:
+        conditions.append(_V.package == reference.digest)
+    found = _find(connection, conditions, 1)
+    if not found:
+        raise NotFound(f"registry {where}: {_missing(connection, reference)}")
+    return found[0]
+
+
+def _missing(connection: Connection, reference: Reference) -> str:
+    """Why there is no such version, and what there is."""
     name = reference.name
     there = _find(connection, [_V.name == name])
     if not there:
-        raise NotFound(f"registry {where}: no model '{name}'{_nearest(connection, name)}")
+        return f"no model '{name}'{_nearest(connection, name)}"
     alive = [v for v in there if v.removed is None]
-    if reference.version:
-        return _numbered(there, alive, reference, where)
-    if reference.alias:
-        found = next((v for v in there if reference.alias in v.aliases), None)
-        if found is None:
-            known = sorted({a for v in there for a in v.aliases})
-            what = (
-                f"it has {', '.join(known)}" if known else f"`gantline promote {there[0].id} {reference.alias}` sets it"
-            )
-            raise NotFound(f"registry {where}: '{name}' has no alias {reference.alias!r}; {what}")
-        return found
-    if reference.digest:
-        found = next((v for v in alive if v.digest == reference.digest), None)
-        if found is None:
-            raise NotFound(f"registry {where}: no version of '{name}' is the package {reference.digest}")
-        return found
-    if not alive:
-        raise NotFound(f"registry {where}: every version of '{name}' was removed; register one")
-    return alive[0]
-
-
-def _numbered(there: list[Version], alive: list[Version], reference: Reference, where: str) -> Version:
-    found = next((v for v in there if v.version == reference.version), None)
     last = f"; the newest is {alive[0].id}" if alive else ""
-    if found is None:
-        raise NotFound(f"registry {where}: '{reference.name}' has no version {reference.version}{last}")
-    if found.removed is not None:
-        raise NotFound(f"registry {where}: {found.id} was removed at {shown(found.removed)}{last}")
-    return found
+    if reference.version:
+        gone = next((v for v in there if v.version == reference.version), None)
+        if gone is None or gone.removed is None:
+            return f"'{name}' has no version {reference.version}{last}"
+        return f"{gone.id} was removed at {shown(gone.removed)}{last}"
+    if reference.alias:
+        known = ", ".join(sorted({alias for v in there for alias in v.aliases}))
+        what = f"it has {known}" if known else f"`gantline promote {there[0].id} {reference.alias}` sets it"
+        return f"'{name}' has no alias {reference.alias!r}; {what}"
+    if reference.digest:
+        return f"no version of '{name}' is the package {reference.digest}"
+    return f"every version of '{name}' was removed; register one"
 
 
 def _nearest(connection: Connection, name: str) -> str:
