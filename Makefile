@@ -5,6 +5,9 @@ INSTALLED := .venv/.installed
 # Where a CPU build of torch is; empty: where pip itself looks.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
+# Where this is set, every server that a test starts compiles all of Gantline anew, and every run all tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Processes that run tests at once. Each takes whole files, in their order: a file's servers are started once.
 TESTERS ?= 2
 TESTING := $(BIN)/python -m pytest -q -n $(TESTERS) --dist loadfile --no-loadscope-reorder

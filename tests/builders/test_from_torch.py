@@ -104,6 +104,7 @@ def test_a_trained_cnn_in_memory(tmp_path: Path, cnn: Any, digits: tuple[Array, 
     assert manifest.batching.max_batch_size > 0
 
 
+@pytest.mark.slow
 def test_the_same_model_has_the_same_digest(tmp_path: Path, cnn: Any, digits: tuple[Array, Array]) -> None:
     sample = {"image": digits[0][:4]}
     one, two = (made(tmp_path / d, cnn, sample=sample) for d in ("a", "deeper/b"))
@@ -138,6 +139,7 @@ def test_several_inputs_and_a_dict(tmp_path: Path) -> None:
     assert np.array_equal(found["best"], want["best"].numpy())
 
 
+@pytest.mark.slow
 def test_positional_arrays_and_columns(tmp_path: Path) -> None:
     random = np.random.default_rng(1)
     by_position = {"arr_0": random.integers(0, 20, (6, 4)), "arr_1": random.standard_normal((6, 3))}
@@ -186,6 +188,7 @@ def test_control_flow_goes_to_the_torch_engine_and_says_why(tmp_path: Path, monk
     assert again.digest == package.digest
 
 
+@pytest.mark.slow
 def test_a_program_that_onnx_rounds_otherwise_is_kept_as_an_exported_program(tmp_path: Path) -> None:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 8)).to(torch.bfloat16)

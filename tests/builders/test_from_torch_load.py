@@ -82,7 +82,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module("torch_shop")
 
 
-@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+@pytest.mark.parametrize("suffix", [".pt", pytest.param(".safetensors", marks=pytest.mark.slow)])
 def test_weights_with_their_class(tmp_path: Path, shop: Any, suffix: str) -> None:
     module = shop.Net(5, 2)
     path = tmp_path / f"state{suffix}"
@@ -98,7 +98,9 @@ def test_weights_with_their_class(tmp_path: Path, shop: Any, suffix: str) -> Non
     np.testing.assert_allclose(found, truth(module, x).numpy(), rtol=1e-5)
 
 
-@pytest.mark.parametrize("reference", ["torch_shop:net", "torch_shop:Net", "torch_shop:make"])
+@pytest.mark.parametrize(
+    "reference", ["torch_shop:make", *(pytest.param(f"torch_shop:{n}", marks=pytest.mark.slow) for n in ("net", "Net"))]
+)
 def test_an_object_of_a_module(tmp_path: Path, shop: Any, reference: str) -> None:
     package = pack(Source("m", reference=reference), tmp_path / "m.pkg")
     assert package.manifest.source is not None

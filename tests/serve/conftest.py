@@ -95,6 +95,7 @@ class Running:
         end = time.monotonic() + WAIT_S
         while not self.on_loop(condition):
             assert time.monotonic() < end, "it did not come to pass"
+            time.sleep(0.001)  # the loop has other things to do
 
     @property
     def connections(self) -> set[Any]:

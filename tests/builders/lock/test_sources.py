@@ -76,9 +76,10 @@ def test_what_the_resolver_is_told(tmp_path: Path) -> None:
     "place", ["https://u:p@h:abc/simple", "http://h:99999", "http://[bad", "ftp://h.invalid/simple", "https://"]
 )
 def test_places_that_are_none(place: str) -> None:
-    for sources in ({"index": place}, {"extra": (place,)}, {"find_links": (place,)}):
+    ways = (lambda: Sources(index=place), lambda: Sources(extra=(place,)), lambda: Sources(find_links=(place,)))
+    for way in ways:
         with pytest.raises(UsageError, match="is no place for wheels") as caught:
-            Sources(**sources)
+            way()
         assert "u:p" not in caught.value.message
     Sources("https://h", ("http://127.0.0.1:8080/x", "/a/path"), (r"C:\wheels", "file:///w", "~/w"))
 

@@ -50,6 +50,7 @@ def test_our_own_push_and_pull(distribute: Serve, tmp_path: Path) -> None:
 def test_an_upload_goes_on_after_a_crash(distribute: Serve, tmp_path: Path) -> None:
     data = os.urandom(200_000)
     digest = "sha256:" + hashlib.sha256(data).hexdigest()
+    where = ""
     with pytest.raises(AssertionError), distribute(folder=tmp_path) as server:  # it does not end with 0
         where = server.ask("POST", "/v2/a/blobs/uploads/").headers["location"]
         assert server.ask("PATCH", where, data[:150_000]).status == 202

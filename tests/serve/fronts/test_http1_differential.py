@@ -109,6 +109,7 @@ class Plain(HttpToolsProtocol):
     """Uvicorn's own protocol, but for KNOWN 5."""
 
     def on_headers_complete(self) -> None:
+        assert self.parser is not None
         hosts = sum(name == b"host" for name, _ in self.headers)
         if hosts != 1 and (hosts or self.parser.get_http_version() == "1.1"):
             raise ValueError("not one host")  # which it answers as it answers damage

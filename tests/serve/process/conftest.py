@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tests.serve.conftest import Running
 
 WAIT_S = 60.0
+LOOK_S = 0.01  # between two looks at another process, which needs the processor that looking takes
 Programs = Callable[..., AbstractContextManager["Program"]]
 
 
@@ -50,6 +51,7 @@ class Program:
         end = time.monotonic() + WAIT_S
         while self.log.read_text().count(text) < times:
             assert self.process.poll() is None and time.monotonic() < end, self.log.read_text()
+            time.sleep(LOOK_S)
 
     def workers(self) -> dict[int, int]:
         """Worker number to process, of those that live now."""

@@ -59,7 +59,7 @@ def test_every_worker_follows_the_file(zoo: Path, tmp_path: Path, program: Progr
     assert "denied: " in log and not any(secret in log for secret in (first, second, third))
 
 
-@pytest.mark.parametrize("secure", [True, False])
+@pytest.mark.parametrize("secure", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_the_grpc_port(
     zoo: Path, tmp_path: Path, program: Programs, certificate: tuple[Path, Path], secure: bool
 ) -> None:
@@ -104,6 +104,7 @@ def test_the_grpc_port(
     assert "denied: " in log and not any(secret in log for secret in (scorer, boss, fresh))
 
 
+@pytest.mark.slow
 def test_a_keys_file_that_no_worker_can_start_with(zoo: Path, tmp_path: Path) -> None:
     (tmp_path / "keys.toml").write_text('[key.a]\nrole = "score"\nprimary = "too-short"\n')
     for workers in ("1", "2"):

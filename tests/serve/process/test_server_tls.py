@@ -119,7 +119,8 @@ def test_keys(zoo: Path, tmp_path: Path, program: Programs, certificate: tuple[P
 
 
 @pytest.mark.parametrize(
-    ("front", "workers"), [("http1", "1"), ("h2", "1"), pytest.param("http1", "2", marks=pytest.mark.slow)]
+    ("front", "workers"),
+    [("http1", "1"), *(pytest.param(*two, marks=pytest.mark.slow) for two in (("h2", "1"), ("http1", "2")))],
 )
 def test_a_certificate_is_renewed_without_a_restart(
     zoo: Path, tmp_path: Path, program: Programs, issue: Issue, front: str, workers: str

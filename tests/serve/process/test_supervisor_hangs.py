@@ -39,6 +39,7 @@ def ask(run: Program, client: type[Running], raw: bytes) -> tuple[int, Any]:
 def until_replaced(run: Program, worker: int, before: int) -> None:
     while run.workers().get(worker, before) == before:
         assert run.process.poll() is None, run.log.read_text()
+        time.sleep(0.01)
 
 
 def test_others_go_on_without_one_that_hangs(zoo: Path, program: Programs, client: type[Running]) -> None:

@@ -87,6 +87,7 @@ def test_one_host_for_all_workers(package: Path, program: Programs, client: type
     assert run.log.read_text().count("its script's process ended") == 1
 
 
+@pytest.mark.slow
 def test_workers_share_each_of_several_hosts(package: Path, program: Programs, client: type[Running]) -> None:
     with program(package, "--workers", 2, "--script-hosts", "shared", "--instances", 2, "--no-grpc") as run:
         found = {worker: {host_by(run, worker, client) for _ in range(4)} for worker in (1, 2)}
@@ -114,6 +115,7 @@ def test_a_host_that_is_shared_does_not_outlive_the_server(
         until_gone(host)
 
 
+@pytest.mark.slow
 def test_unload_ends_it_and_load_starts_another(package: Path, program: Programs, client: type[Running]) -> None:
     with (
         program(package, "--workers", 2, "--script-hosts", "shared", "--no-grpc") as run,
