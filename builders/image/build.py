@@ -121,11 +121,12 @@ def _group_layer(group: list[Wheel], site: str, base: Base, shelf: Shelf) -> Mad
 
 
 def _runtime_layer(base: Base, wheels: Wheels, shelf: Shelf) -> Made:
-    entries = runtime.entries(base.python) + runtime.environment(places.ENVIRONMENT, base.python, base.interpreter)
+    entries = runtime.entries() + runtime.environment(places.ENVIRONMENT, base.python, base.interpreter)
     if wheels.script is not None:
         at = places.SCRIPT_ENVIRONMENT  # the host gets the library by its path, as any other environment does
         entries += runtime.environment(at, base.python, base.interpreter, with_library=False)
-    return Made(*shelf.layer(runtime.key(entries), f"gantline {runtime.version()}", lambda: entries))
+    key = runtime.key(entries, base.python)
+    return Made(*shelf.layer(key, f"gantline {runtime.version()}", lambda: runtime.with_bytecode(entries, base.python)))
 
 
 def _part_layer(part: Part, shelf: Shelf) -> Made:

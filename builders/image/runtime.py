@@ -30,21 +30,23 @@ def requirements(engine: str = "onnx") -> tuple[str, ...]:
     return tuple(line for line in lines if re.split(r"[^\w.-]", line)[0].lower() not in unused)
 
 
-def entries(python: tuple[int, int]) -> list[Entry]:
-    """Gantline as an image has it, with bytecode where this interpreter makes it."""
-    found: list[Entry] = []
-    for entry in _sources():
-        if _LEFT_OUT.fullmatch(entry.path.removeprefix(places.LIBRARY + "/")):
-            continue
-        found.append(entry)
-        if entry.path.endswith(".py") and compiles(python):
-            compiled = bytecode(entry.path, _bytes(entry))
-            if compiled is not None:
-                found.append(compiled)
+def entries() -> list[Entry]:
+    """Gantline as an image has it, but for its bytecode."""
+    paths = ((entry, entry.path.removeprefix(places.LIBRARY + "/")) for entry in _sources())
+    found = [entry for entry, path in paths if not _LEFT_OUT.fullmatch(path)]
     about = f"{places.LIBRARY}/gantline-{gantline.__version__}.dist-info"
     found.append(of_bytes(f"{about}/METADATA", _METADATA.format(gantline.__version__).encode()))
     found.append(of_bytes(f"{about}/RECORD", b""))
     return found
+
+
+def with_bytecode(entries: list[Entry], python: tuple[int, int]) -> list[Entry]:
+    """The same, and the bytecode of its modules where this interpreter makes it: a second of work."""
+    if not compiles(python):
+        return entries
+    modules = [entry for entry in entries if entry.path.endswith(".py")]
+    compiled = (bytecode(entry.path, _bytes(entry)) for entry in modules)
+    return [*entries, *(one for one in compiled if one is not None)]
 
 
 def environment(at: str, python: tuple[int, int], interpreter: str, with_library: bool = True) -> list[Entry]:
@@ -75,9 +77,9 @@ def version() -> str:
     return gantline.__version__
 
 
-def key(entries: list[Entry]) -> list[list[str]]:
+def key(entries: list[Entry], python: tuple[int, int]) -> list[object]:
     """What the layer of these entries depends on: every path and what is there. Few files, so they are read."""
-    return [[e.path, e.link, hashlib.sha256(_bytes(e)).hexdigest()] for e in entries]
+    return [compiles(python), *([e.path, e.link, hashlib.sha256(_bytes(e)).hexdigest()] for e in entries)]
 
 
 def _bytes(entry: Entry) -> bytes:

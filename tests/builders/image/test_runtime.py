@@ -16,7 +16,8 @@ HERE = (sys.version_info[0], sys.version_info[1])
 
 @pytest.fixture(scope="module")
 def entries() -> list[Entry]:
-    return runtime.entries(HERE) + runtime.environment(places.ENVIRONMENT, HERE, "/usr/bin/python3")
+    found = runtime.entries() + runtime.environment(places.ENVIRONMENT, HERE, "/usr/bin/python3")
+    return runtime.with_bytecode(found, HERE)
 
 
 def test_what_it_needs() -> None:
@@ -32,11 +33,13 @@ def test_nothing_that_builds(entries: list[Entry]) -> None:
         assert f"{places.LIBRARY}/gantline/{wanted}" in paths
 
 
-def test_its_key_is_of_its_content(entries: list[Entry]) -> None:
-    key = runtime.key(entries)
-    base = runtime.entries(HERE)
-    assert key == runtime.key(base + runtime.environment(places.ENVIRONMENT, HERE, "/usr/bin/python3"))
-    assert key != runtime.key(base + runtime.environment(places.ENVIRONMENT, HERE, "/usr/local/bin/python3"))
+def test_its_key_is_of_its_content() -> None:
+    base = runtime.entries()
+    one = base + runtime.environment(places.ENVIRONMENT, HERE, "/usr/bin/python3")
+    other = base + runtime.environment(places.ENVIRONMENT, HERE, "/usr/local/bin/python3")
+    assert runtime.key(one, HERE) == runtime.key(list(one), HERE) != runtime.key(other, HERE)
+    later = (HERE[0], HERE[1] + 1)
+    assert runtime.key(one, later) != runtime.key(one, HERE) and runtime.with_bytecode(one, later) == one
 
 
 def test_it_serves_without_the_rest(entries: list[Entry], tmp_path: Path) -> None:

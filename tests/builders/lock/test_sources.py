@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,11 @@ def test_what_the_resolver_is_told(tmp_path: Path) -> None:
     "place", ["https://u:p@h:abc/simple", "http://h:99999", "http://[bad", "ftp://h.invalid/simple", "https://"]
 )
 def test_places_that_are_none(place: str) -> None:
-    ways = (lambda: Sources(index=place), lambda: Sources(extra=(place,)), lambda: Sources(find_links=(place,)))
+    ways: tuple[Callable[[], Sources], ...] = (
+        lambda: Sources(index=place),
+        lambda: Sources(extra=(place,)),
+        lambda: Sources(find_links=(place,)),
+    )
     for way in ways:
         with pytest.raises(UsageError, match="is no place for wheels") as caught:
             way()
