@@ -54,6 +54,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--wait-s", type=float, default=60.0, metavar="S", help="seconds that it may take to be ready (default 60)")
     add("--detach", action="store_true", help="leave it running, for `gantline endpoint`; needs an engine")
     add("--engine-url", default="", metavar="URL", help=URL_HELP)
+    add("--no-engine", action="store_true", help="in namespaces of its own, as where no engine answers (Linux)")
     add("--base", default="", metavar="REF|FILE|DIR", help="of a package: the image below, as for `gantline build`")
     registered.arguments(parser)
     add("--json", action="store_true", help="print one JSON object when it is ready")
@@ -61,17 +62,50 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Start it, say where it is when it is ready, and stay until it is told to stop."""
-    from gantline.builders.engine.engine import needed
+    from gantline.builders.engine.engine import find
     from gantline.builders.engine.subject import subject
 
+    from ..oci.platforms import Platform
     from ..oci.store import Store
 
-    engine = needed(args.engine_url)
+    engine = None if args.no_engine else find(args.engine_url)
+    if engine is None:
+        what = subject(args.ref, Platform.of_this_machine(), Store.of_user(), _builder(args))
+        return _alone(what, _wish(args, what), args)
     try:
         what = subject(args.ref, engine.platform, Store.of_user(), _builder(args))
         return _in_engine(engine, what, _wish(args, what), args)
     finally:
         engine.close()
+
+
+def _alone(what: Subject, wish: Wish, args: argparse.Namespace) -> int:
+    from gantline.builders.engine.alone import command, running
+    from gantline.builders.engine.awaiting import url
+    from gantline.builders.engine.unpack import unpacked
+    from gantline.builders.engine.wish import model, settled
+
+    from ..home import home
+
+    if args.detach or args.memory:
+        raise UsageError("without a container engine it goes with this command, unlimited: no --detach, no --memory")
+    wish = settled(wish)
+    root = unpacked(what.store, what.image, home() / "rootfs")
+    words, variables = command(root, what.image, wish, _told)
+    with _asked_to_stop(), running(words, variables, wish, args.wait_s) as process:
+        named = model(what.image)
+        found = {"name": wish.name, "url": url(wish.host, wish.port), "model": named, "image": what.name}
+        found["grpc"] = url(wish.host, wish.grpc_port).removeprefix("http://")
+        if args.json:
+            print_json(found)
+        else:
+            table((key, found[key]) for key in ("url", "grpc", "image", "model"))
+            write(f"\nnext:  gantline infer {named} --url {found['url']} --input rows.csv\n       Ctrl-C stops it\n")
+        sys.stdout.flush()
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            return OK
 
 
 def _port(text: str) -> int:
