@@ -13,6 +13,7 @@ from gantline.blobs import sha256_file
 from gantline.errors import BadArtefact, Unsupported, UsageError
 from gantline.home import home
 from gantline.oci.descriptor import Descriptor
+from gantline.oci.image import Image
 from gantline.oci.platforms import Platform
 from gantline.oci.store import Store
 
@@ -98,6 +99,15 @@ def open_base(
             f"--base {where}: no OCI layout; of a root file system pack one tar: tar -C {where} -cf base.tar ."
         )
     return _of_rootfs(path, platform, store, memory, python)
+
+
+def base_within(image: Image, count: int, name: str, python: tuple[int, int], store: Store) -> Base:
+    """The base of an image that was built on it: its lowest `count` layers, with the image's own settings."""
+    layers, diff_ids = image.layers[:count], image.diff_ids[:count]
+    tree = survey(store, layers, diff_ids, Memory(home() / "bases", 1))
+    digest = image.labels.get("org.opencontainers.image.base.digest", "")
+    found = _described(name, image.platform, tree, python)
+    return replace(found, layers=layers, diff_ids=diff_ids, settings=image.settings, digest=digest)
 
 
 def _check_readable(path: Path, where: str) -> None:

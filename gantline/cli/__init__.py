@@ -25,6 +25,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "diff": ("gantline.cli.diff", "show what differs between two images"),
     "run": ("gantline.cli.run", "start an image in a container engine, and wait until it is ready"),
     "endpoint": ("gantline.cli.endpoint", "see, ask and delete what `gantline run` left running"),
+    "rebuild": ("gantline.cli.rebuild", "make an image anew from what it carries, and compare"),
     "push": ("gantline.cli.push", "send an image or a package to a registry"),
     "pull": ("gantline.cli.pull", "get an image or a package from a registry"),
     "serve": ("gantline.cli.serve", "serve models over HTTP"),
