@@ -18,7 +18,7 @@ from ..exits import FAILED, exit_code
 VERBS: dict[str, tuple[str, str]] = {
     "package": ("gantline.cli.package", "make a package of a trained model or a scoring script"),
     "inspect": ("gantline.cli.inspect", "show what a package is"),
-    "verify": ("gantline.cli.verify", "check digests and replay the golden samples"),
+    "verify": ("gantline.cli.verify", "check digests, signatures and golden samples"),
     "lock": ("gantline.cli.lock", "pin what a package's image needs, for each platform"),
     "build": ("gantline.cli.build", "build a container image of a package"),
     "explain": ("gantline.cli.explain", "show what put a file into an image"),
@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "run": ("gantline.cli.run", "start an image in a container engine, and wait until it is ready"),
     "endpoint": ("gantline.cli.endpoint", "see, ask and delete what `gantline run` left running"),
     "rebuild": ("gantline.cli.rebuild", "make an image anew from what it carries, and compare"),
+    "sign": ("gantline.cli.sign", "sign an image or a package, with what it was made of"),
     "push": ("gantline.cli.push", "send an image or a package to a registry"),
     "pull": ("gantline.cli.pull", "get an image or a package from a registry"),
     "serve": ("gantline.cli.serve", "serve models over HTTP"),
@@ -46,7 +47,18 @@ VERBS: dict[str, tuple[str, str]] = {
 
 # what to install -> the modules that it brings
 EXTRAS = {
-    "'gantline[build]'": ("joblib", "onnx", "packaging", "safetensors", "skl2onnx", "sklearn", "skops", "uv", "yaml"),
+    "'gantline[build]'": (
+        "cryptography",
+        "joblib",
+        "onnx",
+        "packaging",
+        "safetensors",
+        "skl2onnx",
+        "sklearn",
+        "skops",
+        "uv",
+        "yaml",
+    ),
     "'gantline[tables]'": ("pandas", "pyarrow"),
     "'gantline[torch]'": ("onnxscript", "torch"),
     "'gantline[azure]'": ("inference_schema", "werkzeug"),

@@ -28,9 +28,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """The grammar of `gantline keys`."""
     add = parser.add_argument
     add(
-        "action", choices=("new", "rotate", "list"), metavar="ACTION",
+        "action", choices=("new", "rotate", "list", "signing"), metavar="ACTION",
         help="new: add a key; rotate: give one a new secret, the old one stays valid as its secondary until the next "
-        "rotation; list: show what is in the file",
+        "rotation; list: show what is in the file; signing: make a key pair for `gantline sign`",
     )  # fmt: skip
     add("--name", help="the key's name: whose it is")
     add(
@@ -46,11 +46,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help=f"the keys file, made if need be (default: {_VARIABLE}, or print the entry)",
     )
     add("--revoke", action="store_true", help="rotate: take the old secrets out at once")
+    add(
+        "-o",
+        dest="output",
+        type=Path,
+        metavar="FILE.pem",
+        help="signing: the private key; the public one: FILE.pub.pem",
+    )
     add("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """A secret is shown once and never kept: the file holds its SHA-256."""
+    if args.action == "signing":
+        return _signing(args)
     named = args.keys or os.environ.get(_VARIABLE)
     path = Path(named) if named else None
     if args.action == "list":
@@ -61,6 +70,29 @@ def run(args: argparse.Namespace) -> int:
         _new(args, path)
     else:
         _rotate(args, _existing(path, "rotate"))
+    return OK
+
+
+def _signing(args: argparse.Namespace) -> int:
+    """A pair of Ed25519 keys; neither file may be there already."""
+    from gantline.builders.evidence.envelope import new_key
+
+    if args.output is None:
+        raise UsageError("signing needs -o FILE.pem")
+    public = args.output.with_name(f"{args.output.name.removesuffix('.pem')}.pub.pem")
+    if there := next((path for path in (args.output, public) if path.exists()), None):
+        raise UsageError(f"{there} exists; choose another -o")
+    private_pem, public_pem, name = new_key()
+    for path, pem, mode in ((args.output, private_pem, 0o600), (public, public_pem, 0o644)):
+        try:
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+                file.write(pem)
+        except OSError as e:
+            raise UsageError(f"{path}: cannot be written: {e.strerror}") from e
+    if args.json:
+        print_json({"key": name, "private": str(args.output), "public": str(public)})
+    else:
+        table([("private", f"{args.output}, for you alone"), ("public", str(public)), ("key", name)])
     return OK
 
 

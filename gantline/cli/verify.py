@@ -1,33 +1,53 @@
-"""`gantline verify`: check a package's digests and replay its golden samples."""
+"""`gantline verify`: check digests and signatures of a package or an image; replay a package's golden samples."""
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..errors import BadArtefact, VerificationFailed
 from ..exits import OK
+from ..home import home
+from ..oci.descriptor import Descriptor
 from ..packages import MANIFEST, Package
 from ..references import local
 from . import registered
-from .show import print_json, table
+from .show import print_json, size, table
+
+if TYPE_CHECKING:
+    from ..oci.store import Store
+
+_NOT_READ = Descriptor("", "", 0)  # an archive's or a layout's, which comes when it is read
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The grammar of `gantline verify`."""
-    parser.add_argument("ref", metavar="REF", help="a package: a directory, registry://NAME... or oci://HOST/...")
+    parser.add_argument(
+        "ref", metavar="REF", help="a package: a directory, registry://NAME...; an image: its name, digest or ID in "
+        "the store, an archive, a layout; either: oci://HOST/...",
+    )  # fmt: skip
+    parser.add_argument("--key", type=Path, metavar="FILE", help="also check its signature by this Ed25519 key (PEM)")
     registered.arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Hash every file, then run the golden samples; an error names the file, or the output that does not hold."""
+    """Hash all there is, and of a package run the golden samples; an error names what does not hold."""
+    if (image := _image(args.ref)) is not None:
+        return _verify_image(args, image)
+    return _verify_package(args)
+
+
+def _verify_package(args: argparse.Namespace) -> int:
     from gantline.accelerators.replay import replay
     from gantline.accelerators.session import Session
 
     args.ref = local(args.ref, args.registry)
     package = _opened(args.ref)
     files = package.verify_files()
+    signed = _package_signature(package, args.key) if args.key else {}
     found = []
     if package.manifest.golden:
         session = Session.open(package)
@@ -47,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
                 "golden_rows": rows,
                 "max_rel_error": worst,
                 "verified": True,
+                **signed,
             }
         )
         return OK
@@ -54,8 +75,78 @@ def run(args: argparse.Namespace) -> int:
     bodies = sum(not r.rows for r in found)
     what = " and ".join([f"{rows} rows"] * bool(rows) + [f"{bodies} request{'s' * (bodies != 1)}"] * bool(bodies))
     held = f"{what} replayed, max relative error {worst:.2g}" if found else "the package has none"
-    table([*told, ("golden", held)])
+    table([*told, ("golden", held), *_signed_rows(signed)])
     return OK
+
+
+def _image(ref: str) -> Descriptor | None:
+    """What REF stands for if it is no package's directory; None for that, and for what is nothing at all."""
+    from ..oci.artifact import is_package
+    from ..oci.reading import is_archive
+    from ..oci.store import Store
+    from ..references import OCI, is_registered
+
+    path = Path(ref)
+    if is_registered(ref) or (path / MANIFEST).exists():
+        return None
+    store = Store(home() / "store")
+    named = ref.startswith("sha256:") or (not path.exists() and store.find(ref) is not None)
+    if not named and not ref.startswith(OCI):
+        return _NOT_READ if is_archive(path) else None
+    from gantline.builders.evidence.opened import described
+
+    found = described(ref, Store.of_user())
+    return None if ref.startswith(OCI) and is_package(store, found) else found
+
+
+def _verify_image(args: argparse.Namespace, image: Descriptor) -> int:
+    from gantline.builders.evidence.check import check
+
+    from ..oci.reading import only, read
+    from ..oci.store import Store
+
+    store = Store.of_user()
+    if image is _NOT_READ:  # into a store of its own: what the user's has already would not be looked at
+        with tempfile.TemporaryDirectory(prefix="gantline-verify-") as folder:
+            apart = Store(Path(folder)).prepared()
+            image = only(read(Path(args.ref), apart), Path(args.ref)).descriptor
+            checked = check(apart, image, args.ref)
+    else:
+        checked = check(store, image, args.ref)
+    signed = _signature(store, image.digest, args.key, args.ref) if args.key else {}
+    if args.json:
+        told = {"manifests": checked.manifests, "blobs": checked.blobs, "bytes": checked.size}
+        print_json({"ref": args.ref, "digest": image.digest, **told, "verified": True, **signed})
+        return OK
+    held = f"{checked.manifests + checked.blobs}, {size(checked.size)}, all as their digests say"
+    table([("verified", args.ref), ("digest", image.digest), ("blobs", held), *_signed_rows(signed)])
+    return OK
+
+
+def _package_signature(package: Package, key: Path) -> dict[str, Any]:
+    from ..oci.artifact import keep_package
+    from ..oci.store import Store
+
+    store = Store.of_user()
+    return _signature(store, keep_package(store, package).digest, key, str(package.path))
+
+
+def _signature(store: Store, digest: str, key: Path, ref: str) -> dict[str, Any]:
+    """VerificationFailed for one that is wrong, another's, or not there."""
+    from gantline.builders.evidence.envelope import key_id, public_key
+    from gantline.builders.evidence.signature import verify
+
+    public = public_key(key)
+    statement = verify(store, digest, public, ref)
+    return {"signed_by": key_id(public), "statement": statement}
+
+
+def _signed_rows(signed: dict[str, Any]) -> list[tuple[str, str]]:
+    if not signed:
+        return []
+    asked = signed["statement"]["predicate"]["buildDefinition"]
+    made_of = len(asked["resolvedDependencies"])
+    return [("signed by", signed["signed_by"]), ("statement", f"{asked['buildType']}, of {made_of} materials")]
 
 
 def _opened(ref: Path) -> Package:

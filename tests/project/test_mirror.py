@@ -12,6 +12,10 @@ ELSEWHERE = {
     "gantline/__main__.py": "tests/cli/test_main.py",
     # verbs about the registry, tried one after the other as they are typed
     "gantline/cli/diff.py": "tests/cli/test_explain.py",
+    "gantline/cli/sign.py": "tests/builders/evidence/test_signature.py",
+    "builders/evidence/check.py": "tests/builders/evidence/test_signature.py",
+    "builders/evidence/envelope.py": "tests/builders/evidence/test_signature.py",
+    "builders/evidence/statement.py": "tests/builders/evidence/test_signature.py",
     "gantline/cli/rebuild.py": "tests/builders/evidence/test_rebuilding.py",
     "builders/evidence/contents.py": "tests/builders/evidence/test_explanation.py",  # steps of one answer
     "builders/evidence/debian_files.py": "tests/builders/evidence/test_explanation.py",

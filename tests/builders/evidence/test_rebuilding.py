@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from gantline.builders.evidence.rebuilding import Rebuilding
 from gantline.builders.image import runtime
+from gantline.builders.image.entry import Entry
 from gantline.builders.lock.sources import Sources
 
 from gantline.errors import BadArtefact, VerificationFailed
@@ -43,8 +44,8 @@ def test_its_own_date(
 def test_another_runtime_is_named(image: Image, store: Store, wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entries = runtime.entries
 
-    def fewer(python: tuple[int, int]) -> list[object]:
-        return [e for e in entries(python) if not e.path.endswith("/errors.py")]
+    def fewer() -> list[Entry]:
+        return [e for e in entries() if not e.path.endswith("/errors.py")]
 
     monkeypatch.setattr(runtime, "entries", fewer)
     with pytest.raises(VerificationFailed, match=rf"s:1: rebuilt as .* what differs: gantline {runtime.version()}$"):
