@@ -29,6 +29,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "sign": ("gantline.cli.sign", "sign an image or a package, with what it was made of"),
     "push": ("gantline.cli.push", "send an image or a package to a registry"),
     "pull": ("gantline.cli.pull", "get an image or a package from a registry"),
+    "deploy": ("gantline.cli.deploy", "describe an image's deployment for compose, Kubernetes or KServe"),
     "serve": ("gantline.cli.serve", "serve models over HTTP"),
     "infer": ("gantline.cli.infer", "send one request to a server"),
     "models": ("gantline.cli.models", "list a running server's models, their memory and last use"),

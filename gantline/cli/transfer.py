@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags about connections."""
+    """The flags about connections, and what goes over them."""
+    add = connection(parser)
+    add("--jobs", type=_jobs, default=4, metavar="N", help="blobs at once, 1 to 32 (default 4)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def connection(parser: argparse.ArgumentParser) -> Callable[..., argparse.Action]:
+    """The flags about connections; what adds more to their group."""
     group = parser.add_argument_group(
         "connection", "who you are is read from where `docker login` and `podman login` keep it, or from "
         "GANTLINE_REGISTRY_HOST, _USER and _PASSWORD",
@@ -26,8 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--ca-file", default="", metavar="FILE", help="PEM certificates to trust besides the system's")
     add("--client-cert", default="", metavar="FILE", help="PEM certificate to show to the registry")
     add("--client-key", default="", metavar="FILE", help="its key (default: in the same file)")
-    add("--jobs", type=_jobs, default=4, metavar="N", help="blobs at once, 1 to 32 (default 4)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return add
 
 
 def _jobs(text: str) -> int:

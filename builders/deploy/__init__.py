@@ -1,0 +1,1 @@
+"""Deploy: from an image and what an operator wants to what a container platform is told."""

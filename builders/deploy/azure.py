@@ -1,0 +1,200 @@
+"""Azure: the endpoint and deployments of Azure ML's v2 YAML as a description; what is not applied, and why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from gantline.builders.azure_documents import Document
+
+from gantline.errors import UsageError
+
+from .description import Deployment, Endpoint, ImageName, Instances, Probe, Probes, Resources, SecretKey
+from .fields import Fields
+
+_PROBES = ("initial_delay", "period", "timeout", "success_threshold", "failure_threshold")
+_SCALE = ("type", "min_instances", "max_instances", "target_utilization_percentage")
+_USED = frozenset((
+    "name", "endpoint_name", "instance_count", "environment_variables", "egress_public_network_access",
+    *(f"scale_settings.{key}" for key in _SCALE),
+    *(f"{probe}_probe.{key}" for probe in ("liveness", "readiness", "startup") for key in _PROBES),
+    *(f"resources.{kind}.{key}" for kind in ("requests", "limits") for key in ("cpu", "memory", "nvidia.com/gpu")),
+    "request_settings.request_timeout_ms", "request_settings.max_queue_wait_ms",
+))  # fmt: skip
+_USED_OF_ENDPOINT = frozenset(("name", "traffic"))
+_IMAGE = "it is in the image: gantline package and gantline build put it there"
+_ACCOUNT = "identities are the platform's; bind one to the pods there"
+# the longest key that begins one that is not acted on -> why; empty: it says nothing that could be applied
+_WHY = {
+    "$schema": "",
+    "type": "",
+    "model": _IMAGE,
+    "model_mount_path": _IMAGE,
+    "code_configuration": _IMAGE,
+    "environment": _IMAGE,
+    "description": "it describes",
+    "tags": "they describe",
+    "properties": "they describe",
+    "instance_type": "it names a machine of Azure's; say resources (cpu, memory, gpus) instead",
+    "app_insights_enabled": "metrics are at /metrics: let a Prometheus scrape them",
+    "data_collector": "collect in the script",
+    "request_settings.max_concurrent_requests_per_instance": "GANTLINE_MAX_QUEUE_ROWS bounds what waits",
+    "scale_settings.polling_interval": "the platform's autoscaler has a rhythm of its own",
+    "private_network_connection": "networks are the platform's",
+    "auth_mode": "keys are a secret of the platform's: --keys-secret names it",
+    "public_network_access": "the endpoint is inside the platform's network; what leads there is its operator's",
+    "identity": _ACCOUNT,
+    "location": "it names a place of Azure's",
+    "mirror_traffic": "traffic is not mirrored",
+    "compute": "it names a cluster; apply the files there",
+    "kind": "",
+}
+_WORKSPACE = re.compile(r"\$\{\{.*\}\}|azureml:|@Microsoft\.KeyVault")
+
+
+def read(
+    documents: list[Document], image: Callable[[str, str], ImageName], keys: SecretKey | None
+) -> tuple[Endpoint, tuple[str, ...]]:
+    """The endpoint that documents say together, and a line for each key that is not applied.
+
+    `image` is asked with a deployment's name and "". UsageError where they do not fit together.
+    """
+    heads = [d for d in documents if d.kind == "endpoint"]
+    bodies = [d for d in documents if d.kind == "deployment"]
+    if len(heads) > 1:
+        raise UsageError(f"{heads[1].path}: a second endpoint; {heads[0].path} is one already")
+    if not bodies:
+        raise UsageError(f"{documents[0].path}: no deployment; give its YAML, too")
+    name = _endpoint_name(heads, bodies)
+    shares = _shares(heads, bodies)
+    notes: list[str] = []
+    for document in documents:
+        used = _USED_OF_ENDPOINT if document.kind == "endpoint" else _USED
+        notes += (f"{document.path.name}: {line}" for line in _not_applied(document.tree, used, bool(keys)))
+    made = tuple(_deployment(d, shares, image, keys, notes) for d in bodies)
+    return Endpoint(name, made), tuple(notes)
+
+
+def _endpoint_name(heads: list[Document], bodies: list[Document]) -> str:
+    said = {Fields(d.tree, str(d.path)).text("endpoint_name"): d.path for d in bodies}
+    said |= {Fields(d.tree, str(d.path)).text("name"): d.path for d in heads}
+    named = sorted(name for name in said if name)
+    if len(named) != 1:
+        raise UsageError(f"{bodies[0].path}: these name {', '.join(named) or 'no endpoint'}; one is wanted")
+    return named[0]
+
+
+def _shares(heads: list[Document], bodies: list[Document]) -> dict[str, int]:
+    names = [Fields(d.tree, str(d.path)).text("name") for d in bodies]
+    if not heads or not heads[0].tree.get("traffic"):
+        if len(bodies) > 1:
+            raise UsageError(f"{bodies[0].path}: {len(bodies)} deployments, and no endpoint says their traffic")
+        return {names[0]: 100}
+    # camelCase is undone in keys, and names have none
+    inner = Fields(heads[0].tree, str(heads[0].path)).part("traffic")
+    shares = {name: inner.whole(name, 0, 0, 100) for name in inner.tree}
+    for name in shares:
+        if name not in names and shares[name]:
+            raise UsageError(f"{inner.where}: {name!r} gets {shares[name]} %; give the YAML of that deployment, too")
+    return shares
+
+
+def _deployment(
+    document: Document,
+    shares: Mapping[str, int],
+    image: Callable[[str, str], ImageName],
+    keys: SecretKey | None,
+    notes: list[str],
+) -> Deployment:
+    one = Fields(document.tree, str(document.path))
+    name = one.text("name")
+    environment = one.variables("environment_variables")
+    for variable in [n for n, value in environment.items() if _WORKSPACE.search(value)]:
+        del environment[variable]
+        notes.append(
+            f"{document.path.name}: environment_variables.{variable} is not applied: its value is kept in a workspace; "
+            "make a secret of it on the platform"
+        )
+    environment |= _request_settings(one.part("request_settings"))
+    usual = Probes()
+    return Deployment(
+        name=name,
+        image=image(name, ""),
+        traffic=shares.get(name, 0),
+        instances=_instances(one),
+        resources=_resources(one.part("resources")),
+        probes=Probes(
+            startup=_probe(one, "startup_probe", usual.startup),
+            readiness=_probe(one, "readiness_probe", usual.readiness),
+            liveness=_probe(one, "liveness_probe", usual.liveness),
+        ),
+        environment=environment,
+        keys=keys,
+        egress={"": True, "enabled": True, "disabled": False}.get(one.text("egress_public_network_access")),
+    )
+
+
+def _request_settings(one: Fields) -> dict[str, str]:
+    found = {}
+    for key, variable in (("request_timeout_ms", "REQUEST_TIMEOUT_S"), ("max_queue_wait_ms", "MAX_WAIT_S")):
+        if one.tree.get(key) is not None:
+            found[f"GANTLINE_{variable}"] = f"{one.whole(key, 0, 1, 86_400_000) / 1000:g}"
+    return found
+
+
+def _instances(one: Fields) -> Instances:
+    scale = one.part("scale_settings")
+    count = one.whole("instance_count", 1, 1, 10_000)
+    if scale.text("type", "default") != "target_utilization":
+        return Instances(count, count)
+    low = scale.whole("min_instances", 1, 1, 10_000)
+    high = scale.whole("max_instances", low, 1, 10_000)
+    return Instances(low, high, scale.whole("target_utilization_percentage", 70, 1, 100))
+
+
+def _resources(one: Fields) -> Resources:
+    usual = Resources()
+    asked, most = one.part("requests"), one.part("limits")
+    gpus = asked.text("nvidia.com/gpu") or most.text("nvidia.com/gpu") or "0"
+    if not gpus.isdecimal():
+        raise UsageError(f"{one.where}: nvidia.com/gpu: {gpus!r:.40} is no whole number")
+    return Resources(
+        asked.text("cpu", usual.cpu),
+        asked.text("memory", usual.memory),
+        most.text("cpu"),
+        most.text("memory"),
+        int(gpus),
+    )
+
+
+def _probe(one: Fields, key: str, usual: Probe) -> Probe:
+    inner = one.part(key)
+    return Probe(
+        initial_delay_s=inner.whole("initial_delay", usual.initial_delay_s, 0, 86400),
+        period_s=inner.whole("period", usual.period_s, 1, 3600),
+        timeout_s=inner.whole("timeout", usual.timeout_s, 1, 3600),
+        failures=inner.whole("failure_threshold", usual.failures, 1, 10_000),
+        successes=inner.whole("success_threshold", 1, 1, 100),
+    )
+
+
+def _not_applied(tree: Mapping[str, Any], used: frozenset[str], keyed: bool) -> Iterator[str]:
+    for key in _leaves(tree, used, ""):
+        if key == "auth_mode" and keyed and tree[key] == "key":
+            continue
+        known = [start for start in _WHY if key == start or key.startswith(f"{start}.")]
+        why = _WHY[max(known, key=len)] if known else "Gantline does not know it"
+        if why:
+            yield f"{key:.100} is not applied: {why}"
+
+
+def _leaves(tree: Mapping[str, Any], used: frozenset[str], above: str) -> Iterator[str]:
+    for key, value in tree.items():
+        full = f"{above}{key}"
+        if full in used or value is None:
+            continue
+        if isinstance(value, Mapping) and any(u.startswith(f"{full}.") for u in used):
+            yield from _leaves(value, used, f"{full}.")
+        else:
+            yield full

@@ -1,0 +1,96 @@
+"""Compose: a file of services for an engine on one machine; it has no router and no scheduler."""
+
+from __future__ import annotations
+
+from gantline.builders.image import places
+from gantline.builders.image.settings import GRPC, HTTP
+
+from . import quantity
+from .container import KEYS_FOLDER
+from .description import Deployment, Endpoint, Probe, Resources, only_weighted
+from .documents import Tree, Written
+
+
+def write(endpoint: Endpoint) -> Written:
+    """One service for each deployment; the one with all traffic is published. UsageError where several share it."""
+    served = only_weighted(endpoint, "compose", "compose has no router")
+    notes = tuple(f"{d.name}: {what}" for d in endpoint.deployments for what in _left_out(d))
+    tree: Tree = {"name": endpoint.name, "services": {d.name: _service(d, d is served) for d in endpoint.deployments}}
+    secrets = {_secret(d): {"file": f"./secrets/{d.keys.secret}/{d.keys.key}"} for d in endpoint.deployments if d.keys}
+    if secrets:
+        tree["secrets"] = secrets
+    return Written({"compose.yaml": tree}, notes, "docker compose -f {path} up --wait")
+
+
+def _left_out(one: Deployment) -> list[str]:
+    found = []
+    if one.instances.high > 1:
+        found.append(
+            "instances is not applied: compose publishes one container's port; GANTLINE_WORKERS in environment makes "
+            "several processes in it"
+        )
+    if one.egress is False:
+        found.append("egress is not applied: a network of compose's that is closed publishes no port either")
+    return found
+
+
+def _secret(one: Deployment) -> str:
+    return f"{one.name}-keys"
+
+
+def _service(one: Deployment, published: bool) -> Tree:
+    plain = one.variables
+    if one.keys:
+        plain |= {"GANTLINE_KEYS": f"{KEYS_FOLDER}/{one.keys.key}", "GANTLINE_NO_AUTH": "false"}
+    environment = {name: value.replace("$", "$$") for name, value in sorted(plain.items())}
+    for name, of in sorted(one.secrets.items()):
+        # the shell that starts it has the value: nothing secret is written down
+        environment[name] = f"${{{name}:?set it to key {of.key} of secret {of.secret}}}"
+    # without keys only this machine may ask
+    host = "" if one.keys else "127.0.0.1:"
+    doors = [f"{host}{HTTP}:{HTTP}", f"{host}{GRPC}:{GRPC}"]
+    tree: Tree = {
+        "image": one.image.name,
+        "user": f"{places.USER}:{places.USER}",
+        "read_only": True,
+        "tmpfs": ["/tmp"],
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges:true"],
+        "environment": environment,
+        **({"ports": doors} if published else {"expose": [str(HTTP), str(GRPC)]}),
+        "healthcheck": _health(one.probes.readiness, one.probes.startup),
+        "stop_grace_period": f"{one.grace_s}s",
+        "restart": "unless-stopped",
+        "deploy": {"resources": _resources(one.resources)},
+    }
+    if one.keys:
+        tree["secrets"] = [{"source": _secret(one), "target": f"{KEYS_FOLDER}/{one.keys.key}"}]
+    return tree
+
+
+def _health(ready: Probe, startup: Probe) -> Tree:
+    command = ["CMD", places.interpreter(places.ENVIRONMENT), "-m", "gantline.cli.contained", "--healthy"]
+    patience = ready.initial_delay_s + startup.initial_delay_s + startup.period_s * startup.failures
+    return {
+        "test": command,
+        "interval": f"{ready.period_s}s",
+        "timeout": f"{ready.timeout_s}s",
+        "retries": ready.failures,
+        "start_period": f"{patience}s",
+    }
+
+
+def _resources(wanted: Resources) -> Tree:
+    limits: Tree = {}
+    if wanted.cpu_limit:
+        limits["cpus"] = _number(wanted.cpu_limit)
+    if wanted.memory_limit:
+        limits["memory"] = f"{int(quantity.value(wanted.memory_limit))}b"
+    kept: Tree = {"cpus": _number(wanted.cpu), "memory": f"{int(quantity.value(wanted.memory))}b"}
+    if wanted.gpus:
+        kept["devices"] = [{"driver": "nvidia", "count": wanted.gpus, "capabilities": ["gpu"]}]
+    return {**({"limits": limits} if limits else {}), "reservations": kept}
+
+
+def _number(text: str) -> str:
+    return f"{quantity.value(text).normalize():f}"

@@ -1,0 +1,90 @@
+"""Container: one deployment's container in Kubernetes' words, for all that start pods."""
+
+from __future__ import annotations
+
+from gantline.builders.image import places
+from gantline.builders.image.settings import GRPC, HTTP
+
+from .description import Deployment, Probe, Resources
+from .documents import Tree
+
+LIVE, READY = "/v2/health/live", "/v2/health/ready"
+KEYS_FOLDER = "/run/gantline/keys"
+_GPU = "nvidia.com/gpu"
+
+
+def container(deployment: Deployment, name: str) -> Tree:
+    """As its image is meant to run: nobody in particular, nothing writable but /tmp, no way to more rights."""
+    mounts = [{"name": "tmp", "mountPath": "/tmp"}]
+    if deployment.keys:
+        mounts.append({"name": "keys", "mountPath": KEYS_FOLDER, "readOnly": True})  # type: ignore[dict-item]
+    return {
+        "name": name,
+        "image": deployment.image.name,
+        "imagePullPolicy": "IfNotPresent",
+        "env": environment(deployment),
+        "resources": resources(deployment.resources),
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": places.USER,
+            "runAsGroup": places.USER,
+            "readOnlyRootFilesystem": True,
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "volumeMounts": mounts,
+    }
+
+
+def ports() -> list[Tree]:
+    """HTTP and gRPC."""
+    return [
+        {"name": "http", "containerPort": HTTP, "protocol": "TCP"},
+        {"name": "grpc", "containerPort": GRPC, "protocol": "TCP"},
+    ]
+
+
+def volumes(deployment: Deployment) -> list[Tree]:
+    """What the mounts of `container` name."""
+    found: list[Tree] = [{"name": "tmp", "emptyDir": {}}]
+    if deployment.keys:
+        items = [{"key": deployment.keys.key, "path": deployment.keys.key}]
+        found.append({"name": "keys", "secret": {"secretName": deployment.keys.secret, "items": items}})
+    return found
+
+
+def environment(deployment: Deployment) -> list[Tree]:
+    """Variables, secret ones by reference; `$(NAME)` in a value stays what it is."""
+    plain = deployment.variables
+    if deployment.keys:
+        plain |= {"GANTLINE_KEYS": f"{KEYS_FOLDER}/{deployment.keys.key}", "GANTLINE_NO_AUTH": "false"}
+    found: list[Tree] = [{"name": n, "value": v.replace("$(", "$$(")} for n, v in sorted(plain.items())]
+    for name, of in sorted(deployment.secrets.items()):
+        found.append({"name": name, "valueFrom": {"secretKeyRef": {"name": of.secret, "key": of.key}}})
+    return found
+
+
+def resources(wanted: Resources) -> Tree:
+    """Requests, and limits where there are."""
+    limits: Tree = {}
+    if wanted.cpu_limit:
+        limits["cpu"] = wanted.cpu_limit
+    if wanted.memory_limit:
+        limits["memory"] = wanted.memory_limit
+    if wanted.gpus:
+        limits[_GPU] = str(wanted.gpus)
+    requests: Tree = {"cpu": wanted.cpu, "memory": wanted.memory}
+    return {"requests": requests, **({"limits": limits} if limits else {})}
+
+
+def probe(wanted: Probe, path: str, port: int) -> Tree:
+    """An HTTP probe; a deployment's keys leave health open (`keyless`)."""
+    return {
+        "httpGet": {"path": path, "port": port},
+        "initialDelaySeconds": wanted.initial_delay_s,
+        "periodSeconds": wanted.period_s,
+        "timeoutSeconds": wanted.timeout_s,
+        "failureThreshold": wanted.failures,
+        "successThreshold": wanted.successes,
+    }

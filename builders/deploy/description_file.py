@@ -1,0 +1,106 @@
+"""DescriptionFile: a description as YAML, in Gantline's own words; docs/deploy.md lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gantline.errors import UsageError
+
+from .description import (
+    KEYS_FILE,
+    Deployment,
+    Endpoint,
+    ImageName,
+    Instances,
+    Probe,
+    Probes,
+    Resources,
+    SecretKey,
+)  # fmt: skip
+from .fields import Fields
+
+_TOP = ("endpoint", "deployments")
+_KEYS = (
+    "image", "traffic", "instances", "resources", "probes", "environment", "secrets", "keys", "drain_s", "shutdown_s",
+    "egress",
+)  # fmt: skip
+_PROBE = ("initial_delay_s", "period_s", "timeout_s", "failures", "successes")
+_MOST = 10_000
+
+
+def read(tree: Any, where: str, image: Callable[[str, str], ImageName]) -> Endpoint:
+    """The endpoint that a file says. `image` is asked with a deployment's name and what is said of its image."""
+    top = Fields(tree, where, _TOP)
+    inner = top.part("deployments")
+    alone = len(inner.tree) == 1
+    found = tuple(_deployment(name, inner, alone, image) for name in inner.tree)
+    return Endpoint(top.text("endpoint"), found)
+
+
+def _deployment(name: str, above: Fields, alone: bool, image: Callable[[str, str], ImageName]) -> Deployment:
+    one = above.part(name, _KEYS)
+    return Deployment(
+        name=name,
+        image=image(name, one.text("image")),
+        traffic=one.whole("traffic", 100 if alone else 0, 0, 100),
+        instances=_instances(one),
+        resources=_resources(one.part("resources", ("cpu", "memory", "cpu_limit", "memory_limit", "gpus"))),
+        probes=_probes(one.part("probes", ("startup", "readiness", "liveness"))),
+        environment=one.variables("environment"),
+        secrets={n: _secret(one.part("secrets").part(n, ("secret", "key")), "") for n in one.part("secrets").tree},
+        keys=_secret(one.part("keys", ("secret", "key")), KEYS_FILE) if one.tree.get("keys") is not None else None,
+        drain_s=one.seconds("drain_s", 5.0),
+        shutdown_s=one.seconds("shutdown_s", 30.0),
+        egress=_egress(one),
+    )
+
+
+def _instances(one: Fields) -> Instances:
+    if not isinstance(one.tree.get("instances", 1), dict):
+        count = one.whole("instances", 1, 1, _MOST)
+        return Instances(count, count)
+    inner = one.part("instances", ("min", "max", "cpu_percent"))
+    low = inner.whole("min", 1, 1, _MOST)
+    return Instances(low, inner.whole("max", low, 1, _MOST), inner.whole("cpu_percent", 70, 1, 100))
+
+
+def _resources(one: Fields) -> Resources:
+    usual = Resources()
+    return Resources(
+        cpu=one.text("cpu", usual.cpu),
+        memory=one.text("memory", usual.memory),
+        cpu_limit=one.text("cpu_limit"),
+        memory_limit=one.text("memory_limit"),
+        gpus=one.whole("gpus", 0, 0, 64),
+    )
+
+
+def _probes(one: Fields) -> Probes:
+    usual = Probes()
+    return Probes(
+        startup=_probe(one.part("startup", _PROBE), usual.startup),
+        readiness=_probe(one.part("readiness", _PROBE), usual.readiness),
+        liveness=_probe(one.part("liveness", _PROBE), usual.liveness),
+    )
+
+
+def _probe(one: Fields, usual: Probe) -> Probe:
+    return Probe(
+        initial_delay_s=one.whole("initial_delay_s", usual.initial_delay_s, 0, 86400),
+        period_s=one.whole("period_s", usual.period_s, 1, 3600),
+        timeout_s=one.whole("timeout_s", usual.timeout_s, 1, 3600),
+        failures=one.whole("failures", usual.failures, 1, 10_000),
+        successes=one.whole("successes", usual.successes, 1, 100),
+    )
+
+
+def _secret(one: Fields, key: str) -> SecretKey:
+    return SecretKey(one.text("secret"), one.text("key", key))
+
+
+def _egress(one: Fields) -> bool | None:
+    text = one.text("egress")
+    if text not in ("", "none", "all"):
+        raise UsageError(f"{one.where}: egress: {text!r:.60} is neither none nor all")
+    return {"": None, "none": False, "all": True}[text]

@@ -1,0 +1,84 @@
+"""KServe: an InferenceService whose predictor is a container of ours; a canary is its next revision."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gantline.builders.image.settings import HTTP
+
+from gantline.errors import UsageError
+
+from .container import LIVE, READY, container, probe, volumes
+from .description import Deployment, Endpoint
+from .documents import Tree, Written
+
+_LONGEST = 63 - len("-predictor-00001")  # Knative's revisions are DNS labels too
+
+
+def write(endpoint: Endpoint) -> Written:
+    """One InferenceService; for two deployments the same one twice, to be applied one after the other.
+
+    UsageError for more than two deployments, and for a second one without traffic, which KServe has no place for.
+    """
+    if len(endpoint.name) > _LONGEST:
+        raise UsageError(f"kserve: endpoint {endpoint.name!r}: names are at most {_LONGEST} characters long there")
+    if len(endpoint.deployments) > 2:
+        raise UsageError(
+            f"kserve: {len(endpoint.deployments)} deployments; an InferenceService has two at most, the one before and "
+            "its canary"
+        )
+    if len(endpoint.deployments) > len(endpoint.weighted):
+        idle = next(d.name for d in endpoint.deployments if not d.traffic)
+        raise UsageError(f"kserve: {idle!r} has no traffic, and an InferenceService runs none such; leave it out")
+    notes = tuple(f"{d.name}: {what}" for d in endpoint.deployments for what in _left_out(d))
+    if len(endpoint.deployments) == 1:
+        tree = _service(endpoint, endpoint.deployments[0], None)
+        return Written({f"inferenceservice-{endpoint.name}.yaml": tree}, notes, "kubectl apply -f {path}")
+    # sorted() keeps the order of equals: then the second is the canary
+    stable, canary = sorted(endpoint.deployments, key=lambda d: -d.traffic)
+    documents = {
+        f"1-{stable.name}.yaml": _service(endpoint, stable, None),
+        f"2-{canary.name}.yaml": _service(endpoint, canary, canary.traffic),
+    }
+    wait = f"kubectl wait --for=condition=Ready --timeout=10m inferenceservice/{endpoint.name}"
+    first, second = (f"kubectl apply -f {{path}}/{name}" for name in documents)
+    return Written(documents, notes, f"{first} && {wait} && {second}", apart=True)
+
+
+def _left_out(one: Deployment) -> list[str]:
+    found = []
+    if one.egress is False:
+        found.append("egress is not applied: an InferenceService has no network policy; write one for its pods")
+    return found
+
+
+def _service(endpoint: Endpoint, one: Deployment, canary: int | None) -> Tree:
+    pod = container(one, "kserve-container")
+    pod["ports"] = [{"name": "http1", "containerPort": HTTP, "protocol": "TCP"}]
+    # what Knative's revisions refuse: a second port, a user (the image names one), and of old
+    # startup probes: so liveness begins when one would have given up
+    for key in ("runAsUser", "runAsGroup"):
+        del pod["securityContext"][key]
+    startup, live = one.probes.startup, one.probes.liveness
+    patience = startup.initial_delay_s + startup.period_s * startup.failures
+    pod["readinessProbe"] = probe(one.probes.readiness, READY, HTTP)
+    pod["livenessProbe"] = probe(replace(live, initial_delay_s=max(live.initial_delay_s, patience)), LIVE, HTTP)
+    predictor: Tree = {
+        **({} if canary is None else {"canaryTrafficPercent": canary}),
+        "minReplicas": one.instances.low,
+        "maxReplicas": one.instances.high,
+    }
+    if one.instances.high > one.instances.low:
+        predictor |= {"scaleMetric": "cpu", "scaleTarget": one.instances.cpu_percent}
+    predictor |= {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "containers": [pod],
+        "volumes": volumes(one),
+    }
+    return {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": endpoint.name, "labels": {"app.kubernetes.io/managed-by": "gantline"}},
+        "spec": {"predictor": predictor},
+    }

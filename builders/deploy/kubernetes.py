@@ -1,0 +1,143 @@
+"""Kubernetes: a Deployment with its autoscaler, budget and network policy for each deployment, and one Service.
+
+A Service knows no weights: it sends to the one deployment that has all traffic. Others run beside it, each behind a
+Service of its own, so that they can be tried before the traffic moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gantline.builders.image import places
+from gantline.builders.image.settings import GRPC, HTTP
+
+from .container import LIVE, READY, container, ports, probe, volumes
+from .description import Deployment, Endpoint, only_weighted
+from .documents import Tree, Written
+
+_MANAGER = {"app.kubernetes.io/managed-by": "gantline"}
+
+
+def write(endpoint: Endpoint) -> Written:
+    """The objects of an endpoint, without a namespace. UsageError where several deployments share the traffic."""
+    served = only_weighted(
+        endpoint, "kubernetes", "a Service has no weights (a KServe InferenceService has: --to kserve)"
+    )
+    objects: list[Tree] = [_service(endpoint.name, endpoint, served)]
+    for one in endpoint.deployments:
+        objects += _of(one, endpoint)
+    names = (f"{n:02}-{_file(tree)}" for n, tree in enumerate(objects, 1))
+    return Written(dict(zip(names, objects, strict=True)), next="kubectl apply -f {path}")
+
+
+def _file(tree: Tree) -> str:
+    return f"{tree['kind'].lower()}-{tree['metadata']['name']}.yaml"
+
+
+def _of(one: Deployment, endpoint: Endpoint) -> Iterator[Tree]:
+    name = f"{endpoint.name}-{one.name}"
+    if not one.traffic:
+        yield _service(name, endpoint, one)
+    yield _deployment(name, endpoint, one)
+    if one.instances.high > one.instances.low:
+        yield _autoscaler(name, endpoint, one)
+    yield _budget(name, endpoint, one)
+    yield _network(name, endpoint, one)
+
+
+def _chosen(endpoint: Endpoint, one: Deployment) -> Tree:
+    """The labels by which its pods are found, which never change."""
+    return {"app.kubernetes.io/name": endpoint.name, "app.kubernetes.io/instance": f"{endpoint.name}-{one.name}"}
+
+
+def _metadata(name: str, endpoint: Endpoint, one: Deployment) -> Tree:
+    return {"name": name, "labels": {**_chosen(endpoint, one), **_MANAGER}}
+
+
+def _service(name: str, endpoint: Endpoint, one: Deployment) -> Tree:
+    sent = [
+        {"name": "http", "port": HTTP, "targetPort": "http", "protocol": "TCP", "appProtocol": "http"},
+        {"name": "grpc", "port": GRPC, "targetPort": "grpc", "protocol": "TCP", "appProtocol": "kubernetes.io/h2c"},
+    ]
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _metadata(name, endpoint, one),
+        "spec": {"type": "ClusterIP", "selector": _chosen(endpoint, one), "ports": sent},
+    }
+
+
+def _deployment(name: str, endpoint: Endpoint, one: Deployment) -> Tree:
+    pod = container(one, "gantline")
+    pod["ports"] = ports()
+    # asked of ready, so that no other probe begins before the model is loaded
+    pod["startupProbe"] = probe(one.probes.startup, READY, HTTP)
+    pod["readinessProbe"] = probe(one.probes.readiness, READY, HTTP)
+    pod["livenessProbe"] = probe(one.probes.liveness, LIVE, HTTP)
+    spec = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": one.grace_s,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": places.USER,
+            "runAsGroup": places.USER,
+            "fsGroup": places.USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [pod],
+        "volumes": volumes(one),
+    }
+    scaled = one.instances.high > one.instances.low
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": _metadata(name, endpoint, one),
+        "spec": {
+            # an autoscaler's number must not be taken back by the next apply
+            **({} if scaled else {"replicas": one.instances.low}),
+            "selector": {"matchLabels": _chosen(endpoint, one)},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "template": {"metadata": {"labels": {**_chosen(endpoint, one), **_MANAGER}}, "spec": spec},
+        },
+    }
+
+
+def _autoscaler(name: str, endpoint: Endpoint, one: Deployment) -> Tree:
+    target = {"type": "Utilization", "averageUtilization": one.instances.cpu_percent}
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": _metadata(name, endpoint, one),
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+            "minReplicas": one.instances.low,
+            "maxReplicas": one.instances.high,
+            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
+        },
+    }
+
+
+def _budget(name: str, endpoint: Endpoint, one: Deployment) -> Tree:
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": _metadata(name, endpoint, one),
+        # not minAvailable, which would let no node with the only instance be emptied
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": _chosen(endpoint, one)}},
+    }
+
+
+def _network(name: str, endpoint: Endpoint, one: Deployment) -> Tree:
+    allowed = [{"port": HTTP, "protocol": "TCP"}, {"port": GRPC, "protocol": "TCP"}]
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": _metadata(name, endpoint, one),
+        "spec": {
+            "podSelector": {"matchLabels": _chosen(endpoint, one)},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [{"ports": allowed}],
+            "egress": [{}] if one.egress else [],
+        },
+    }

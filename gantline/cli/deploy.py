@@ -1,0 +1,174 @@
+"""`gantline deploy`: an image as a container platform is told to run it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..blobs import publish_directory, publish_file
+from ..errors import NotFound, UsageError
+from ..exits import OK
+from . import transfer
+from .show import print_json, table, write
+
+if TYPE_CHECKING:
+    from gantline.builders.deploy.description import Endpoint, ImageName, SecretKey
+    from gantline.builders.deploy.documents import Written
+
+TARGETS = ("compose", "kubernetes", "kserve")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The grammar of `gantline deploy`."""
+    add = parser.add_argument
+    add("ref", metavar="REF", help="an image in a registry: HOST/REPOSITORY:TAG, or @DIGEST")
+    add("--to", required=True, choices=TARGETS, help="what it is described for")
+    add("-o", dest="output", type=Path, metavar="FILE|DIR", help="one file (*.yaml), or a directory (default: stdout)")
+    add("--overwrite", action="store_true", help="replace what is at -o")
+    add(
+        "--file", type=Path, action="append", default=[], metavar="FILE",
+        help="a description, or Azure ML's YAML of an endpoint or a deployment; may be repeated",
+    )  # fmt: skip
+    add("--image", action="append", default=[], metavar="NAME=REF", help="what one of several deployments runs")
+    add("--name", default="", metavar="NAME", help="the endpoint, without --file (default: the repository's name)")
+    add("--instances", default="", metavar="N[-M]", help="containers; from N to M by their load (default: 1)")
+    add("--cpu", default="", metavar="N", help="processors that each asks for, 500m or 2 say (default: 500m)")
+    add("--memory", default="", metavar="N", help="memory that each asks for, and gets at most (default: 512Mi)")
+    add("--env", action="append", default=[], metavar="NAME=VALUE", help="a variable; may be repeated")
+    add("--secret", action="append", default=[], metavar="VARIABLE=SECRET:KEY", help="one that the platform keeps")
+    add("--keys-secret", default="", metavar="SECRET[:KEY]", help="the platform's secret with the file of API keys")
+    add("--by-tag", action="store_true", help="name images as given, where the platform has them already")
+    add("--strict", action="store_true", help="fail if anything that is asked for is not applied")
+    transfer.connection(parser)
+    add("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read all, check all, and only then write."""
+    from gantline.builders.deploy.targets import TARGETS as WRITERS
+
+    endpoint, left_out = _endpoint(args)
+    written = WRITERS[args.to](endpoint)
+    notes = (*left_out, *written.notes)
+    if args.strict and notes:
+        raise UsageError(f"--strict: {len(notes)} not applied: {'; '.join(notes)}")
+    _deliver(args, written, notes)
+    return OK
+
+
+def _endpoint(args: argparse.Namespace) -> tuple[Endpoint, tuple[str, ...]]:
+    from gantline.builders.azure_documents import read_documents
+    from gantline.builders.deploy import azure, description_file
+    from gantline.yaml_file import read_yaml
+
+    image = _images(args)
+    keys = _keys(args.keys_secret)
+    flags = ("name", "instances", "cpu", "memory", "env", "secret")
+    if not args.file:
+        return _of_flags(args, image("", ""), keys), ()
+    if said := next((flag for flag in flags if getattr(args, flag)), None):
+        raise UsageError(f"--{said} and --file exclude each other: write it into the file")
+    if absent := next((path for path in args.file if not path.is_file()), None):
+        raise NotFound(f"--file {absent}: no such file")
+    found = [(path, [d for d in read_documents(path) if d.path == path]) for path in args.file]
+    if documents := [d for _, ds in found for d in ds if d.kind in ("endpoint", "deployment")]:
+        if other := next((path for path, ds in found if not ds), None):
+            raise UsageError(f"{other}: neither an endpoint nor a deployment of Azure ML's, as the others are")
+        return azure.read(documents, image, keys)
+    if len(args.file) > 1:
+        raise UsageError(f"{args.file[1]}: a description is one file")
+    if keys:
+        raise UsageError("--keys-secret and --file exclude each other: write `keys` into the file")
+    return description_file.read(read_yaml(args.file[0]), str(args.file[0]), image), ()
+
+
+def _images(args: argparse.Namespace) -> Callable[[str, str], ImageName]:
+    """From a deployment's name and what a file says of its image to that image."""
+    from gantline.builders.deploy.image_name import find
+
+    from ..oci.store import Store
+
+    given = dict(_pair(text, "--image", "NAME=REF") for text in args.image)
+    store = Store.of_user()
+    wiring = transfer.wiring(args)
+
+    def image(name: str, said: str) -> ImageName:
+        return find(given.get(name) or said or args.ref, store, wiring, args.by_tag)
+
+    return image
+
+
+def _of_flags(args: argparse.Namespace, image: ImageName, keys: SecretKey | None) -> Endpoint:
+    from gantline.builders.deploy import description_file
+
+    last = image.name.partition("@")[0].rpartition("/")[2].partition(":")[0]
+    memory = {"memory": args.memory, "memory_limit": args.memory} if args.memory else {}
+    low, dash, high = args.instances.partition("-")
+    if args.instances and not (low.isdecimal() and (high.isdecimal() or not dash)):
+        raise UsageError(f"--instances {args.instances!r:.40}: expected a number, or two as 2-10")
+    secrets = {}
+    for text in args.secret:
+        variable, of = _pair(text, "--secret", "VARIABLE=SECRET:KEY")
+        name, colon, key = of.partition(":")
+        if not colon:
+            raise UsageError(f"--secret {text!r:.100}: expected VARIABLE=SECRET:KEY")
+        secrets[variable] = {"secret": name, "key": key}
+    one: dict[str, Any] = {
+        "resources": {**({"cpu": args.cpu} if args.cpu else {}), **memory},
+        "environment": dict(_pair(text, "--env", "NAME=VALUE") for text in args.env),
+        "secrets": secrets,
+    }
+    if args.instances:
+        one["instances"] = {"min": int(low), "max": int(high or low)}
+    if keys:
+        one["keys"] = {"secret": keys.secret, "key": keys.key}
+    name = args.name or last.lower().replace(".", "-").replace("_", "-")
+    tree = {"endpoint": name, "deployments": {"main": one}}
+    return description_file.read(tree, "the command line", lambda _name, _said: image)
+
+
+def _pair(text: str, flag: str, form: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (equals and name):
+        raise UsageError(f"{flag} {text!r:.100}: expected {form}")
+    return name, value
+
+
+def _keys(text: str) -> SecretKey | None:
+    from gantline.builders.deploy.description import KEYS_FILE, SecretKey
+
+    name, _, key = text.partition(":")
+    return SecretKey(name, key or KEYS_FILE) if text else None
+
+
+def _deliver(args: argparse.Namespace, written: Written, notes: tuple[str, ...]) -> None:
+    from gantline.builders.deploy.documents import to_yaml
+
+    texts = {name: to_yaml([tree]) for name, tree in written.documents.items()}
+    path: Path | None = args.output
+    one_file = path is not None and path.suffix in (".yaml", ".yml")
+    if written.apart and (path is None or one_file):
+        raise UsageError(f"-o: these {len(texts)} are applied one after the other; name a directory for them")
+    with ExitStack() as stack:
+        if one_file:
+            assert path is not None
+            work = stack.enter_context(publish_file(path, args.overwrite))
+            work.write_text(to_yaml(written.documents.values()), "utf-8", newline="\n")
+        elif path is not None:
+            work = stack.enter_context(publish_directory(path, args.overwrite, next(iter(texts))))
+            for name, text in texts.items():
+                (work / name).write_text(text, "utf-8", newline="\n")
+    for note in notes if not args.json else ():
+        sys.stderr.write(f"{note}\n")
+    following = written.next.format(path=path if path is not None else "FILE")
+    if args.json:
+        print_json({"documents": written.documents, "not_applied": list(notes), "next": following})
+    elif path is None:
+        write(to_yaml(written.documents.values()))
+    else:
+        table([("written", f"{path} ({len(texts)} documents)")])
+        write(f"\nnext:  {following}\n")

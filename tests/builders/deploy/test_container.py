@@ -1,0 +1,25 @@
+"""Containers of pods: values as they are, secrets by reference."""
+
+from __future__ import annotations
+
+from gantline.builders.deploy.container import environment, probe, resources, volumes
+from gantline.builders.deploy.description import Deployment, ImageName, Probe, Resources, SecretKey
+
+
+def test_environment_is_sorted_and_not_expanded() -> None:
+    one = Deployment("blue", ImageName("x"), environment={"Z": "$(A)", "A": "1"}, secrets={"B": SecretKey("s", "k")})
+    found = environment(one)
+    assert [e["name"] for e in found] == ["A", "GANTLINE_DRAIN_S", "GANTLINE_SHUTDOWN_S", "Z", "B"]
+    assert found[3]["value"] == "$$(A)" and found[4]["valueFrom"]["secretKeyRef"] == {"name": "s", "key": "k"}
+    assert volumes(one) == [{"name": "tmp", "emptyDir": {}}]
+
+
+def test_no_limits_unless_said() -> None:
+    assert resources(Resources()) == {"requests": {"cpu": "500m", "memory": "512Mi"}}
+
+
+def test_probes_in_kubernetes_words() -> None:
+    assert probe(Probe(1, 2, 3, 4, 5), "/p", 80) == {
+        "httpGet": {"path": "/p", "port": 80}, "initialDelaySeconds": 1, "periodSeconds": 2, "timeoutSeconds": 3,
+        "failureThreshold": 4, "successThreshold": 5,
+    }  # fmt: skip

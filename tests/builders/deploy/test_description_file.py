@@ -1,0 +1,43 @@
+"""Descriptions as files: what is not known fails, with the nearest word that is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from gantline.builders.deploy.description import Instances
+
+from gantline.errors import UsageError
+
+from .conftest import FULL, Make
+
+
+def test_little_is_enough(endpoint: Make) -> None:
+    (one,) = endpoint(blue={}).deployments
+    assert (one.traffic, one.instances, one.keys, one.egress) == (100, Instances(1, 1), None, None)
+
+
+def test_all_that_can_be_said(endpoint: Make) -> None:
+    (one,) = endpoint(blue=FULL).deployments
+    assert one.instances == Instances(2, 6, 80) and one.keys is not None and one.keys.key == "keys.toml"
+    assert one.environment["GANTLINE_ACCESS_LOG"] == "true" and one.egress is True
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"trafic": 1}, "here: deployments: blue: unknown setting 'trafic'; did you mean 'traffic'"),
+        ({"traffic": 101}, "traffic: expected a whole number from 0 to 100, found 101"),
+        ({"instances": True}, "instances: expected a whole number"),
+        ({"instances": {"min": 0}}, "instances: min"),
+        ({"probes": {"readiness": {"path": "/x"}}}, "readiness: unknown setting 'path'"),
+        ({"environment": {"A": None}}, "environment: A: expected text"),
+        ({"environment": ["A"]}, "environment: expected keys and values"),
+        ({"drain_s": -1}, "drain_s: expected seconds from 0 to 3600"),
+        ({"egress": "some"}, "egress: 'some' is neither none nor all"),
+        ({"keys": {"key": "x"}}, "secret ''"),
+    ],
+)
+def test_what_does_not_fit(endpoint: Make, said: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        endpoint(blue=said)

@@ -1,0 +1,89 @@
+"""`gantline deploy`: files as they are asked for, nothing where something is wrong, and what is left out is said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gantline.cli import main
+
+REF = "registry.example/team/iris_flowers@sha256:" + "5a" * 32
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GANTLINE_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+
+
+def test_flags_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--instances", "2-5", "--cpu", "1", "--memory", "1Gi", "--env", "A=b=c", "--secret", "T=bank:token"]
+    assert main(["deploy", REF, "--to", "kubernetes", *words, "--keys-secret", "gate"]) == 0
+    first = capsys.readouterr().out
+    trees = list(yaml.safe_load_all(first))
+    assert [t["kind"] for t in trees] == [
+        "Service", "Deployment", "HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy",
+    ]  # fmt: skip
+    assert trees[1]["metadata"]["name"] == "iris-flowers-main"
+    (one,) = trees[1]["spec"]["template"]["spec"]["containers"]
+    assert one["image"] == REF and {"name": "A", "value": "b=c"} in one["env"]
+    assert one["resources"]["limits"] == {"memory": "1Gi"}
+    assert main(["deploy", REF, "--to", "kubernetes", *words, "--keys-secret", "gate"]) == 0
+    assert capsys.readouterr().out == first, "the same words, the same bytes"
+
+
+def test_a_directory_and_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["deploy", REF, "--to", "kubernetes", "-o", "k8s"]) == 0
+    assert "next:  kubectl apply -f k8s" in capsys.readouterr().out
+    assert len(list((tmp_path / "k8s").iterdir())) == 4
+    assert main(["deploy", REF, "--to", "kubernetes", "-o", "k8s"]) == 2
+    assert main(["deploy", REF, "--to", "kubernetes", "-o", "k8s", "--overwrite"]) == 0
+    assert main(["deploy", REF, "--to", "compose", "-o", "compose.yaml"]) == 0
+    tree = yaml.safe_load((tmp_path / "compose.yaml").read_text())
+    assert list(tree["services"]) == ["main"]
+
+
+def test_a_canary_wants_a_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = {"endpoint": "iris", "deployments": {"blue": {"traffic": 90}, "green": {"traffic": 10, "image": REF}}}
+    (tmp_path / "d.yaml").write_text(yaml.safe_dump(said))
+    assert main(["deploy", REF, "--to", "kserve", "--file", "d.yaml"]) == 2
+    assert "applied one after the other; name a directory" in capsys.readouterr().err
+    assert main(["deploy", REF, "--to", "kserve", "--file", "d.yaml", "-o", "out"]) == 0
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["1-blue.yaml", "2-green.yaml"]
+    assert main(["deploy", REF, "--to", "compose", "--file", "d.yaml", "-o", "c.yaml"]) == 2
+    assert "compose has no router" in capsys.readouterr().err and not (tmp_path / "c.yaml").exists()
+
+
+def test_azure_with_what_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "blue.yml").write_text(
+        "name: blue\nendpoint_name: credit\nmodel: azureml:m:1\ninstance_type: Standard_DS3_v2\ninstance_count: 2\n"
+    )
+    words = ["deploy", REF, "--to", "compose", "--file", "blue.yml", "-o", "c.yaml"]
+    assert main([*words, "--strict"]) == 2
+    assert "--strict: 3 not applied: blue.yml: model" in capsys.readouterr().err and not (tmp_path / "c.yaml").exists()
+    assert main([*words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [line.partition(" is not")[0] for line in told["not_applied"]] == [
+        "blue.yml: model", "blue.yml: instance_type", "blue: instances",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["iris:1"], "names no registry"),
+        ([REF, "--instances", "few"], "--instances 'few'"),
+        ([REF, "--env", "A"], "--env 'A': expected NAME=VALUE"),
+        ([REF, "--secret", "A=b"], "expected VARIABLE=SECRET:KEY"),
+        ([REF, "--file", "absent.yaml"], "absent.yaml: no such file"),
+        ([REF, "--name", "No_Name"], "endpoint 'No_Name'"),
+        ([REF, "--env", "GANTLINE_WORKER=2"], "did you mean 'GANTLINE_WORKERS'"),
+    ],
+)
+def test_what_is_wrong(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["deploy", *words, "--to", "kubernetes"]) != 0
+    out, err = capsys.readouterr()
+    assert told in err and err.count("\n") == 1 and not out
