@@ -7,13 +7,18 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import UsageError
 from ..exits import OK
-from . import registered
+from . import registered, transfer
 from .lock import add_sources, sources_of
+from .run import URL_HELP
 from .show import print_json, size, table, write
 
 if TYPE_CHECKING:
+    from gantline.builders.engine.engine import Engine
     from gantline.builders.image.order import Delivered
+
+    from ..oci.reference import Reference
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,14 +57,23 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--check-reproducible", action="store_true", help="build a second time from nothing, and compare")
     add_sources(parser)
     registered.arguments(parser)
+    add("--push", metavar="DEST", default="", help="then send it: oci://HOST/REPOSITORY:TAG, as `gantline push` does")
+    add(
+        "--target", choices=("oci", "docker"), default="oci", help="docker: then load it into the container engine, too"
+    )
+    add("--engine-url", default="", metavar="URL", help=URL_HELP)
     add("--no-record", action="store_true", help="do not record package and image in the registry")
     add("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Build, and say what is new and what an earlier build had made."""
+    """Build, deliver, and say what is new and what an earlier build had made."""
     from ..api import build
+    from ..oci.reference import Reference
 
+    # what is wrong with where it goes is said before it is built
+    destination = Reference.parse(args.push) if args.push else None
+    engine = _engine(args) if args.target == "docker" else None
     done = build(
         args.ref,
         tag=args.tag,
@@ -80,11 +94,57 @@ def run(args: argparse.Namespace) -> int:
         record=not args.no_record,
         log=_quiet if args.json else _told,
     )
+    delivered: dict[str, Any] = {}
+    if destination is not None:
+        delivered["pushed"] = _push(done, destination, args.json)
+    if engine is not None:
+        delivered["loaded"] = _load(done, engine)
     if args.json:
-        print_json(summary(done))
+        print_json({**summary(done), **delivered})
     else:
-        _tell(done, args.output)
+        _tell(done, args.output, delivered)
     return OK
+
+
+def _engine(args: argparse.Namespace) -> Engine:
+    from gantline.builders.engine.engine import needed
+
+    from ..oci.platforms import Platform
+
+    engine = needed(args.engine_url)
+    asked = tuple(map(Platform.parse, filter(None, args.platform.split(",")))) or (Platform.of_this_machine(),)
+    if not any(platform.serves(engine.platform) for platform in asked):
+        raise UsageError(
+            f"--target docker: engine {engine.url} runs {engine.platform}; pass --platform {engine.platform}"
+        )
+    return engine
+
+
+def _load(done: Delivered, engine: Engine) -> dict[str, Any]:
+    """Bring the one for its platform into an engine."""
+    from ..oci.image import Image, choose
+    from ..oci.store import Store
+
+    store = Store.of_user()
+    try:
+        image = Image.open(store, choose(store, done.descriptor, engine.platform, done.tag))
+        found, reused = engine.load(store, image, done.tag)
+    finally:
+        engine.close()
+    return {"engine": engine.url, "id": found, "reused": reused}
+
+
+def _push(done: Delivered, reference: Reference, quiet: bool) -> dict[str, Any]:
+    """Send it with all that is said about it."""
+    from ..oci.push import push
+    from ..oci.remote import Remote
+    from ..oci.store import Store
+    from ..oci.transport import Transport
+
+    with Transport.of(reference) as transport, transfer.bar("push", quiet) as told:
+        sent = push(Store.of_user(), done.descriptor, Remote.of(transport, reference), reference, told)
+    bytes_ = {"bytes_new": sent.new, "bytes_reused": sent.reused, "bytes_mounted": sent.mounted}
+    return {"reference": str(reference), "digest": sent.digest, **bytes_}
 
 
 def _quiet(line: str) -> None:
@@ -125,7 +185,7 @@ def summary(done: Delivered) -> dict[str, Any]:
     }
 
 
-def _tell(done: Delivered, output: Path | None) -> None:
+def _tell(done: Delivered, output: Path | None, delivered: dict[str, Any]) -> None:
     rows = [("image", done.tag), ("digest", done.descriptor.digest)]
     for one in done.images:
         rows += [("platform", str(one.image.platform)), ("image ID", one.image.id)]
@@ -135,8 +195,13 @@ def _tell(done: Delivered, output: Path | None) -> None:
         rows.append(("bytes", f"{size(one.new)} new, {size(one.reused)} reused, on a base of {size(one.below)}"))
     if output is not None:
         rows.append(("written", f"{output} ({size(done.written)})"))
+    if sent := delivered.get("pushed"):
+        amounts = transfer.amounts(sent["bytes_new"], sent["bytes_reused"], sent["bytes_mounted"])
+        rows.append(("pushed", f"{sent['reference']} ({amounts})"))
+    if loaded := delivered.get("loaded"):
+        rows.append(("loaded", f"{loaded['engine']}{' (there already)' if loaded['reused'] else ''}"))
     table(rows)
-    write(f"\nnext:  gantline push {done.tag} HOST/{done.tag}\n")
+    write(f"\nnext:  gantline run {done.tag}\n       gantline push {done.tag} HOST/{done.tag}\n")
 
 
 def _short(title: str, most: int = 80) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from gantline.builders.image import runtime
 
+from gantline.cli import main
 from gantline.manifest import Manifest
 from gantline.oci.store import Store
 from gantline.packages import Package, seal
@@ -148,3 +149,12 @@ def test_mistakes_are_one_line(build: Build, tmp_path: Path, words: list[str], c
     assert last.startswith("gantline build: error: ") and message in last
     assert (tmp_path / "rootfs.tar").read_bytes() == before
     assert not (tmp_path / "home" / "store" / "index.json").exists(), "no name stands for what failed"
+
+
+def test_where_it_goes_is_looked_at_before_it_is_built(
+    package: Package, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = f"unix://{tmp_path}/none.sock"
+    assert main(["build", str(package.path), "--target", "docker", "--engine-url", nowhere]) == 6
+    assert main(["build", str(package.path), "--push", "UPPER CASE"]) == 2
+    assert "base" not in capsys.readouterr().err

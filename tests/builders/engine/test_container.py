@@ -85,3 +85,12 @@ def test_what_does_not_start_says_why_and_leaves_nothing(
     error = json.loads(done.stdout)["error"]
     assert "ended before it was ready" in error and "GANTLINE_WORKERS" in error
     assert engine.containers.list(all=True) == []
+
+
+def test_build_loads_it(typed: Typed, engine: Any, iris_package: Path, base_tar: Path) -> None:
+    words = ("build", iris_package, "--base", base_tar, "--tag", "loaded:1", "--target", "docker", "--json")
+    first, again = (json.loads(typed(*words).stdout) for _ in range(2))
+    assert engine.images.get("loaded:1").id == first["images"][0]["id"] == first["loaded"]["id"]
+    assert again["loaded"]["reused"]
+    elsewhere = typed(*words, "--platform", "linux/s390x")
+    assert elsewhere.returncode == 2 and "pass --platform linux/" in json.loads(elsewhere.stdout)["error"]
