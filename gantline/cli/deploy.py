@@ -68,6 +68,8 @@ def _endpoint(args: argparse.Namespace) -> tuple[Endpoint, tuple[str, ...]]:
     image = _images(args)
     keys = _keys(args.keys_secret)
     flags = ("name", "instances", "cpu", "memory", "env", "secret")
+    if args.image and not args.file:
+        raise UsageError("--image names what a file's deployments run; without --file that is REF")
     if not args.file:
         return _of_flags(args, image("", ""), keys), ()
     if said := next((flag for flag in flags if getattr(args, flag)), None):

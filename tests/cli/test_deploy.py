@@ -76,6 +76,7 @@ def test_azure_with_what_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixtu
     [
         (["iris:1"], "names no registry"),
         ([REF, "--instances", "few"], "--instances 'few'"),
+        ([REF, "--image", "blue=x"], "without --file that is REF"),
         ([REF, "--env", "A"], "--env 'A': expected NAME=VALUE"),
         ([REF, "--secret", "A=b"], "expected VARIABLE=SECRET:KEY"),
         ([REF, "--file", "absent.yaml"], "absent.yaml: no such file"),
