@@ -43,11 +43,12 @@ class Contents:
         self.image = image
         self.paths: dict[str, Held] = {}
         memory = Memory(home() / "contents", 1)
-        for number, diff_id in enumerate(image.diff_ids):
-            rows = memory.recall(["names", diff_id])
+        for number, layer in enumerate(image.layers):
+            key = ["names", layer.digest]  # which the store has checked; a diff_id is what a config says
+            rows = memory.recall(key)
             if rows is None:
                 rows = list(_rows(store, image, number))
-                memory.keep(["names", diff_id], rows)
+                memory.keep(key, rows)
             self._lay(number, rows)
 
     def _lay(self, number: int, rows: list[Row]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,10 @@ def test_what_is_nowhere(image: Image, store: Store) -> None:
         explain(store, image, f"{MODEL}/score.py", "s:1")
     with pytest.raises(NotFound, match="no rule has left it out"):
         explain(store, image, f"{SITE}/thing/never.py", "s:1")
+
+
+def test_a_layer_that_another_image_gives_out_for_its_own(image: Image, store: Store) -> None:
+    """What is remembered of layers is of their bytes, not of what a config says they are."""
+    other = replace(image, layers=tuple(reversed(image.layers)))
+    assert explain(store, image, "/etc/os-release", "s:1").layer == 1
+    assert explain(store, other, "/etc/os-release", "x:1").layer == len(image.layers)
