@@ -18,7 +18,7 @@ from .record import BASE_DIGEST, Record
 IN_TOTO = "application/vnd.in-toto+json"
 TYPE = "https://in-toto.io/Statement/v1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
-_KINDS = "https://gantline.dev/provenance"
+_KINDS = "urn:gantline:provenance"  # names, not addresses
 
 
 def of_image(store: Store, image: Image, ref: str) -> dict[str, Any]:
@@ -79,11 +79,11 @@ def _statement(
         "predicateType": PROVENANCE,
         "predicate": {
             "buildDefinition": {
-                "buildType": f"{_KINDS}/{kind}/v1",
+                "buildType": f"{_KINDS}:{kind}:v1",
                 "externalParameters": asked,
                 "internalParameters": {},
                 "resolvedDependencies": list(made_of),
             },
-            "runDetails": {"builder": {"id": f"{_KINDS}/gantline", "version": {"gantline": version}}, "metadata": {}},
+            "runDetails": {"builder": {"id": f"{_KINDS}:gantline", "version": {"gantline": version}}, "metadata": {}},
         },
     }

@@ -49,7 +49,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--max-size",
         metavar="BYTES",
         default="",
-        help="fail if the image is larger unpacked, and list what weighs most",
+        help="fail if it is larger, as it is pulled, and list what weighs most",
     )
     add("--pull", action="store_true", help="ask the registry again what the base's tag stands for")
     add("--apt", metavar="NAME", action="append", default=[], help="add a Debian package to the base; may be repeated")
