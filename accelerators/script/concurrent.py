@@ -25,6 +25,7 @@ class Concurrent(Answerer):
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._given_up: set[int] = set()  # those of them that were cancelled
         self._news = asyncio.Event()
         self._gone = asyncio.Event()
         self._ring = False
@@ -57,12 +58,14 @@ class Concurrent(Answerer):
                 break
         for id in channel.cancelled & self._tasks.keys():
             channel.cancelled.discard(id)  # once: what it does to end is not to be interrupted
+            self._given_up.add(id)
             self._tasks[id].cancel()
         self._news.set()
         self._news = asyncio.Event()
 
     def _ended(self, id: int, task: asyncio.Task[None]) -> None:
         del self._tasks[id]
+        self._given_up.discard(id)
         if task.cancelled():  # before its first step, so that nothing of it could say so
             self.send(ch.REPLY, id, ch.CANCELLED)
             self._bell()
@@ -107,6 +110,8 @@ class Concurrent(Answerer):
                     item = await asyncio.wait_for(_future(anext(items)), self.timeout_s)
                 except StopAsyncIteration:
                     break
+                if id in self._given_up:  # before Python 3.12 wait_for swallows it when an item is ready just then
+                    raise asyncio.CancelledError
                 kind, data = chunk_of(item)
                 if not begun:
                     begun = True

@@ -77,6 +77,9 @@ def ask(engine: ScriptEngine, *bodies: bytes) -> list[Message]:
     return [found[-1] for _, found in pairs]
 
 
+MOST = 100_000  # messages of one call: what does not end would else take all memory
+
+
 class Talk:
     """One call from an event loop, with its messages as they come."""
 
@@ -92,6 +95,7 @@ class Talk:
         out: list[Message] = []
         while not out or out[-1].kind not in FINAL:
             out.append(await self.next())
+            assert len(out) < MOST, "it does not end"
         return out
 
     async def next(self) -> Message:
