@@ -13,7 +13,7 @@ TESTERS ?= 2
 TESTING := $(BIN)/python -m pytest -q -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 # the scripts that measure something; what else is in benchmarks/ they share
-FIGURES := $(addprefix benchmarks/,deadlines.py http_share.py startup.py azure_share.py script_overhead.py script_hosts.py grpc_share.py workers_share.py h2_share.py slo.py overload.py metrics_cost.py padding.py faces.py conversion.py framework_conversion.py)
+FIGURES := $(addprefix benchmarks/,deadlines.py http_share.py startup.py azure_share.py script_overhead.py script_hosts.py grpc_share.py workers_share.py h2_share.py slo.py overload.py metrics_cost.py padding.py faces.py conversion.py framework_conversion.py images.py)
 
 .PHONY: help install demo test test-slow check fix bench peers docs proto lock clean
 

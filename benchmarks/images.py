@@ -1,0 +1,254 @@
+"""Images: their size, how long a build takes, what an edit moves, and how soon a container answers.
+
+`python benchmarks/images.py [--base rootfs.tar] [--weights GIB]`. The iris model, a scikit-learn pickle behind a
+script, and ResNet-50 with weights of its own size. Bytes are of the layers above the base, as pulled. A start is from
+`podman run` to the first answer, beside a container of the same base that only starts Python. Needs debootstrap (or
+--base) and podman as root.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from iris_model import BODY, make_package
+from measuring import free_port, show, write
+
+ROUNDS = 5
+WANTED = {
+    "ONNX above base MB": 60, "script above base MB": 130, "warm s": 1.0, "edit s": 1.0, "edit kB": 100, "start s": 1.0,
+    "builder's memory MB": 150,
+}  # fmt: skip
+ENGINE = """\
+[containers]
+default_ulimits = ["nofile=1024:1024"]
+netns = "host"
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+"""
+SCRIPT = """
+import json, os, joblib, numpy
+def init():
+    global model
+    model = joblib.load(os.path.join(os.environ["AZUREML_MODEL_DIR"], "model.pkl"))
+def run(raw):
+    return model.predict(numpy.array(json.loads(raw)["data"])).tolist()
+"""
+
+
+class Builds:
+    """`gantline build` as a user types it, on one base, with a home of its own."""
+
+    def __init__(self, home: Path, base: Path) -> None:
+        self.home = home
+        self.base = base
+
+    def run(self, package: Path, *words: str) -> tuple[float, dict[str, Any]]:
+        """Seconds, and what it says."""
+        command = [sys.executable, "-m", "gantline", "build", package, "--base", self.base, "--json", *words]
+        inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        began = time.perf_counter()
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=inherited | {"GANTLINE_HOME": str(self.home)}
+        )
+        took = time.perf_counter() - began
+        if done.returncode:
+            raise SystemExit(done.stdout + done.stderr)
+        told: dict[str, Any] = json.loads(done.stdout)
+        return took, told["images"][0]
+
+    def forget(self) -> None:
+        """All but the wheels and the base, which a first build of anything brings."""
+        for name in ("layers", "store", "locks", "registry.db"):
+            path = self.home / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--base", type=Path, help="the tar of a root file system with Python")
+    parser.add_argument(
+        "--weights", type=float, default=4.0, metavar="GIB", help="for the builder's memory; 0: leave out"
+    )
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        base = args.base or debian(work)
+        builds = Builds(work / "home", base)
+        makers = {"iris (ONNX)": make_package, "tree (pickle, script)": script_package, "ResNet-50 (ONNX)": resnet50}
+        rows = [row(name, make(work), builds) for name, make in makers.items()]
+        edited = edits(work, builds)
+        starts = containers(work, builds, base)
+        memory = builder_memory(work, base, args.weights) if args.weights else 0.0
+    columns = ("image", "above base MB", "unpacked MB", "files", "cold s", "warm s")
+    show("An image of each (cold: wheels and base are there)", columns, [[n, *r.values()] for n, r in rows])
+    show("After an edit", ("what", "s", "kB to push"), [[n, *r.values()] for n, r in edited.items()])
+    show("From `run` to the first answer", ("container", "median s"), [list(r) for r in starts.items()])
+    if memory:
+        sys.stdout.write(f"builder's memory for {args.weights:.0f} GiB of weights: {memory:.0f} MB\n")
+    figures = {"images": dict(rows), "edits": edited, "starts_s": starts, "builder_memory_mb": memory, "wanted": WANTED}
+    write("images", "python benchmarks/images.py", "a container of the same base that only starts Python", figures)
+
+
+def debian(work: Path) -> Path:
+    """Debian 12 with its Python, as docs/bases.md makes it."""
+    from gantline.builders.image.bootstrap import commands
+
+    for words in commands((3, 11), str(work / "root"), str(work / "rootfs.tar")):
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+    return work / "rootfs.tar"
+
+
+def row(name: str, package: Path, builds: Builds) -> tuple[str, dict[str, float]]:
+    """An image's size, and the times of a first and of a second build."""
+    builds.run(package)  # brings the wheels
+    builds.forget()
+    cold, image = builds.run(package)
+    warm = statistics.median(builds.run(package)[0] for _ in range(ROUNDS))
+    layers = image["layers"]
+    above = sum(layer["bytes"] for layer in layers) / 1e6
+    unpacked, files = sum(layer["unpacked"] for layer in layers) / 1e6, sum(layer["files"] for layer in layers)
+    return name, {"above": above, "unpacked": unpacked, "files": files, "cold": cold, "warm": warm}
+
+
+def edits(work: Path, builds: Builds) -> dict[str, dict[str, float]]:
+    """A changed line of a script, and a model trained again: seconds, and new bytes."""
+    found: dict[str, list[tuple[float, float]]] = {"a line of the script": [], "the model trained again": []}
+    for i in range(ROUNDS):
+        for name, package in (
+            ("a line of the script", script_package(work, line=f"# edit {i}\n")),
+            ("the model trained again", script_package(work, depth=i + 1)),
+        ):
+            took, image = builds.run(package)
+            found[name].append((took, image["bytes"]["new"] / 1e3))
+    return {
+        n: {"s": statistics.median(s for s, _ in v), "kB": statistics.median(b for _, b in v)} for n, v in found.items()
+    }
+
+
+def script_package(work: Path, line: str = "", depth: int = 3) -> Path:
+    """A pickled tree behind a scoring script."""
+    import joblib
+    import sklearn
+    from sklearn.datasets import load_iris
+    from sklearn.tree import DecisionTreeClassifier
+
+    import gantline
+
+    root = work / "script"
+    (root / "model").mkdir(parents=True, exist_ok=True)
+    x, y = load_iris(return_X_y=True)
+    joblib.dump(DecisionTreeClassifier(max_depth=depth, random_state=0).fit(x, y), root / "model" / "model.pkl")
+    (root / "score.py").write_text(line + SCRIPT)
+    pins = f"scikit-learn=={sklearn.__version__}\nnumpy=={np.__version__}\njoblib=={joblib.__version__}\n"
+    (root / "requirements.txt").write_text(pins)
+    target = work / "tree.pkg"
+    gantline.package(
+        name="tree", script=root / "score.py", model_dir=root / "model", env=root / "requirements.txt", output=target,
+        overwrite=True,
+    )  # fmt: skip
+    return target
+
+
+def resnet50(work: Path) -> Path:
+    """The topology that the onnx package ships, with random weights where that has constants."""
+    import onnx
+
+    import gantline
+
+    light = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light" / "light_resnet50.onnx"
+    model = onnx.load(light)
+    shapes = {one.name: onnx.numpy_helper.to_array(one) for one in model.graph.initializer}
+    random = np.random.default_rng(0)
+    kept = []
+    for node in model.graph.node:
+        if node.op_type != "ConstantOfShape" or node.input[0] not in shapes:
+            kept.append(node)
+            continue
+        weights = random.normal(0, 0.01, tuple(shapes[node.input[0]])).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(weights, node.output[0]))
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+    onnx.save(model, work / "resnet50.onnx")
+    return gantline.package(work / "resnet50.onnx", name="resnet50", output=work / "resnet50.pkg").path
+
+
+def containers(work: Path, builds: Builds, base: Path) -> dict[str, float]:
+    """Medians, in an engine whose images are its own; empty where there is none."""
+    if not shutil.which("podman") or os.geteuid() != 0:
+        return {}
+    (work / "containers.conf").write_text(ENGINE)
+    own = os.environ | {"CONTAINERS_CONF": str(work / "containers.conf")}
+    podman = ["podman", "--root", str(work / "storage"), "--runroot", str(work / "run")]
+
+    def call(*words: str | Path) -> str:
+        done = subprocess.run([*podman, *words], env=own, check=True, capture_output=True, text=True)
+        return done.stdout
+
+    builds.run(work / "iris.pkg", "--tag", "iris:1", "-o", str(work / "iris.tar"))
+    call("load", "-q", "-i", work / "iris.tar")
+    found: dict[str, list[float]] = {"gantline": [], "python alone": []}
+    for _ in range(ROUNDS):
+        port = free_port()
+        began = time.perf_counter()
+        call("run", "-d", "--name", "one", "-e", f"PORT={port}", "-e", f"GANTLINE_GRPC_PORT={free_port()}", "iris:1")
+        first_answer(f"http://127.0.0.1:{port}/v2/models/iris/infer")
+        found["gantline"].append(time.perf_counter() - began)
+        call("rm", "-f", "one")
+        began = time.perf_counter()
+        call("run", "--rm", "--entrypoint", "/usr/bin/python3.11", "iris:1", "-c", "pass")
+        found["python alone"].append(time.perf_counter() - began)
+    call("system", "reset", "--force")
+    return {name: statistics.median(times) for name, times in found.items()}
+
+
+def first_answer(url: str) -> None:
+    """Ask until there is one."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, BODY), timeout=5):
+                return
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.005)
+    raise SystemExit(f"{url}: no answer within a minute")
+
+
+def builder_memory(work: Path, base: Path, gib: float) -> float:
+    """The most resident memory of a build, in MB, of a package with so much weight."""
+    from gantline.manifest import Manifest
+    from gantline.packages import seal
+
+    root = work / "heavy.pkg"
+    root.mkdir()
+    piece = np.random.default_rng(0).bytes(1 << 24)
+    with (root / "model.onnx").open("wb") as f:
+        for _ in range(int(gib * 64)):
+            f.write(piece)
+    seal(root, Manifest("heavy", "onnx", "model.onnx"), {})
+    code = (
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    command: Sequence[str | Path] = [sys.executable, "-m", "gantline", "build", root, "--base", base, "--no-record"]
+    own = os.environ | {"GANTLINE_HOME": str(work / "home")}
+    done = subprocess.run([sys.executable, "-c", code, *command], env=own, check=True, capture_output=True, text=True)
+    return int(done.stdout) / 1024
+
+
+if __name__ == "__main__":
+    main()
