@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,7 +38,9 @@ def container_engine(folder: Path) -> Iterator[Any]:
     (folder / "containers.conf").write_text(_SETTINGS)
     socket = folder / "engine.sock"
     own = os.environ | {"CONTAINERS_CONF": str(folder / "containers.conf")}
-    roots = ["--root", str(folder / "storage"), "--runroot", str(folder / "run")]
+    # all of its state apart from other engines that run; sockets have short paths
+    short = tempfile.mkdtemp(prefix="engine-")
+    roots = ["--root", str(folder / "storage"), "--runroot", f"{short}/run", "--tmpdir", f"{short}/tmp"]
     command = ["podman", *roots, "system", "service", "--time", "0", f"unix://{socket}"]
     log = folder / "engine.log"
     with log.open("w") as out, subprocess.Popen(command, env=own, stdout=out, stderr=out) as process:
@@ -52,6 +55,7 @@ def container_engine(folder: Path) -> Iterator[Any]:
             process.wait(30)
             for words in (["rm", "--all", "--force"], ["system", "reset", "--force"]):
                 subprocess.run(["podman", *roots, *words], env=own, capture_output=True, check=False)
+            shutil.rmtree(short, ignore_errors=True)
 
 
 def _answering(docker: Any, socket: Path, process: subprocess.Popen[bytes], log: Path) -> Any:
