@@ -40,8 +40,8 @@ test: install  ## the tests, without those that take long
 	$(TESTING) -m "not slow and not oracle and not container"
 
 test-slow: install  ## the tests that take long, and those against other products
-	$(TESTING) -m "(slow or oracle or container) and not alone"
-	$(BIN)/python -m pytest -q -m alone
+	$(TESTING) -m "slow or oracle or container" --ignore tests/serve
+	$(BIN)/python -m pytest -q -m "slow or oracle or container or alone" tests/serve
 
 check: install  ## lint, types, import direction, wheel, links
 	$(BIN)/ruff check .
