@@ -19,7 +19,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,8 @@ class Builds:
 
     def run(self, package: Path, *words: str) -> tuple[float, dict[str, Any]]:
         """Seconds, and what it says."""
-        command = [sys.executable, "-m", "gantline", "build", package, "--base", self.base, "--json", *words]
+        command: list[str | Path] = [sys.executable, "-m", "gantline", "build", package]
+        command += ["--base", self.base, "--json", *words]
         inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         began = time.perf_counter()
         done = subprocess.run(
@@ -89,7 +90,11 @@ def main() -> None:
         work = Path(folder)
         base = args.base or debian(work)
         builds = Builds(work / "home", base)
-        makers = {"iris (ONNX)": make_package, "tree (pickle, script)": script_package, "ResNet-50 (ONNX)": resnet50}
+        makers: dict[str, Callable[[Path], Path]] = {
+            "iris (ONNX)": make_package,
+            "tree (pickle, script)": script_package,
+            "ResNet-50 (ONNX)": resnet50,
+        }
         rows = [row(name, make(work), builds) for name, make in makers.items()]
         edited = edits(work, builds)
         starts = containers(work, builds, base)
