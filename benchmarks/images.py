@@ -34,7 +34,7 @@ WANTED = {
 }  # fmt: skip
 ENGINE = """\
 [containers]
-default_ulimits = ["nofile=1024:1024"]
+default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
 netns = "host"
 [engine]
 runtime = "runc"
