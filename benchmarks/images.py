@@ -134,11 +134,12 @@ def edits(work: Path, builds: Builds) -> dict[str, dict[str, float]]:
     """A changed line of a script, and a model trained again: seconds, and new bytes."""
     found: dict[str, list[tuple[float, float]]] = {"a line of the script": [], "the model trained again": []}
     for i in range(ROUNDS):
-        for name, package in (
-            ("a line of the script", script_package(work, line=f"# edit {i}\n")),
-            ("the model trained again", script_package(work, depth=i + 1)),
-        ):
-            took, image = builds.run(package)
+        changes: dict[str, dict[str, Any]] = {
+            "a line of the script": {"line": f"# edit {i}\n", "depth": 2},
+            "the model trained again": {"line": f"# edit {i}\n", "depth": i + 3},
+        }
+        for name, change in changes.items():
+            took, image = builds.run(script_package(work, **change))
             found[name].append((took, image["bytes"]["new"] / 1e3))
     return {
         n: {"s": statistics.median(s for s, _ in v), "kB": statistics.median(b for _, b in v)} for n, v in found.items()
