@@ -99,20 +99,20 @@ _WHY: dict[str, str] = {
 
 def not_applied(kind: str, tree: Mapping[str, Any], name: str) -> Iterator[str]:
     """One line for each key that is set and not acted on. `name`: the document's, for the reader."""
-    for key in _leaves(tree, USED.get(kind, frozenset()), ""):
+    for key in leaves(tree, USED.get(kind, frozenset()), ""):
         known = [start for start in _WHY if key == start or key.startswith((f"{start}.", f"{start}_"))]
         why = _WHY[max(known, key=len)] if known else "Gantline does not know it"
         if why:
             yield f"{name}: {key:.100} is not applied: {why}"
 
 
-def _leaves(tree: Mapping[str, Any], used: frozenset[str], above: str) -> Iterator[str]:
+def leaves(tree: Mapping[str, Any], used: frozenset[str], above: str) -> Iterator[str]:
     """Keys in full that are not used; one that has used ones inside is looked into."""
     for key, value in tree.items():
         full = f"{above}{key}"
         if full in used or value is None:
             continue
         if isinstance(value, Mapping) and any(u.startswith(f"{full}.") for u in used):
-            yield from _leaves(value, used, f"{full}.")
+            yield from leaves(value, used, f"{full}.")
         elif not (isinstance(value, str) and any(u.startswith(f"{full}.") for u in used)):
             yield full

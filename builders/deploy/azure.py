@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from gantline.builders.azure_documents import Document
+from gantline.builders.azure_keys import leaves
 
 from gantline.errors import UsageError
 
@@ -180,21 +181,10 @@ def _probe(one: Fields, key: str, usual: Probe) -> Probe:
 
 
 def _not_applied(tree: Mapping[str, Any], used: frozenset[str], keyed: bool) -> Iterator[str]:
-    for key in _leaves(tree, used, ""):
+    for key in leaves(tree, used, ""):
         if key == "auth_mode" and keyed and tree[key] == "key":
             continue
         known = [start for start in _WHY if key == start or key.startswith(f"{start}.")]
         why = _WHY[max(known, key=len)] if known else "Gantline does not know it"
         if why:
             yield f"{key:.100} is not applied: {why}"
-
-
-def _leaves(tree: Mapping[str, Any], used: frozenset[str], above: str) -> Iterator[str]:
-    for key, value in tree.items():
-        full = f"{above}{key}"
-        if full in used or value is None:
-            continue
-        if isinstance(value, Mapping) and any(u.startswith(f"{full}.") for u in used):
-            yield from _leaves(value, used, f"{full}.")
-        else:
-            yield full
