@@ -21,7 +21,10 @@ from .from_script import USUAL
 Tree: TypeAlias = dict[str, Any]
 SUFFIXES = (".json", ".yml", ".yaml")
 # what the members of a key are the user's own names, which keep their spelling
-_OPEN = frozenset(("environment_variables", "tags", "properties", "conda_file", "conda_dependencies", "flavors"))
+_OPEN = frozenset((
+    "environment_variables", "tags", "properties", "conda_file", "conda_dependencies", "flavors", "traffic",
+    "mirror_traffic",
+))  # fmt: skip
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 LARGEST = 1 << 20  # bytes of a document: a model in JSON is none
 # what any document of Azure's holds, in one spelling or the other; and what no other file does

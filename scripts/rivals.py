@@ -61,8 +61,8 @@ RIVALS: dict[str, tuple[str, ...]] = {
     "bills": ("cyclonedx-python-lib[json-validation]==11.12.0", "spdx-tools==0.8.5"),
     "kserve": ("kserve==0.21.0", "onnxruntime==1.31.1"),
     "litserve": ("litserve==0.2.19", "onnxruntime==1.31.1", "numpy==2.4.6"),
-    # what judges deployment descriptions: Kubernetes' own schemas, and a strict reader of compose files
-    "manifests": ("kubernetes-validate==1.37.0", "compose-spec==0.2.1"),
+    # what judges deployment descriptions, by the schemas that are published, and what runs compose files
+    "manifests": ("kubernetes-validate==1.37.0", "check-jsonschema==0.39.0", "podman-compose==1.6.0"),
     "mlflow": ("mlflow==3.17.2", "onnxruntime==1.31.1", "onnx==1.23.2"),
     # its worker processes fail with newer uvloops
     "mlserver": ("mlserver==1.7.1", "onnxruntime==1.23.2", "numpy==1.26.4", "uvloop==0.21.0"),

@@ -15,12 +15,13 @@ from .description import Deployment, Endpoint, ImageName, Instances, Probe, Prob
 from .fields import Fields
 
 _PROBES = ("initial_delay", "period", "timeout", "success_threshold", "failure_threshold")
+_GPUS = "nvidia.com/gpu"
 _SCALE = ("type", "min_instances", "max_instances", "target_utilization_percentage")
 _USED = frozenset((
     "name", "endpoint_name", "instance_count", "environment_variables", "egress_public_network_access",
     *(f"scale_settings.{key}" for key in _SCALE),
     *(f"{probe}_probe.{key}" for probe in ("liveness", "readiness", "startup") for key in _PROBES),
-    *(f"resources.{kind}.{key}" for kind in ("requests", "limits") for key in ("cpu", "memory", "nvidia.com/gpu")),
+    *(f"resources.{kind}.{key}" for kind in ("requests", "limits") for key in ("cpu", "memory", _GPUS)),
     "request_settings.request_timeout_ms", "request_settings.max_queue_wait_ms",
 ))  # fmt: skip
 _USED_OF_ENDPOINT = frozenset(("name", "traffic"))
@@ -50,7 +51,27 @@ _WHY = {
     "mirror_traffic": "traffic is not mirrored",
     "compute": "it names a cluster; apply the files there",
     "kind": "",
+    "id": "",
+    "provisioning_state": "",
+    "creation_context": "",
+    "scoring_uri": "",
+    "openapi_uri": "",
 }
+_WORKERS = "WORKER_COUNT"
+# variables by which Azure's own server is told, which does not run here -> why
+_OF_ITS_SERVER = {
+    "AML_APP_ROOT": "it leads into the image",
+    "AZUREML_ENTRY_SCRIPT": "it leads into the image",
+    "AZUREML_MODEL_DIR": "it leads into the image",
+    "WORKER_TIMEOUT": "GANTLINE_REQUEST_TIMEOUT_S is what a request may take",
+    "WORKER_PRELOAD": "each process loads for itself",
+    "AZUREML_LOG_LEVEL": "GANTLINE_LOG_LEVEL is the least level that is logged",
+    "AML_APP_INSIGHTS_ENABLED": "metrics are at /metrics: let a Prometheus scrape them",
+    "AML_APP_INSIGHTS_KEY": "metrics are at /metrics: let a Prometheus scrape them",
+}
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_MOST_HOSTS = 64  # of one script
+_BY_LOAD = "target_utilization"
 _WORKSPACE = re.compile(r"\$\{\{.*\}\}|azureml:|@Microsoft\.KeyVault")
 
 
@@ -110,13 +131,8 @@ def _deployment(
 ) -> Deployment:
     one = Fields(document.tree, str(document.path))
     name = one.text("name")
-    environment = one.variables("environment_variables")
-    for variable in [n for n, value in environment.items() if _WORKSPACE.search(value)]:
-        del environment[variable]
-        notes.append(
-            f"{document.path.name}: environment_variables.{variable} is not applied: its value is kept in a workspace; "
-            "make a secret of it on the platform"
-        )
+    environment, left_out = _environment(one)
+    notes += (f"{document.path.name}: {line}" for line in (*left_out, *_scale_left_out(one)))
     environment |= _request_settings(one.part("request_settings"))
     usual = Probes()
     return Deployment(
@@ -132,8 +148,37 @@ def _deployment(
         ),
         environment=environment,
         keys=keys,
-        egress={"": True, "enabled": True, "disabled": False}.get(one.text("egress_public_network_access")),
+        egress=_word(one, "egress_public_network_access", ("enabled", "disabled")) == "enabled",
     )
+
+
+def _environment(one: Fields) -> tuple[dict[str, str], list[str]]:
+    """Variables as they are wanted here, and a line for each that is not."""
+    found = one.variables("environment_variables")
+    notes = []
+    for name, value in list(found.items()):
+        kept = "its value is kept in a workspace; make a secret of it on the platform"
+        why = kept if _WORKSPACE.search(value) else _OF_ITS_SERVER.get(name)
+        if why is not None:
+            del found[name]
+        if why:
+            notes.append(f"environment_variables.{name} is not applied: {why}")
+    if workers := found.pop(_WORKERS, ""):
+        if not workers.isdecimal() or not 1 <= int(workers) <= _MOST_HOSTS:
+            raise UsageError(
+                f"{one.where}: environment_variables.{_WORKERS}: expected a whole number from 1 to {_MOST_HOSTS}, "
+                f"found {workers!r:.40}"
+            )
+        found.setdefault("GANTLINE_INSTANCES", workers)
+    return found, notes
+
+
+def _word(one: Fields, key: str, words: tuple[str, ...]) -> str:
+    """One of these, the first where nothing is said; Azure takes them in any case, and camelCase."""
+    text = _CAMEL.sub("_", one.text(key, words[0])).lower()
+    if text not in words:
+        raise UsageError(f"{one.where}: {key}: expected one of {', '.join(words)}, found {one.tree[key]!r:.60}")
+    return text
 
 
 def _request_settings(one: Fields) -> dict[str, str]:
@@ -147,26 +192,34 @@ def _request_settings(one: Fields) -> dict[str, str]:
 def _instances(one: Fields) -> Instances:
     scale = one.part("scale_settings")
     count = one.whole("instance_count", 1, 1, 10_000)
-    if scale.text("type", "default") != "target_utilization":
+    if _word(scale, "type", ("default", _BY_LOAD)) != _BY_LOAD:
         return Instances(count, count)
     low = scale.whole("min_instances", 1, 1, 10_000)
     high = scale.whole("max_instances", low, 1, 10_000)
     return Instances(low, high, scale.whole("target_utilization_percentage", 70, 1, 100))
 
 
+def _scale_left_out(one: Fields) -> Iterator[str]:
+    """What one way of scaling says where the other is chosen."""
+    scale = one.part("scale_settings")
+    if _word(scale, "type", ("default", _BY_LOAD)) == _BY_LOAD:
+        if one.tree.get("instance_count") is not None:
+            yield f"instance_count is not applied: scale_settings.type is {_BY_LOAD}"
+        return
+    for key in _SCALE[1:]:
+        if scale.tree.get(key) is not None:
+            yield f"scale_settings.{key} is not applied: scale_settings.type is not {_BY_LOAD}"
+
+
 def _resources(one: Fields) -> Resources:
-    usual = Resources()
     asked, most = one.part("requests"), one.part("limits")
-    gpus = asked.text("nvidia.com/gpu") or most.text("nvidia.com/gpu") or "0"
+    said = {part.text(_GPUS) for part in (asked, most)} - {""}
+    if len(said) > 1:
+        raise UsageError(f"{one.where}: {_GPUS}: as many are given as are asked for, and these differ")
+    gpus = next(iter(said), "0")
     if not gpus.isdecimal():
-        raise UsageError(f"{one.where}: nvidia.com/gpu: {gpus!r:.40} is no whole number")
-    return Resources(
-        asked.text("cpu", usual.cpu),
-        asked.text("memory", usual.memory),
-        most.text("cpu"),
-        most.text("memory"),
-        int(gpus),
-    )
+        raise UsageError(f"{one.where}: {_GPUS}: {gpus!r:.40} is no whole number")
+    return Resources.of(asked.text("cpu"), asked.text("memory"), most.text("cpu"), most.text("memory"), int(gpus))
 
 
 def _probe(one: Fields, key: str, usual: Probe) -> Probe:

@@ -9,29 +9,21 @@ from . import quantity
 from .container import KEYS_FOLDER
 from .description import Deployment, Endpoint, Probe, Resources, only_weighted
 from .documents import Tree, Written
+from .single import left_out, single
 
 
 def write(endpoint: Endpoint) -> Written:
     """One service for each deployment; the one with all traffic is published. UsageError where several share it."""
     served = only_weighted(endpoint, "compose", "compose has no router")
-    notes = tuple(f"{d.name}: {what}" for d in endpoint.deployments for what in _left_out(d))
-    tree: Tree = {"name": endpoint.name, "services": {d.name: _service(d, d is served) for d in endpoint.deployments}}
+    notes = tuple(f"{d.name}: {what}" for d in endpoint.deployments for what in left_out(d))
+    tree: Tree = {
+        "name": endpoint.name,
+        "services": {d.name: _service(single(d), d is served) for d in endpoint.deployments},
+    }
     secrets = {_secret(d): {"file": f"./secrets/{d.keys.secret}/{d.keys.key}"} for d in endpoint.deployments if d.keys}
     if secrets:
         tree["secrets"] = secrets
     return Written({"compose.yaml": tree}, notes, "docker compose -f {path} up --wait")
-
-
-def _left_out(one: Deployment) -> list[str]:
-    found = []
-    if one.instances.high > 1:
-        found.append(
-            "instances is not applied: compose publishes one container's port; GANTLINE_WORKERS in environment makes "
-            "several processes in it"
-        )
-    if one.egress is False:
-        found.append("egress is not applied: a network of compose's that is closed publishes no port either")
-    return found
 
 
 def _secret(one: Deployment) -> str:

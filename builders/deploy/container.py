@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from gantline.builders.image import places
 from gantline.builders.image.settings import GRPC, HTTP
 
@@ -11,6 +13,7 @@ from .documents import Tree
 LIVE, READY = "/v2/health/live", "/v2/health/ready"
 KEYS_FOLDER = "/run/gantline/keys"
 _GPU = "nvidia.com/gpu"
+_REFERENCE = re.compile(r"\$(?=[$(])")  # where Kubernetes would read a reference, or one `$` for two
 
 
 def container(deployment: Deployment, name: str) -> Tree:
@@ -55,11 +58,11 @@ def volumes(deployment: Deployment) -> list[Tree]:
 
 
 def environment(deployment: Deployment) -> list[Tree]:
-    """Variables, secret ones by reference; `$(NAME)` in a value stays what it is."""
+    """Variables, secret ones by reference; `$(NAME)` and `$$` in a value stay what they are."""
     plain = deployment.variables
     if deployment.keys:
         plain |= {"GANTLINE_KEYS": f"{KEYS_FOLDER}/{deployment.keys.key}", "GANTLINE_NO_AUTH": "false"}
-    found: list[Tree] = [{"name": n, "value": v.replace("$(", "$$(")} for n, v in sorted(plain.items())]
+    found: list[Tree] = [{"name": n, "value": _REFERENCE.sub("$$", v)} for n, v in sorted(plain.items())]
     for name, of in sorted(deployment.secrets.items()):
         found.append({"name": name, "valueFrom": {"secretKeyRef": {"name": of.secret, "key": of.key}}})
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
+from typing import Self
 
 from gantline.errors import UsageError
 from gantline.setting import PREFIX, nearest, settings_of
@@ -17,16 +18,21 @@ from . import quantity
 
 _LABEL = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
-# what Kubernetes takes as the name of a Secret, and as a key in it
-_SECRET = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
-_SECRET_KEY = re.compile(r"[A-Za-z0-9._-]{1,253}")
+# what Kubernetes takes as the name of a Secret, and as a key in it; both are names of files elsewhere
+_SECRET = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+_SECRET_KEY = re.compile(r"(?!\.\.|\.$)[A-Za-z0-9._-]{1,253}")
 _LONGEST = 63  # characters of a DNS label
 KEYS_FILE = "keys.toml"
+DRAIN_S, SHUTDOWN_S = 5.0, 30.0
+_USUAL_CPU, _USUAL_MEMORY = "500m", "512Mi"
 # what the description itself says, and the targets write
 _OURS = (
     "GANTLINE_DRAIN_S", "GANTLINE_SHUTDOWN_S", "GANTLINE_KEYS", "GANTLINE_NO_AUTH", "GANTLINE_HOST",
     "GANTLINE_HTTP_PORT", "GANTLINE_GRPC_PORT", "PORT",
 )  # fmt: skip
+# what would keep every probe from its answer: a platform asks plain HTTP, and has no key
+_UNPROBED = ("GANTLINE_TLS_CERTIFICATE", "GANTLINE_TLS_KEY")
+_KEYLESS = "GANTLINE_KEYLESS"
 
 
 def check_name(text: str, where: str) -> str:
@@ -66,11 +72,20 @@ class Probes:
 class Resources:
     """Requests and limits; an empty limit is none."""
 
-    cpu: str = "500m"
-    memory: str = "512Mi"
+    cpu: str = _USUAL_CPU
+    memory: str = _USUAL_MEMORY
     cpu_limit: str = ""
     memory_limit: str = ""
     gpus: int = 0
+
+    @classmethod
+    def of(cls, cpu: str = "", memory: str = "", cpu_limit: str = "", memory_limit: str = "", gpus: int = 0) -> Self:
+        """What is said; what is not is the usual, or the limit where that is less."""
+        quantity.processors(cpu_limit or _USUAL_CPU, "resources: cpu_limit")
+        quantity.memory(memory_limit or _USUAL_MEMORY, "resources: memory_limit")
+        asked = cpu or min(_USUAL_CPU, cpu_limit or _USUAL_CPU, key=quantity.value)
+        held = memory or min(_USUAL_MEMORY, memory_limit or _USUAL_MEMORY, key=quantity.value)
+        return cls(asked, held, cpu_limit, memory_limit, gpus)
 
     def __post_init__(self) -> None:
         quantity.processors(self.cpu, "resources: cpu")
@@ -107,9 +122,13 @@ class SecretKey:
 
     def __post_init__(self) -> None:
         if not _SECRET.fullmatch(self.secret):
-            raise UsageError(f"secret {self.secret!r:.100}: expected lower-case letters, digits, '-' and '.'")
+            raise UsageError(
+                f"secret {self.secret!r:.100}: expected lower-case letters, digits and '-', in parts joined by one '.'"
+            )
         if not _SECRET_KEY.fullmatch(self.key):
-            raise UsageError(f"key {self.key!r:.100} of a secret: expected letters, digits, '.', '_' and '-'")
+            raise UsageError(
+                f"key {self.key!r:.100} of a secret: expected letters, digits, '.', '_' and '-', and no '..' first"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +152,8 @@ class Deployment:
     environment: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, SecretKey] = field(default_factory=dict)  # variable -> where its value is kept
     keys: SecretKey | None = None  # a file of API keys
-    drain_s: float = 5.0
-    shutdown_s: float = 30.0
+    drain_s: float = DRAIN_S
+    shutdown_s: float = SHUTDOWN_S
     egress: bool | None = None  # whether it may open connections; None: not said
 
     def __post_init__(self) -> None:
@@ -144,6 +163,12 @@ class Deployment:
                 raise UsageError(f"{self.name}: environment: {variable!r:.100} is no name of a variable")
             if variable in _OURS:
                 raise UsageError(f"{self.name}: environment: {variable} is set by what the description itself says")
+            if variable in _UNPROBED:
+                raise UsageError(
+                    f"{self.name}: environment: {variable}: probes ask plain HTTP; let what stands before it end TLS"
+                )
+        if self.environment.get(_KEYLESS) == "nothing" or _KEYLESS in self.secrets:
+            raise UsageError(f"{self.name}: environment: {_KEYLESS}: probes have no key; health has to answer without")
         _check_settings(self.name, self.environment)
         if both := sorted(self.environment.keys() & self.secrets.keys()):
             raise UsageError(f"{self.name}: {both[0]} is in environment and in secrets; leave it in one")

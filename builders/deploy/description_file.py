@@ -8,7 +8,9 @@ from typing import Any
 from gantline.errors import UsageError
 
 from .description import (
+    DRAIN_S,
     KEYS_FILE,
+    SHUTDOWN_S,
     Deployment,
     Endpoint,
     ImageName,
@@ -50,8 +52,8 @@ def _deployment(name: str, above: Fields, alone: bool, image: Callable[[str, str
         environment=one.variables("environment"),
         secrets={n: _secret(one.part("secrets").part(n, ("secret", "key")), "") for n in one.part("secrets").tree},
         keys=_secret(one.part("keys", ("secret", "key")), KEYS_FILE) if one.tree.get("keys") is not None else None,
-        drain_s=one.seconds("drain_s", 5.0),
-        shutdown_s=one.seconds("shutdown_s", 30.0),
+        drain_s=one.seconds("drain_s", DRAIN_S),
+        shutdown_s=one.seconds("shutdown_s", SHUTDOWN_S),
         egress=_egress(one),
     )
 
@@ -66,10 +68,9 @@ def _instances(one: Fields) -> Instances:
 
 
 def _resources(one: Fields) -> Resources:
-    usual = Resources()
-    return Resources(
-        cpu=one.text("cpu", usual.cpu),
-        memory=one.text("memory", usual.memory),
+    return Resources.of(
+        cpu=one.text("cpu"),
+        memory=one.text("memory"),
         cpu_limit=one.text("cpu_limit"),
         memory_limit=one.text("memory_limit"),
         gpus=one.whole("gpus", 0, 0, 64),

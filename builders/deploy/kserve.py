@@ -9,10 +9,17 @@ from gantline.builders.image.settings import HTTP
 from gantline.errors import UsageError
 
 from .container import LIVE, READY, container, probe, volumes
-from .description import Deployment, Endpoint
+from .description import DRAIN_S, SHUTDOWN_S, Deployment, Endpoint
 from .documents import Tree, Written
 
 _LONGEST = 63 - len("-predictor-00001")  # Knative's revisions are DNS labels too
+_REFUSED = "PYTHONPATH"  # by KServe's admission, from 0.18 on
+# what reaches Knative's autoscaler, and KServe's own where there is no Knative
+_BY_CPU = {
+    "autoscaling.knative.dev/class": "hpa.autoscaling.knative.dev", "serving.kserve.io/autoscalerClass": "hpa",
+}  # fmt: skip
+_GRACE_S = 30.0  # from SIGTERM to SIGKILL, without Knative (which gives more); Knative lets nobody say another
+_TO_STOP_S = 5.0
 
 
 def write(endpoint: Endpoint) -> Written:
@@ -30,6 +37,8 @@ def write(endpoint: Endpoint) -> Written:
     if len(endpoint.deployments) > len(endpoint.weighted):
         idle = next(d.name for d in endpoint.deployments if not d.traffic)
         raise UsageError(f"kserve: {idle!r} has no traffic, and an InferenceService runs none such; leave it out")
+    if deaf := next((d.name for d in endpoint.deployments if _REFUSED in (*d.environment, *d.secrets)), None):
+        raise UsageError(f"kserve: {deaf}: environment: KServe admits no {_REFUSED}; put what it names into the image")
     notes = tuple(f"{d.name}: {what}" for d in endpoint.deployments for what in _left_out(d))
     if len(endpoint.deployments) == 1:
         tree = _service(endpoint, endpoint.deployments[0], None)
@@ -49,16 +58,27 @@ def _left_out(one: Deployment) -> list[str]:
     found = []
     if one.egress is False:
         found.append("egress is not applied: an InferenceService has no network policy; write one for its pods")
+    drain, shutdown = _times(one)
+    if (one.drain_s, one.shutdown_s) not in ((DRAIN_S, SHUTDOWN_S), (drain, shutdown)):
+        found.append(
+            f"drain_s and shutdown_s are not applied as said: KServe gives a pod {_GRACE_S:g} s to end; they become "
+            f"{drain:g} and {shutdown:g}"
+        )
     return found
 
 
+def _times(one: Deployment) -> tuple[float, float]:
+    """Seconds to drain and to answer that end before a pod is killed."""
+    drain = min(one.drain_s, _GRACE_S - _TO_STOP_S)
+    return drain, min(one.shutdown_s, _GRACE_S - _TO_STOP_S - drain)
+
+
 def _service(endpoint: Endpoint, one: Deployment, canary: int | None) -> Tree:
-    pod = container(one, "kserve-container")
+    drain, shutdown = _times(one)
+    pod = container(replace(one, drain_s=drain, shutdown_s=shutdown), "kserve-container")
     pod["ports"] = [{"name": "http1", "containerPort": HTTP, "protocol": "TCP"}]
-    # what Knative's revisions refuse: a second port, a user (the image names one), and of old
-    # startup probes: so liveness begins when one would have given up
-    for key in ("runAsUser", "runAsGroup"):
-        del pod["securityContext"][key]
+    # what Knative's revisions refuse: a second port, and of old startup probes: so liveness begins when one would
+    # have given up
     startup, live = one.probes.startup, one.probes.liveness
     patience = startup.initial_delay_s + startup.period_s * startup.failures
     pod["readinessProbe"] = probe(one.probes.readiness, READY, HTTP)
@@ -68,7 +88,8 @@ def _service(endpoint: Endpoint, one: Deployment, canary: int | None) -> Tree:
         "minReplicas": one.instances.low,
         "maxReplicas": one.instances.high,
     }
-    if one.instances.high > one.instances.low:
+    scaled = one.instances.high > one.instances.low
+    if scaled:
         predictor |= {"scaleMetric": "cpu", "scaleTarget": one.instances.cpu_percent}
     predictor |= {
         "automountServiceAccountToken": False,
@@ -79,6 +100,11 @@ def _service(endpoint: Endpoint, one: Deployment, canary: int | None) -> Tree:
     return {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
-        "metadata": {"name": endpoint.name, "labels": {"app.kubernetes.io/managed-by": "gantline"}},
+        "metadata": {
+            "name": endpoint.name,
+            "labels": {"app.kubernetes.io/managed-by": "gantline"},
+            # its usual autoscaler counts requests, and its admission refuses "cpu" for that one
+            **({"annotations": dict(_BY_CPU)} if scaled else {}),
+        },
         "spec": {"predictor": predictor},
     }

@@ -123,8 +123,13 @@ def _budget(name: str, endpoint: Endpoint, one: Deployment) -> Tree:
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
         "metadata": _metadata(name, endpoint, one),
-        # not minAvailable, which would let no node with the only instance be emptied
-        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": _chosen(endpoint, one)}},
+        "spec": {
+            # not minAvailable, which would let no node with the only instance be emptied
+            "maxUnavailable": 1,
+            # nor may instances that never were ready, by a wrong image say, keep theirs from it
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            "selector": {"matchLabels": _chosen(endpoint, one)},
+        },
     }
 
 

@@ -21,6 +21,8 @@ def processors(raw: Any, where: str) -> str:
     text = _text(raw)
     if not re.fullmatch(r"[\d.]+m?", text) or not _QUANTITY.fullmatch(text) or value(text) <= 0:
         raise UsageError(f"{where}: {raw!r:.40} is no number of processors; 500m or 2 say")
+    if value(text) * 1000 % 1:
+        raise UsageError(f"{where}: {raw!r:.40} is finer than 1m, the least that there is of a processor")
     return text
 
 

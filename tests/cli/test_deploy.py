@@ -63,12 +63,13 @@ def test_azure_with_what_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixtu
     )
     words = ["deploy", REF, "--to", "compose", "--file", "blue.yml", "-o", "c.yaml"]
     assert main([*words, "--strict"]) == 2
-    assert "--strict: 3 not applied: blue.yml: model" in capsys.readouterr().err and not (tmp_path / "c.yaml").exists()
+    assert "--strict: 2 not applied: blue.yml: model" in capsys.readouterr().err and not (tmp_path / "c.yaml").exists()
     assert main([*words, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [line.partition(" is not")[0] for line in told["not_applied"]] == [
-        "blue.yml: model", "blue.yml: instance_type", "blue: instances",
+        "blue.yml: model", "blue.yml: instance_type",
     ]  # fmt: skip
+    assert told["documents"]["compose.yaml"]["services"]["blue"]["environment"]["GANTLINE_WORKERS"] == "2"
 
 
 @pytest.mark.parametrize(

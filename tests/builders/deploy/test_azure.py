@@ -82,6 +82,50 @@ def test_what_is_not_done_is_listed(tmp_path: Path) -> None:
     assert all(note.partition(" is not applied: ")[2] for note in notes)
 
 
+def test_words_in_any_case(tmp_path: Path) -> None:
+    """Azure takes `targetUtilization` and `Disabled`; a word that it does not take is an error."""
+    blue = BLUE.replace("type: target_utilization", "type: TargetUtilization")
+    endpoint, _ = told(tmp_path, f"{blue}egress_public_network_access: Disabled\n")
+    assert endpoint.deployments[0].instances == Instances(2, 4, 60) and endpoint.deployments[0].egress is False
+    with pytest.raises(UsageError, match="egress_public_network_access: expected one of enabled, disabled, found 'no'"):
+        told(tmp_path, f"{BLUE}egress_public_network_access: 'no'\n")
+    with pytest.raises(UsageError, match="type: expected one of default, target_utilization"):
+        told(tmp_path, BLUE.replace("type: target_utilization", "type: by_load"))
+
+
+def test_names_keep_their_spelling(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="deployment 'myBlue': expected at most 63 lower-case letters"):
+        told(tmp_path, ENDPOINT.replace("{blue: 90, green: 10}", "{myBlue: 100}"), BLUE.replace("blue", "myBlue"))
+
+
+def test_one_way_of_scaling(tmp_path: Path) -> None:
+    _, notes = told(tmp_path, f"{BLUE}instance_count: 3\n")
+    assert any("instance_count is not applied: scale_settings.type is target_utilization" in n for n in notes)
+    endpoint, notes = told(tmp_path, f"{BLUE}instance_count: 3\n".replace("type: target_utilization", "type: default"))
+    assert endpoint.deployments[0].instances == Instances(3, 3)
+    left = [n.partition(" is not")[0] for n in notes if "type is not target_utilization" in n]
+    names = ("min_instances", "max_instances", "target_utilization_percentage")
+    assert left == [f"0.yml: scale_settings.{name}" for name in names]
+
+
+def test_what_azures_server_is_told_by_variables(tmp_path: Path) -> None:
+    said = "{WORKER_COUNT: 3, WORKER_TIMEOUT: 9, AZUREML_MODEL_DIR: /x, SCORING_TIMEOUT_MS: 90, OWN: 1}"
+    endpoint, notes = told(tmp_path, f"{GREEN}environment_variables: {said}\n")
+    assert endpoint.deployments[0].environment == {"GANTLINE_INSTANCES": "3", "SCORING_TIMEOUT_MS": "90", "OWN": "1"}
+    left = [note.partition(" is not")[0] for note in notes if "environment_variables" in note]
+    assert left == ["0.yml: environment_variables.WORKER_TIMEOUT", "0.yml: environment_variables.AZUREML_MODEL_DIR"]
+    with pytest.raises(UsageError, match="WORKER_COUNT: expected a whole number from 1 to 64, found 'many'"):
+        told(tmp_path, f"{GREEN}environment_variables: {{WORKER_COUNT: many}}\n")
+
+
+def test_limits_alone(tmp_path: Path) -> None:
+    endpoint, _ = told(tmp_path, f"{GREEN}resources: {{limits: {{cpu: 200m, memory: 256Mi, nvidia.com/gpu: 1}}}}\n")
+    assert endpoint.deployments[0].resources == Resources("200m", "256Mi", "200m", "256Mi", 1)
+    both = "{limits: {nvidia.com/gpu: 1}, requests: {nvidia.com/gpu: 2}}"
+    with pytest.raises(UsageError, match=r"nvidia.com/gpu: as many are given as are asked for"):
+        told(tmp_path, f"{GREEN}resources: {both}\n")
+
+
 def test_keys_are_a_secret_of_the_platform(tmp_path: Path) -> None:
     endpoint, notes = told(tmp_path, ENDPOINT, BLUE, GREEN, keys=SecretKey("gate", "keys.toml"))
     assert all(d.keys for d in endpoint.deployments) and not any("auth_mode" in note for note in notes)

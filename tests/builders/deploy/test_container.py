@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
 from gantline.builders.deploy.container import environment, probe, resources, volumes
 from gantline.builders.deploy.description import Deployment, ImageName, Probe, Resources, SecretKey
 
@@ -12,6 +15,17 @@ def test_environment_is_sorted_and_not_expanded() -> None:
     assert [e["name"] for e in found] == ["A", "GANTLINE_DRAIN_S", "GANTLINE_SHUTDOWN_S", "Z", "B"]
     assert found[3]["value"] == "$$(A)" and found[4]["valueFrom"]["secretKeyRef"] == {"name": "s", "key": "k"}
     assert volumes(one) == [{"name": "tmp", "emptyDir": {}}]
+
+
+def expanded(value: str) -> str:
+    """What Kubernetes makes of a value: `$(A)` is looked up (here: gone), `$$` is one `$`, and any other stays."""
+    return re.sub(r"\$\$|\$\([^)]*\)", lambda found: "$" if found[0] == "$$" else "", value)
+
+
+@pytest.mark.parametrize("value", ["$(A)", "$$", "a$$b", "$$(A)", "$$$(A)", "$5", "$", "a$", "$(", "$$$", "plain"])
+def test_what_a_program_gets_is_what_was_said(value: str) -> None:
+    (one,) = (e for e in environment(Deployment("b", ImageName("x"), environment={"A": value})) if e["name"] == "A")
+    assert expanded(one["value"]) == value
 
 
 def test_no_limits_unless_said() -> None:

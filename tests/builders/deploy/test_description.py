@@ -41,6 +41,8 @@ def test_traffic_adds_up() -> None:
         ({"GANTLINE_LOG_LEVEL": "loud"}, "GANTLINE_LOG_LEVEL"),
         ({"PORT": "80"}, "PORT is set by what the description itself says"),
         ({"A B": "x"}, "no name of a variable"),
+        ({"GANTLINE_KEYLESS": "nothing"}, "GANTLINE_KEYLESS: probes have no key"),
+        ({"GANTLINE_TLS_CERTIFICATE": "/tls/c.pem"}, "GANTLINE_TLS_CERTIFICATE: probes ask plain HTTP"),
     ],
 )
 def test_what_the_server_would_refuse(variables: dict[str, str], told: str) -> None:
@@ -54,12 +56,32 @@ def test_bounds() -> None:
         lambda: Resources(memory="2Gi", memory_limit="1Gi"),
         lambda: Instances(3, 2),
         lambda: SecretKey("No", "key"),
+        lambda: SecretKey("a..b", "key"),
+        lambda: SecretKey("a" * 254, "key"),
         lambda: SecretKey("yes", "a/b"),
+        lambda: SecretKey("yes", ".."),
+        lambda: SecretKey("yes", "."),
+        lambda: SecretKey("yes", "..data"),
         lambda: Deployment("blue", IMAGE, environment={"A": "1"}, secrets={"A": SecretKey("s", "k")}),
     ]
     for make in wrong:
         with pytest.raises(UsageError):
             make()
+
+
+def test_secrets_that_kubernetes_takes() -> None:
+    for name, key in (("a.b-c", ".dotted"), ("a" * 253, "a..b"), ("1", "KEY_1")):
+        assert SecretKey(name, key).key == key
+
+
+def test_a_limit_below_the_usual_is_what_is_asked_for() -> None:
+    assert Resources.of() == Resources()
+    assert Resources.of(cpu_limit="200m", memory_limit="1Gi") == Resources("200m", "512Mi", "200m", "1Gi")
+    assert Resources.of(memory_limit="256Mi").memory == "256Mi"
+    with pytest.raises(UsageError, match="memory_limit 256Mi is less than the 1Gi that are asked for"):
+        Resources.of(memory="1Gi", memory_limit="256Mi")
+    with pytest.raises(UsageError, match="resources: memory_limit: 'much'"):
+        Resources.of(memory_limit="much")
 
 
 def test_grace() -> None:

@@ -52,7 +52,32 @@ def test_a_predictor_of_our_own(endpoint: Make) -> None:
     assert one["name"] == "kserve-container" and one["image"] == DIGEST
     assert [p["containerPort"] for p in one["ports"]] == [8000], "Knative takes one port"
     assert one["livenessProbe"]["initialDelaySeconds"] == 40, "20 failures 2 s apart"
-    assert one["securityContext"]["readOnlyRootFilesystem"] and "runAsUser" not in one["securityContext"]
+    assert one["securityContext"]["readOnlyRootFilesystem"] and one["securityContext"]["runAsUser"] == 65532
+    # its admission takes "cpu" for the autoscaler of this class alone
+    assert tree["metadata"]["annotations"] == {
+        "autoscaling.knative.dev/class": "hpa.autoscaling.knative.dev", "serving.kserve.io/autoscalerClass": "hpa",
+    }  # fmt: skip
+
+
+def test_it_ends_before_it_is_killed(endpoint: Make) -> None:
+    def times(**said: float) -> tuple[str, str, tuple[str, ...]]:
+        written = write(endpoint(blue=said))
+        (tree,) = written.documents.values()
+        env = {e["name"]: e["value"] for e in tree["spec"]["predictor"]["containers"][0]["env"]}
+        return env["GANTLINE_DRAIN_S"], env["GANTLINE_SHUTDOWN_S"], written.notes
+
+    assert times() == ("5", "20", ())
+    assert times(drain_s=2, shutdown_s=10) == ("2", "10", ())
+    drain, shutdown, (note,) = times(drain_s=10, shutdown_s=60)
+    assert (drain, shutdown) == ("10", "15") and "they become 10 and 15" in note
+    assert times(drain_s=90)[:2] == ("25", "0")
+
+
+def test_what_its_admission_refuses(endpoint: Make) -> None:
+    with pytest.raises(UsageError, match="KServe admits no PYTHONPATH"):
+        write(endpoint(blue={"environment": {"PYTHONPATH": "/x"}}))
+    (tree,) = write(endpoint(blue={})).documents.values()
+    assert "annotations" not in tree["metadata"], "a number that is fixed leaves the usual autoscaler"
 
 
 def test_a_canary_comes_second(endpoint: Make) -> None:

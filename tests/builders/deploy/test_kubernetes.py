@@ -62,6 +62,7 @@ def test_everything_that_is_said_is_written(endpoint: Make) -> None:
     assert (scaler["spec"]["minReplicas"], scaler["spec"]["maxReplicas"]) == (2, 6)
     assert scaler["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"] == 80
     assert network["spec"]["egress"] == [{}]
+    assert (budget["spec"]["maxUnavailable"], budget["spec"]["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
 
 
 def test_nothing_goes_out_unless_it_is_said(endpoint: Make) -> None:

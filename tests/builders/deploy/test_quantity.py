@@ -27,6 +27,13 @@ def test_no_processors(raw: Any) -> None:
         processors(raw, "here")
 
 
+def test_no_finer_than_a_thousandth() -> None:
+    assert value(processors("0.001", "here")) == Decimal("0.001")
+    for raw in ("0.0001", "0.5m"):
+        with pytest.raises(UsageError, match=r"here: .* is finer than 1m"):
+            processors(raw, "here")
+
+
 @pytest.mark.parametrize("raw", ["", "512", "500m", "512MB", "-1Gi", True, None])
 def test_no_memory(raw: Any) -> None:
     with pytest.raises(UsageError, match=r"here: .* is no amount of memory"):
