@@ -133,7 +133,7 @@ class Authorization:
             tree = json.loads(data) if status == 200 else {}
             text = tree.get("token") or tree.get("access_token")
             life = float(tree.get("expires_in") or _LIFE_S)
-        except (ValueError, AttributeError, TypeError) as e:
+        except (ValueError, AttributeError, TypeError, OverflowError, RecursionError) as e:
             raise BadArtefact(f"{where} answered no JSON object") from e
         if not isinstance(text, str) or not re.fullmatch(r"[\x21-\x7e]+", text):
             raise BadArtefact(f"{where} answered {status} and no token")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import select
 import socket
 import ssl
@@ -89,8 +90,7 @@ class Response:
         self._owner = owner
         self._kept = kept
         self._answer = answer
-        length = answer.headers.get("Content-Length", "")
-        self.length = int(length) if length.isdigit() and method != "HEAD" else None
+        self.length = whole(answer.headers.get("Content-Length")) if method != "HEAD" else None
         self._done = False
 
     def __enter__(self) -> Response:
@@ -291,6 +291,11 @@ class Connections:
             self._idle.clear()
         for kept in idle:
             kept.link.close()
+
+
+def whole(text: str | None) -> int | None:
+    """The whole number that a header has; None where it has none."""
+    return int(text) if text is not None and re.fullmatch("[0-9]{1,18}", text.strip()) else None
 
 
 def reason(error: BaseException) -> str:

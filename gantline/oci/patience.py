@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import email.utils
+import re
 from dataclasses import dataclass
+from datetime import UTC
 
 PASSING = (408, 425, 429, 500, 502, 503, 504)  # statuses that may be otherwise in a moment
 
@@ -37,11 +39,10 @@ def retry_after(text: str | None, now: float) -> float | None:
     """A Retry-After header in seconds from `now` (a Unix time): it is a number, or a date. None where it is neither."""
     if text is None:
         return None
+    if re.fullmatch("-?[0-9]+", text.strip()):
+        return max(0.0, float(text))  # infinite, if it has hundreds of digits
     try:
-        return max(0.0, float(int(text)))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now)
+        when = email.utils.parsedate_to_datetime(text)
+        return max(0.0, (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - now)
     except (ValueError, OverflowError):
         return None

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from ..errors import BadArtefact, NotFound, VerificationFailed
 from .authorization import Scopes
-from .connections import Bytes, Response
+from .connections import Bytes, Response, whole
 from .descriptor import INDEX, INDEXES, MANIFESTS, Descriptor, check_digest
 from .reference import Reference
 from .store import DOCUMENT, json_object
@@ -60,10 +60,10 @@ class Remote:
         headers = {"Accept": _ACCEPT}
         with self.transport.call("HEAD", self.url(f"manifests/{target}"), self.reads, headers) as found:
             digest = found.headers.get("Docker-Content-Digest", "")
-            length = found.headers.get("Content-Length", "")
-            if found.status != 200 or not digest or not length.isdigit():
+            length = whole(found.headers.get("Content-Length"))
+            if found.status != 200 or not digest or length is None:
                 return None
-            return Descriptor(_media_type(found), check_digest(digest, self.name), int(length))
+            return Descriptor(_media_type(found), check_digest(digest, self.name), length)
 
     def manifest(self, target: str) -> tuple[Descriptor, bytes]:
         """A manifest or index and its bytes, checked. NotFound, VerificationFailed, BadArtefact."""
@@ -166,7 +166,7 @@ class Remote:
                 link = _NEXT.search(found.headers.get("Link", ""))
                 try:
                     page = json.loads(found.read()).get(key)
-                except (ValueError, AttributeError) as e:
+                except (ValueError, AttributeError, RecursionError) as e:
                     raise BadArtefact(f"{self.name}: {path} is no JSON object") from e
             yield page if isinstance(page, list) else []
             if link is None:

@@ -252,6 +252,6 @@ def words_of(response: Response) -> str:
         tree = json.loads(response.read(1 << 16) or b"{}")
         first = tree["errors"][0]
         words = f"{first.get('code', '')}: {first.get('message', '')}".strip(": ")
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, Cut):
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError, Cut):
         return ""
     return " ".join(words.split())[:200]

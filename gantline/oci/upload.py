@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from ..blobs import sha256_file
 from ..errors import BadArtefact, GantlineError, VerificationFailed
-from .connections import Cut, Part, Response, Stopped
+from .connections import Cut, Part, Response, Stopped, whole
 from .descriptor import Descriptor
 from .patience import PASSING, retry_after
 from .remote import Remote
@@ -120,8 +120,7 @@ class Upload:
             if found.status != 202:
                 raise self._remote.transport.refusal(found, f"does not take blobs for {self._remote.repository}")
             self._follow(url, found)
-            least = found.headers.get("OCI-Chunk-Min-Length", "")
-            self._chunk = max(self._chunk, int(least) if least.isdigit() else 0)
+            self._chunk = max(self._chunk, whole(found.headers.get("OCI-Chunk-Min-Length")) or 0)
         self._at, self._unsure = 0, False
         return False
 

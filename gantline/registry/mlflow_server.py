@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import os
 import urllib.error
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from ..errors import BadArtefact, Denied, Unreachable
+from ..errors import BadArtefact, Denied, Unreachable, UsageError
 from .training import Run
 
 _TIMEOUT_S = 20
@@ -26,8 +27,15 @@ def read_server(uri: str, run: str) -> Run | None:
     tree = found.get("run")
     if not isinstance(tree, dict) or not isinstance(tree.get("info"), dict):
         raise BadArtefact(f"tracking store {_shown(uri)}: did not answer as MLflow does")
+    experiment = _ask(uri, "experiments/get", {"experiment_id": str(tree["info"].get("experiment_id", ""))}) or {}
+    try:
+        return _run(run, tree, experiment)
+    except (KeyError, ValueError, TypeError, AttributeError) as e:
+        raise BadArtefact(f"tracking store {_shown(uri)}: did not answer as MLflow does ({e!r:.100})") from e
+
+
+def _run(run: str, tree: dict[str, Any], experiment: dict[str, Any]) -> Run:
     info, data = tree["info"], tree.get("data") or {}
-    experiment = _ask(uri, "experiments/get", {"experiment_id": str(info.get("experiment_id", ""))}) or {}
     inputs = (tree.get("inputs") or {}).get("dataset_inputs") or []
     return Run(
         run,
@@ -48,15 +56,34 @@ def read_server(uri: str, run: str) -> Run | None:
     )
 
 
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """The library's takes credentials along to wherever a server points; this one, to the same host alone."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        """The next request, or None."""
+        found = super().redirect_request(req, fp, code, msg, headers, newurl)
+        there = urlsplit(newurl)
+        encrypted = there.scheme == "https" or req.type == "http"
+        if found is not None and not (there.hostname == urlsplit(req.full_url).hostname and encrypted):
+            found.remove_header("Authorization")
+        return found
+
+
 def _ask(uri: str, method: str, query: Mapping[str, str]) -> dict[str, Any] | None:
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+        user, password = parts.username, parts.password
+    except ValueError as e:
+        raise UsageError(f"tracking store: {e}; expected http://HOST or https://HOST") from e
     host = parts.netloc.rpartition("@")[2]
     base = urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
     request = urllib.request.Request(f"{base}/api/2.0/mlflow/{method}?{urlencode(query)}")
-    if credentials := _credentials(parts.username, parts.password):
+    if credentials := _credentials(user, password):
         request.add_header("Authorization", credentials)
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
+        with urllib.request.build_opener(_Redirects()).open(request, timeout=_TIMEOUT_S) as answer:
             found = json.loads(answer.read(_LONGEST))
     except urllib.error.HTTPError as e:
         with e:
@@ -71,6 +98,8 @@ def _ask(uri: str, method: str, query: Mapping[str, str]) -> dict[str, Any] | No
         raise Unreachable(f"tracking store {_shown(uri)}: answered {e.code} {e.reason}") from e
     except OSError as e:
         raise Unreachable(f"tracking store {_shown(uri)}: does not answer ({getattr(e, 'reason', e)})") from e
+    except http.client.HTTPException as e:
+        raise Unreachable(f"tracking store {_shown(uri)}: does not speak HTTP ({e!r:.100})") from e
     except (ValueError, RecursionError) as e:
         raise BadArtefact(f"tracking store {_shown(uri)}: did not answer as MLflow does ({e})") from e
     return found if isinstance(found, dict) else {}

@@ -33,17 +33,23 @@ def shown(value: int) -> str:
     return moment_of(value).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def read_moment(text: str, now: int) -> int:
-    """What a person means; without a zone it is UTC, as everything shown is. UsageError for what is still to come."""
+def read_moment(text: str, now: int, latest: int = 0) -> int:
+    """What a person means; without a zone it is UTC, as everything shown is. UsageError for what is still to come.
+
+    `latest`: the last moment of a log, which is later than now where a clock was ahead once.
+    """
     ago = _AGO.fullmatch(text.strip())
     if ago and ago[3]:
-        return now - micros(_EPOCH + _span(ago))
-    try:
-        found = datetime.fromisoformat(text.strip())
-    except ValueError as e:
-        raise UsageError(f"time {text!r:.60}: {_EXPECTED}") from e
-    value = micros(found if found.tzinfo else found.replace(tzinfo=UTC))
-    if value > now:
+        value = now - _span(ago)
+    else:
+        try:
+            found = datetime.fromisoformat(text.strip())
+        except ValueError as e:
+            raise UsageError(f"time {text!r:.60}: {_EXPECTED}") from e
+        value = micros(found if found.tzinfo else found.replace(tzinfo=UTC))
+    if value < 0:
+        raise UsageError(f"time {text!r:.60}: is before 1970, when there was no registry; {_EXPECTED}")
+    if value > max(now, latest):
         raise UsageError(f"time {text!r:.60}: is in the future (now: {shown(now)}); times without a zone are UTC")
     return value
 
@@ -55,8 +61,8 @@ def read_span(text: str) -> int:
         raise UsageError(
             f"{text!r:.60} is no length of time; expected a number of seconds, minutes, hours, days or weeks"
         )
-    return micros(_EPOCH + _span(found))
+    return _span(found)
 
 
-def _span(match: re.Match[str]) -> timedelta:
-    return timedelta(**{match[2].lower() + "s": int(match[1])})
+def _span(match: re.Match[str]) -> int:
+    return timedelta(**{match[2].lower() + "s": int(match[1])}) // timedelta(microseconds=1)

@@ -14,7 +14,8 @@ VARIABLE = "GANTLINE_REGISTRY"
 FILE = "registry.db"
 STORE = "store"
 _SERVERS = ("postgresql", "postgres", "postgresql+psycopg")
-_PASSWORD = re.compile(r"(?<=:)[^:@/]+(?=@)")
+# up to the last @: a password may hold any of the characters that should have been written as %..
+_PASSWORD = re.compile(r"(?<!:/)(?<=:)(?!//).*(?=@)|(?<=password=)[^&]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

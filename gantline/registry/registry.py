@@ -253,7 +253,8 @@ class Registry:
 
     def alias_at(self, name: str, alias: str, time_said: str) -> int | None:
         """The version that an alias pointed at, at a time (ISO 8601, "2 hours ago"); None for none."""
-        return pointed_at(self.periods(name, alias), moment.read_moment(time_said, moment.now()))
+        known = self.periods(name, alias)
+        return pointed_at(known, moment.read_moment(time_said, moment.now(), known[-1].since))
 
     def _known(self, events: Events, name: str, alias: str) -> Periods:
         if not events:
@@ -308,7 +309,7 @@ def _earlier(known: list[Period], to: str | int, where: str) -> int:
             were = ", ".join(str(v) for v in sorted({p.version for p in known if p.version}))
             raise UsageError(f"{where} never pointed at version {to} (but at {were}); `gantline promote` takes any")
         return int(to)
-    then = moment.read_moment(to, moment.now())
+    then = moment.read_moment(to, moment.now(), known[-1].since)
     found = pointed_at(known, then)
     if found is None:
         raise NotFound(

@@ -5,7 +5,7 @@ A step is never changed once it was released: an older registry has taken it. A 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 from sqlalchemy import Connection, inspect, select, text, update
@@ -45,6 +45,12 @@ _FIRST = (
 )
 # the log is appended to and nothing else, whoever connects; what is fixed at registration stays
 _FIXED = {"events": ("UPDATE", "DELETE"), "properties": ("UPDATE", "DELETE"), "files": ("UPDATE",)}
+# SQLite's INSERT OR REPLACE deletes without a trigger for it, so a row of a key that is there is not taken
+_THERE = {
+    "events": "(SELECT id, at FROM events ORDER BY id DESC LIMIT 1) WHERE id >= NEW.id OR at >= NEW.at",  # nor earlier
+    "properties": "properties WHERE name = NEW.name AND version = NEW.version AND key = NEW.key",
+    "files": "files WHERE package = NEW.package AND path = NEW.path",
+}
 
 
 def _make_first(connection: Connection) -> None:
@@ -57,15 +63,23 @@ def _make_first(connection: Connection) -> None:
                 "$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$"
             )
         )
+    for statement in _triggers(connection.dialect.name == "postgresql"):
+        connection.execute(text(statement))
+
+
+def _triggers(postgresql: bool) -> Iterator[str]:
     for table, actions in _FIXED.items():
+        refuse = "EXECUTE FUNCTION gantline_refuse()"
+        if not postgresql:
+            refuse = f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
         for action in actions:
-            name = f"{table}_stay_{action.lower()}"
-            body = (
-                "FOR EACH ROW EXECUTE FUNCTION gantline_refuse()"
-                if connection.dialect.name == "postgresql"
-                else f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-            )
-            connection.execute(text(f"CREATE TRIGGER {name} BEFORE {action} ON {table} {body}"))
+            each = "FOR EACH ROW " if postgresql else ""
+            yield f"CREATE TRIGGER {table}_stay_{action.lower()} BEFORE {action} ON {table} {each}{refuse}"
+        if postgresql:
+            yield f"CREATE TRIGGER {table}_stay_truncate BEFORE TRUNCATE ON {table} FOR EACH STATEMENT {refuse}"
+        else:
+            when = f"WHEN EXISTS (SELECT 1 FROM {_THERE[table]})"
+            yield f"CREATE TRIGGER {table}_stay_replace BEFORE INSERT ON {table} {when} {refuse}"
 
 
 STEPS: tuple[Step, ...] = (_make_first,)

@@ -21,7 +21,7 @@ MOST = 10_000  # parameters, metrics, tags or data sets that are read of a run
 VARIABLE = "MLFLOW_TRACKING_URI"
 _RUN = re.compile(r"[\w-]{1,256}")
 _COMMIT, _REMOTE, _SOURCE = "mlflow.source.git.commit", "mlflow.source.git.repoURL", "mlflow.source.name"
-_CREDENTIALS = re.compile(r"(?<=://)[^/@]*@")
+_CREDENTIALS = re.compile(r"(?<=://)[^/]*@")
 
 
 @dataclass(frozen=True, slots=True)

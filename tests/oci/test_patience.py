@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from gantline.oci.patience import Patience, retry_after
@@ -23,6 +25,7 @@ def test_what_is_asked_for_is_waited_for_within_reason() -> None:
     ("text", "seconds"),
     [
         (None, None), ("0", 0.0), ("120", 120.0), ("-5", 0.0), ("soon", None), ("", None),
+        ("9" * 400, math.inf), ("9" * 5000, math.inf), ("Thu, 01 Jan 1970 00:17:00 -0000", 20.0),
         ("Thu, 01 Jan 1970 00:17:00 GMT", 20.0), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
     ],
 )  # fmt: skip

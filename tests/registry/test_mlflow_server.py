@@ -5,19 +5,20 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import socket
 import subprocess
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gantline.errors import BadArtefact, Denied, GantlineError, NotFound, Unreachable
+from gantline.errors import BadArtefact, Denied, GantlineError, NotFound, Unreachable, UsageError
 from gantline.registry.mlflow_server import read_server
 from gantline.registry.training import read_training
 
@@ -130,19 +131,34 @@ def test_what_its_server_answers(python: Path, server: str, tmp_path: Path) -> N
     [
         (200, b"<html>", BadArtefact, "did not answer as MLflow does"),
         (200, b'{"run": 7}', BadArtefact, "did not answer as MLflow does"),
+        (200, b"[" * 100_000, BadArtefact, "did not answer as MLflow does"),
         (404, b"<html>", Unreachable, "answered 404"),
         (401, b"", Denied, "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
         (500, b"", Unreachable, "answered 500"),
     ],
 )
 def test_servers_that_are_something_else(status: int, body: bytes, kind: type[GantlineError], why: str) -> None:
+    with answering({"": (status, {}, body)}) as (url, asked), pytest.raises(kind, match=why) as caught:
+        read_server(f"http://ann:secret@{url}/mlflow/", "r")
+    assert "secret" not in caught.value.message and "\n" not in caught.value.message
+    assert asked == [("/mlflow/api/2.0/mlflow/runs/get?run_id=r", "Basic YW5uOnNlY3JldA==")]
+
+
+Answers = dict[str, tuple[int, dict[str, str], bytes]]
+
+
+@contextmanager
+def answering(answers: Answers) -> Iterator[tuple[str, list[tuple[str, str | None]]]]:
+    """A server that answers by what a path begins with; its host, and what it was asked with which credentials."""
     asked: list[tuple[str, str | None]] = []
 
     class Other(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append((self.path, self.headers["Authorization"]))
+            status, headers, body = next(a for begin, a in answers.items() if begin in self.path)
             self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
+            for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
 
@@ -153,13 +169,53 @@ def test_servers_that_are_something_else(status: int, body: bytes, kind: type[Ga
         thread = threading.Thread(target=other.serve_forever, args=[0.01])
         thread.start()
         try:
-            with pytest.raises(kind, match=why) as caught:
-                read_server(f"http://ann:secret@127.0.0.1:{other.server_port}/mlflow/", "r")
+            yield f"127.0.0.1:{other.server_port}", asked
         finally:
             other.shutdown()
             thread.join()
-    assert "secret" not in caught.value.message and "\n" not in caught.value.message
-    assert asked == [("/mlflow/api/2.0/mlflow/runs/get?run_id=r", "Basic YW5uOnNlY3JldA==")]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"params": [{"value": "1"}]}, {"params": 7}, {"metrics": [{"key": "a"}]},
+        {"metrics": [{"key": "a", "value": "x"}]}, {"metrics": ["a"]}, [],
+    ],
+)  # fmt: skip
+def test_a_run_of_which_pieces_are_missing(data: Any) -> None:
+    body = json.dumps({"run": {"info": {"experiment_id": "0"}, "data": data, "inputs": {"dataset_inputs": [{}]}}})
+    answers: Answers = {"runs/get": (200, {}, body.encode()), "experiments/get": (200, {}, b"{}")}
+    with answering(answers) as (host, _), pytest.raises(BadArtefact, match="did not answer as MLflow does"):
+        read_server(f"http://{host}", "r")
+
+
+def test_credentials_do_not_follow_to_another_host() -> None:
+    body = json.dumps({"run": {"info": {"run_name": "calm-bear"}}}).encode()
+    found: Answers = {"": (200, {}, body)}
+    with answering(found) as (other, seen):
+        port = other.partition(":")[2]
+        moved: Answers = {"": (302, {"Location": f"http://localhost:{port}/else"}, b"")}
+        with answering(moved) as (host, asked):
+            run = read_server(f"http://ann:secret@{host}", "r")
+    assert run is not None and run.name == "calm-bear"
+    assert {who for _, who in asked} == {"Basic YW5uOnNlY3JldA=="} and {who for _, who in seen} == {None}
+
+
+def test_what_is_no_http_and_no_url() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def talk() -> None:
+            with listener.accept()[0] as connection:
+                connection.recv(1 << 16)
+                connection.sendall(b"SSH-2.0-x\r\n")
+
+        thread = threading.Thread(target=talk)
+        thread.start()
+        with pytest.raises(Unreachable, match="does not speak HTTP"):
+            read_server(f"http://127.0.0.1:{listener.getsockname()[1]}", "r")
+        thread.join()
+    with pytest.raises(UsageError, match="expected http://HOST"):
+        read_server("http://ann:secret@[::1", "r")
 
 
 def test_nobody_there(free_port: Callable[[], int]) -> None:

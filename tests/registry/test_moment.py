@@ -39,12 +39,25 @@ def test_what_is_no_time(text: str) -> None:
         read_moment(text, NOW)
 
 
+@pytest.mark.parametrize("text", ["999999 weeks ago", "1969-12-31", "0001-01-01T00:00:00+14:00"])
+def test_before_there_was_anything(text: str) -> None:
+    with pytest.raises(UsageError, match="before 1970"):
+        read_moment(text, NOW)
+
+
+def test_a_log_that_is_ahead_of_the_clock_can_be_asked_about() -> None:
+    assert shown(read_moment("2026-11-28T12:00:01Z", NOW, NOW + 1_000_000)) == "2026-11-28T12:00:01.000000Z"
+    with pytest.raises(UsageError, match="in the future"):
+        read_moment("2026-11-28T12:00:02Z", NOW, NOW + 1_000_000)
+
+
 def test_the_future() -> None:
     with pytest.raises(UsageError, match=r"in the future \(now: 2026-11-28T12:00:00.123456Z\)"):
         read_moment("2026-11-28T12:00:01Z", NOW)
 
 
 def test_spans() -> None:
+    assert read_span("999999 weeks") > NOW
     assert read_span("1 day") == 24 * 3600 * 1_000_000 and read_span("0 seconds") == 0
     for text in ("a day", "1", "1 day ago", "-1 days"):
         with pytest.raises(UsageError, match="no length of time"):

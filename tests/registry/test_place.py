@@ -30,6 +30,23 @@ def test_a_server_and_its_password(scheme: str) -> None:
     assert str(place) == "postgresql://ann:***@db:5432/models"
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "ann:sec/ret@db/m", "ann:sec:ret@db/m", "ann:sec@ret@db/m", "ann:sec?ret@db/m", "ann@db/m?password=secret",
+        "db/m?user=ann&password=secret&x=1", "db/m?sslpassword=secret", "ann:secret@/m",
+    ],
+)  # fmt: skip
+def test_no_password_is_shown_however_it_is_written(rest: str) -> None:
+    shown = str(Place.find("postgresql://" + rest))
+    assert "sec" not in shown and "ret" not in shown and "***" in shown and "/m" in shown
+
+
+def test_what_is_no_password_is_shown() -> None:
+    for url in ("postgresql://db:5432/m", "postgresql:///m?host=/run/pg", "postgresql://ann@db/m"):
+        assert str(Place.find(url)) == url
+
+
 @pytest.mark.parametrize("text", ["mysql://ann:secret@db/m", "http://x", "sqlite://", "sqlite:///"])
 def test_other_urls(text: str) -> None:
     with pytest.raises(UsageError, match="expected a directory") as caught:
