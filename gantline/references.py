@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from .errors import BadArtefact
-from .home import home
 
 REGISTRY = "registry://"
 OCI = "oci://"
@@ -39,17 +38,15 @@ def served(ref: str, registry: str = "") -> str:
 
 
 def _pulled(ref: str) -> Path:
-    """The directory of a package in a registry of images: one for each digest, checked when it is made."""
+    """The directory of a package in a registry of images: one for each digest, checked when it is made, and in use."""
     from .oci.artifact import is_package, write_package
     from .oci.obtain import obtain
     from .oci.reference import Reference
     from .oci.store import Store
+    from .registry.checkout import held
 
     store = Store.of_user()
     found = obtain(Reference.parse(ref), store)
     if not is_package(store, found):
         raise BadArtefact(f"{ref}: an image, not a package; `gantline pull` gets it, and an engine runs it")
-    target = home() / "packages" / found.digest.removeprefix("sha256:")
-    if not target.is_dir():
-        write_package(store, found, target)
-    return target
+    return held(found.digest, lambda target: write_package(store, found, target))

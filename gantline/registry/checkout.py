@@ -11,7 +11,7 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -65,6 +65,16 @@ def _whole(target: Path, digest: str, files: Sequence[Stored]) -> bool:
         return same and all((target / f.path).stat().st_size == f.size for f in files)
     except (OSError, GantlineError):
         return False
+
+
+def held(digest: str, make: Callable[[Path], object]) -> Path:
+    """The directory of a digest that is no version's; `make` makes it, once. This process uses it from now on."""
+    with _told(), _alone(digest):
+        _hold(digest)
+        target = _folder(digest)
+        if not target.is_dir():
+            make(target)
+        return target
 
 
 def leased() -> set[str]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from gantline.cli import main
 from gantline.errors import GantlineError
 from gantline.packages import Package
 from gantline.registry.registry import Registry
+from tests.oci.faulty_registry import Registry as Images
 
 MakePackage = Callable[..., Package]
 Capture = pytest.CaptureFixture[str]
@@ -216,6 +218,22 @@ def test_a_version_is_served_under_its_number(make: MakePackage, tmp_path: Path,
         assert version.digest in registry.collect("0 seconds").blobs
     with pytest.raises(GantlineError, match="was removed"):
         references.local("registry://iris:2")
+
+
+def test_a_package_of_a_registry_of_images_stays_while_it_is_used(
+    ran: Callable[..., str], make: MakePackage, let_go: Callable[[str], None]
+) -> None:
+    ran("register", make().path)
+    with Images().serving() as images:
+        ref = f"oci://{images.host}/team/iris:1"
+        pushed = json.loads(ran("push", make(factor=5).path, ref, "--json"))["digest"]
+        with ThreadPoolExecutor(4) as pool:  # as several servers that start at once
+            (path,) = set(pool.map(references.local, [ref] * 4))
+    ran("registry", "gc", "--older-than", "0 seconds")
+    assert Package.open(path).verify_files() == 2
+    let_go(pushed)
+    ran("registry", "gc", "--older-than", "0 seconds")
+    assert not path.exists()
 
 
 def asked(url: str, body: dict[str, Any]) -> dict[str, Any]:
