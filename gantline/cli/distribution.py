@@ -47,11 +47,19 @@ def serve(args: argparse.Namespace) -> int:
 
 
 def _store(registry: str) -> Store:
-    """The directory of blobs of a registry that lies in one."""
+    """Where a registry keeps its blobs, which must be a directory."""
     from ..oci.store import Store
     from ..registry.place import STORE, Place
 
     place = Place.find(registry or None)
-    if place.file is None:
-        raise UsageError(f"registry {place}: serve those that lie in a directory; this one's blobs may be anywhere")
-    return Store(place.file.parent / STORE).prepared()
+    if place.file is not None and not place.file.is_file():
+        return Store(place.file.parent / STORE).prepared()
+    from ..registry.blob_store import LocalBlobs
+    from ..registry.registry import Registry
+
+    with Registry(place) as opened:
+        if not isinstance(opened.blobs, LocalBlobs):
+            raise UsageError(
+                f"registry {place}: its blobs are at {opened.blobs_at}; those in a directory can be served"
+            )
+        return opened.blobs.store.prepared()

@@ -241,7 +241,7 @@ class Transport:
             return NotFound(text)
         if status in (405, 415, 501):
             return Unsupported(text)
-        if status in PASSING:
+        if status in PASSING or status >= 500:  # 507, say: its disk is full
             return Unavailable(f"{text}; try again later")
         return BadArtefact(text)
 

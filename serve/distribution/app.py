@@ -12,17 +12,17 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from gantline.errors import GantlineError, Unavailable, UsageError
+from gantline.errors import GantlineError, Unavailable, UsageError, VerificationFailed
 from gantline.oci.descriptor import INDEX
 from gantline.oci.store import Store
 
 from .guard import Guard
 from .refusal import Refusal
-from .shelves import LONGEST, Shelves
+from .shelves import LONGEST, REPOSITORY, Shelves
 from .uploads import Uploads
 
 VERSION = {"Docker-Distribution-Api-Version": "registry/2.0"}
-_NAME = r"(?P<name>[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*)"
+_NAME = rf"(?P<name>{REPOSITORY})"
 _DIGEST = r"(?P<digest>sha256:[0-9a-f]{64})"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 _LONGEST_NAME = 255
@@ -68,7 +68,7 @@ class Distribution:
             answer = e.answer()
         except Unavailable as e:
             answer = Refusal(507, "UNKNOWN", e.message).answer()
-        except UsageError as e:
+        except (UsageError, VerificationFailed) as e:  # what is here is damaged, or may not be written
             answer = Refusal(500, "UNKNOWN", e.message).answer()
         except GantlineError as e:  # what a client sent is damaged
             answer = Refusal(400, "MANIFEST_INVALID", e.message).answer()
@@ -128,7 +128,7 @@ class Distribution:
     async def _blob(self, request: Request, words: dict[str, str]) -> Response:
         digest = words["digest"]
         path = self._store.path(digest)
-        if not path.is_file():
+        if not self._store.has(digest):  # which keeps it for a day: a client that sees it does not send it
             raise Refusal(404, "BLOB_UNKNOWN", f"no blob {digest}")
         headers = {"Docker-Content-Digest": digest, "ETag": f'"{digest}"'}
         return FileResponse(path, headers=headers, media_type="application/octet-stream")
@@ -140,9 +140,16 @@ class Distribution:
         mount = query.get("mount", "")
         if re.fullmatch(_DIGEST, mount) and self._store.has(mount):
             return _created(f"/v2/{name}/blobs/{mount}", mount)
+        digest = query.get("digest")
+        if digest is not None:
+            _checked(digest)
         upload = self._uploads.begin()
-        if digest := query.get("digest"):
-            await self._uploads.append(upload, request.stream(), None)
+        if digest is not None:
+            try:
+                await self._uploads.append(upload, request.stream(), None)
+            except (Refusal, ClientDisconnect):  # nobody was told its name: it cannot be gone on with
+                self._uploads.cancel(upload)
+                raise
             return await self._whole(name, upload, digest)
         return self._going_on(name, upload, 0)
 

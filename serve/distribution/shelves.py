@@ -7,15 +7,17 @@ keeps it. Referrers are kept as the specification says for registries of old: in
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any
 
 from gantline.blobs import canonical_json
-from gantline.errors import BadArtefact
+from gantline.errors import BadArtefact, GantlineError
 from gantline.oci.descriptor import INDEX, INDEXES, MANIFESTS, Descriptor, check_digest
 from gantline.oci.store import Store, json_object
 
 from .refusal import Refusal
 
+REPOSITORY = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*"
 LONGEST = 4 << 20  # bytes of a manifest, as the specification suggests
 
 
@@ -26,8 +28,9 @@ class Shelves:
         self.store = store
 
     def repositories(self) -> list[str]:
-        """All of them, sorted."""
-        return sorted({_split(name)[0] for name in self.store.names()})
+        """All of them, sorted; the store may have other names, such as what was pulled from elsewhere."""
+        found = {_split(name)[0] for name in self.store.names()}
+        return sorted(name for name in found if re.fullmatch(REPOSITORY, name))
 
     def tags(self, repository: str) -> list[str]:
         """A repository's tags, sorted. Refusal where there is no such repository."""
@@ -96,7 +99,10 @@ class Shelves:
                 raise Refusal(404, "MANIFEST_BLOB_UNKNOWN", f"{described.digest} is not here; push it first")
 
     def remove(self, repository: str, reference: str) -> None:
-        """Forget a tag, or every name of a digest. Blobs stay until they are collected."""
+        """Forget a tag, or every name of a digest. Blobs stay until they are collected.
+
+        What has lost its last name in the repository is no longer listed as a referrer.
+        """
         names = self.store.names()
         if not reference.startswith("sha256:"):
             gone = [f"{repository}:{reference}"] if f"{repository}:{reference}" in names else []
@@ -104,8 +110,12 @@ class Shelves:
             gone = [n for n, d in names.items() if _split(n)[0] == repository and d.digest == reference]
         if not gone:
             raise Refusal(404, "MANIFEST_UNKNOWN", f"{repository} has no {reference}")
+        lost = {names[name].digest: names[name] for name in gone}
         for name in gone:
             self.store.unname(name)
+        left = {d.digest for name, d in names.items() if name not in gone and _split(name)[0] == repository}
+        for digest in lost.keys() - left:
+            self._forget(repository, lost[digest])
 
     # referrers
 
@@ -116,6 +126,23 @@ class Shelves:
             return {"schemaVersion": 2, "mediaType": INDEX, "manifests": []}
         return self.store.read_json(found)
 
+    def _forget(self, repository: str, referrer: Descriptor) -> None:
+        try:
+            subject = self.store.read_json(referrer).get("subject")
+            about = check_digest(subject.get("digest") if isinstance(subject, dict) else None, "subject")
+        except GantlineError:
+            return  # about nothing, or damaged
+        index = self.referrers(repository, about)
+        kept = [one for one in index["manifests"] if one.get("digest") != referrer.digest]
+        if kept:
+            self._list(repository, about, {**index, "manifests": kept})
+        else:
+            self.store.unname(_referring(repository, about))
+
+    def _list(self, repository: str, about: str, index: dict[str, Any]) -> None:
+        kept = self.store.add(canonical_json(index), INDEX)
+        self.store.name(_referring(repository, about), Descriptor(INDEX, kept.digest, kept.size))
+
     def _refer(self, repository: str, about: str, found: Descriptor, tree: dict[str, Any]) -> None:
         config = tree.get("config")
         kind = str(tree.get("artifactType") or (config.get("mediaType") if isinstance(config, dict) else "") or "")
@@ -124,9 +151,7 @@ class Shelves:
         ).to_json()
         index = self.referrers(repository, about)
         others = [one for one in index["manifests"] if one.get("digest") != found.digest]
-        index["manifests"] = [*others, described]
-        kept = self.store.add(canonical_json(index), INDEX)
-        self.store.name(_referring(repository, about), Descriptor(INDEX, kept.digest, kept.size))
+        self._list(repository, about, {**index, "manifests": [*others, described]})
 
 
 def _referring(repository: str, digest: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import time
@@ -30,12 +31,15 @@ class Uploads:
 
     def begin(self) -> str:
         """A new one's identifier. Refusal when too many are open."""
-        self._folder.mkdir(exist_ok=True)
-        self.sweep(time.time())
-        if len(list(self._folder.iterdir())) >= AT_ONCE:
-            raise Refusal(429, "TOOMANYREQUESTS", f"{AT_ONCE} uploads are open; finish some", {"Retry-After": "60"})
         name = str(uuid.uuid4())
-        (self._folder / name).touch()
+        try:
+            self._folder.mkdir(exist_ok=True)
+            self.sweep(time.time())
+            if len(list(self._folder.iterdir())) >= AT_ONCE:
+                raise Refusal(429, "TOOMANYREQUESTS", f"{AT_ONCE} uploads are open; finish some", {"Retry-After": "60"})
+            (self._folder / name).touch()
+        except OSError as e:
+            raise _unwritable(e) from e
         return name
 
     def sweep(self, now: float) -> list[str]:
@@ -62,10 +66,14 @@ class Uploads:
             if at is not None and at != have:
                 raise Refusal(416, "BLOB_UPLOAD_INVALID", f"bytes from {at} on; {have} are here", _range(have))
             with path.open("ab", buffering=0) as f:
-                async for chunk in body:
-                    if chunk:
-                        await asyncio.to_thread(_write, f.fileno(), chunk)
-            return path.stat().st_size
+                try:
+                    async for chunk in body:
+                        if chunk:
+                            await asyncio.to_thread(_write, f.fileno(), chunk)
+                except OSError as e:
+                    f.truncate(have)  # others may need the room
+                    raise _unwritable(e) from e
+                return os.fstat(f.fileno()).st_size
 
     async def finish(self, name: str, digest: str) -> int:
         """Make it a blob; its size. Refusal, and nothing kept, if its digest is another."""
@@ -77,6 +85,8 @@ class Uploads:
                     raise Refusal(400, "DIGEST_INVALID", f"{size} bytes arrived, and they are not {digest}")
                 os.chmod(path, 0o644)
                 os.replace(path, self._store.path(digest))
+            except OSError as e:
+                raise _unwritable(e) from e
             finally:
                 path.unlink(missing_ok=True)
                 self._locks.pop(name, None)
@@ -99,6 +109,12 @@ class Uploads:
         if not path.is_file():
             raise Refusal(404, "BLOB_UPLOAD_UNKNOWN", "no such upload; begin again")
         return path
+
+
+def _unwritable(error: OSError) -> Refusal:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Refusal(507, "UNKNOWN", "no space left on the registry's disk")
+    return Refusal(500, "UNKNOWN", f"the registry cannot write: {error.strerror}")
 
 
 def _range(size: int) -> dict[str, str]:

@@ -84,6 +84,8 @@ def test_what_is_not_what_it_was_said_to_be_is_not_kept(server: Server) -> None:
     assert server.ask("PUT", where, b"x").code == "DIGEST_INVALID"
     assert server.ask("PUT", f"{where}?digest=sha256:no", b"").code == "DIGEST_INVALID"
     assert server.ask("DELETE", where).status == 204 and server.ask("GET", where).status == 404
+    for digest in ("sha256:no", ""):
+        assert server.ask("POST", f"/v2/a/blobs/uploads/?digest={digest}", b"x").code == "DIGEST_INVALID"
     assert list((server.store.root / "uploads").iterdir()) == []
 
 
@@ -169,6 +171,50 @@ def test_referrers(server: Server) -> None:
     (one,) = json.loads(filtered.body)["manifests"]
     assert one["annotations"] == {"a": "application/x.sbom"}
     assert filtered.headers["oci-filters-applied"] == "artifactType"
+
+
+def test_a_referrer_that_is_deleted_is_listed_no_more(server: Server) -> None:
+    subject = push_image(server, "unsigned", "1")
+    about = {"mediaType": MANIFEST, "digest": subject, "size": 1}
+    tree = json.loads(server.ask("GET", "/v2/unsigned/manifests/1").body) | {"subject": about}
+    one, two = (put(server, "unsigned", name, {**tree, "annotations": {"a": name}}) for name in ("one", "two"))
+    put(server, "unsigned", "two-again", {**tree, "annotations": {"a": "two"}})
+
+    def listed() -> set[str]:
+        found = json.loads(server.ask("GET", f"/v2/unsigned/referrers/{subject}").body)["manifests"]
+        return {each["digest"] for each in found}
+
+    assert listed() == {one, two}
+    assert server.ask("DELETE", "/v2/unsigned/manifests/two").status == 202
+    assert listed() == {one, two}, "it has another name"
+    assert server.ask("DELETE", f"/v2/unsigned/manifests/{two}").status == 202
+    assert listed() == {one}
+    assert server.ask("DELETE", "/v2/unsigned/manifests/one").status == 202
+    assert listed() == set()
+    assert json.loads(server.ask("GET", "/v2/unsigned/tags/list").body)["tags"] == ["1"]
+
+
+def test_a_blob_that_a_client_has_looked_for_is_not_garbage(server: Server) -> None:
+    path = server.store.path(push_blob(server, "a", b"to be used in a moment"))
+    os.utime(path, (1, 1))
+    assert server.ask("HEAD", f"/v2/a/blobs/sha256:{path.name}").status == 200
+    assert path.stat().st_mtime > 1_000_000
+
+
+def test_names_that_are_no_repositories_are_not_in_the_catalogue(server: Server) -> None:
+    digest = push_image(server, "seen", "1")
+    known = server.store.names()["seen:1"]
+    for name in ("localhost:5000/pulled:1", digest.replace(":", "-"), "Iris.pkg"):
+        server.store.name(name, known)
+    found = json.loads(server.ask("GET", "/v2/_catalog").body)["repositories"]
+    assert "seen" in found and all(name.islower() and ":" not in name for name in found)
+
+
+def test_what_is_damaged_on_the_disk_is_the_registrys_fault(server: Server) -> None:
+    digest = push_image(server, "damaged", "1")
+    server.store.path(digest).write_bytes(b"{}")
+    reply = server.ask("GET", "/v2/damaged/manifests/1")
+    assert (reply.status, "not the bytes that its name says" in reply.body.decode()) == (500, True)
 
 
 def test_lists_in_pages(server: Server) -> None:

@@ -16,8 +16,10 @@ import pytest
 from gantline.builders.image.entry import of_bytes
 from gantline.builders.image.layer import write_layer
 
+from gantline.cli import main
 from gantline.oci.image import write_manifest
 from gantline.oci.store import Store
+from gantline.registry.registry import Registry
 
 from .conftest import Serve
 
@@ -45,6 +47,19 @@ def test_our_own_push_and_pull(distribute: Serve, tmp_path: Path) -> None:
         pulled = gantline(tmp_path / "two", "pull", f"{server.host}/team/iris:1", "--json")
         assert pulled.returncode == 0, pulled.stdout + pulled.stderr
     assert digest in {d.digest for d in Store(tmp_path / "two" / "store").names().values()}
+
+
+def test_the_blobs_of_a_registry_that_keeps_them_elsewhere(
+    distribute: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Registry.open(tmp_path / "registry") as registry:
+        registry.make(str(tmp_path / "blobs"))
+    with distribute(folder=tmp_path / "registry") as server:
+        assert server.store.root == tmp_path / "blobs"
+    with Registry.open(tmp_path / "away") as registry:
+        registry.make("memory://x")
+    assert main(["registry", "serve", "--registry", str(tmp_path / "away")]) == 2
+    assert "its blobs are at memory://x; those in a directory can be served" in capsys.readouterr().err
 
 
 def test_an_upload_goes_on_after_a_crash(distribute: Serve, tmp_path: Path) -> None:

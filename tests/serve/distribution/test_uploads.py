@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import time
@@ -69,3 +70,34 @@ def test_there_is_an_end_to_how_many(uploads: Uploads, monkeypatch: pytest.Monke
 def test_names_that_are_none(uploads: Uploads, name: str) -> None:
     with pytest.raises(Refusal):
         uploads.cancel(name)
+
+
+def test_a_full_disk_gets_its_room_back(uploads: Uploads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = uploads.begin()
+    asyncio.run(uploads.append(name, body(b"ab"), None))
+    write = module._write
+
+    def full(handle: int, data: bytes) -> None:
+        write(handle, data[:1])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, "_write", full)
+    with pytest.raises(Refusal) as e:
+        asyncio.run(uploads.append(name, body(b"cd"), 2))
+    assert (e.value.status, e.value.message) == (507, "no space left on the registry's disk")
+    assert uploads.size(name) == 2
+    monkeypatch.setattr(module, "_write", write)
+    assert asyncio.run(uploads.append(name, body(b"cd"), 2)) == 4
+
+
+def test_one_that_is_given_up_while_it_comes(uploads: Uploads) -> None:
+    name = uploads.begin()
+
+    async def given_up() -> AsyncIterator[bytes]:
+        yield b"ab"
+        uploads.cancel(name)
+        yield b"c"
+
+    assert asyncio.run(uploads.append(name, given_up(), None)) == 3
+    with pytest.raises(Refusal, match="no such upload"):
+        uploads.size(name)
