@@ -32,6 +32,7 @@ _VERSIONS: dict[str, Any] = {
 }
 _HOSTS = ("per-worker", "shared")
 _LOAD = ("start", "on-demand")
+_DAY: dict[str, Any] = {"low": 0, "high": 86400}
 _SECONDS: dict[str, Any] = {"low": 0, "high": 3e7}
 S = TypeVar("S")
 
@@ -59,6 +60,7 @@ class ServeSettings:
         "comes later; none: all at start, and no more", choices=("full", "explicit", "poll", "none"),
     )  # fmt: skip
     poll_s: float = setting(15.0, "with --model-control poll, look for changes this often", low=0.1, high=86400)
+    follow_s: float = setting(5.0, "look this often where registry://NAME@ALIAS points; 0: never again", **_DAY)
     load_model: str = setting("", "with --model-control explicit, models to load at start: A,B or * for all")
     load: str = setting("start", "when models are loaded; on-demand: each at its first request", choices=_LOAD)
     memory: int = setting(0, "most that models loaded on demand weigh; unused ones go; 0: any", unit="bytes", low=0)

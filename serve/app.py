@@ -26,6 +26,7 @@ from .core import Core
 from .entry import Entry
 from .faces.mlflow import MlflowFace
 from .faces.v1 import V1Face
+from .following import Following
 from .fronts.gate import Gate, PageGate
 from .fronts.hot import Front
 from .inventory import Inventory
@@ -133,9 +134,7 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: 
     core = Core(repository, settings.max_body_bytes, pool, memory, budget)
     v1 = core.beside(V1Face())
     Operations(repository, loader, control, settings.model_control, on_demand)
-    poller = None
-    if shelf is not None and settings.model_control == "poll":
-        poller = Poller(shelf, loader, control, settings.poll_s, waiting, on_demand)
+    poller, following = _movers(settings, shelf, loader, control, waiting, on_demand)
     readiness = Readiness(repository)
     v2 = V2Routes(repository, control, readiness, core, settings)
     key_file, access, certificate = _locks(settings, repository)
@@ -147,7 +146,8 @@ def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: 
     repository.ledger.measured = not settings.no_metrics
     pages = Pages(settings.host)
     denials = access.denials if access else pages.denials
-    collector = Collector(repository, readiness, budget, control, not settings.no_triton_metrics, denials, inventory)
+    triton = not settings.no_triton_metrics
+    collector = Collector(repository, readiness, budget, control, triton, denials, inventory, following)
     Explainer(repository, control)
     routes: list[BaseRoute] = [
         *v2.routes(),
@@ -181,6 +181,19 @@ def _pools() -> tuple[ThreadPoolExecutor, ThreadPoolExecutor]:
     """
     computing = ThreadPoolExecutor((os.cpu_count() or 1) + 1, thread_name_prefix="gantline")
     return computing, ThreadPoolExecutor(MAX_WAITING, thread_name_prefix="gantline-waiting")
+
+
+def _movers(
+    settings: ServeSettings, shelf: Shelf | None, loader: Loader, control: Control, waiting: ThreadPoolExecutor,
+    on_demand: OnDemand | None,
+) -> tuple[Poller | None, Following | None]:  # fmt: skip
+    """What has models change that lie on a shelf: what lies there, and aliases."""
+    if shelf is None:
+        return None, None
+    poller = None
+    if settings.model_control == "poll":
+        poller = Poller(shelf, loader, control, settings.poll_s, waiting, on_demand)
+    return poller, Following(shelf, loader, control, on_demand)
 
 
 def _locks(settings: ServeSettings, repository: Repository) -> tuple[KeyFile | None, Access | None, Certificate | None]:

@@ -70,6 +70,7 @@ class Control:
     def __init__(self) -> None:
         self._verbs: dict[str, Verb] = {}
         self.fan_out: FanOut | None = None
+        self.first: Callable[[str, Arguments], Awaitable[None]] | None = None  # is told of what is to be done
 
     def register(
         self, name: str, run: Run, merge: Merge = first, subject: Subject | None = None, undoes: bool = False,
@@ -82,6 +83,8 @@ class Control:
     async def call(self, verb: str, /, **arguments: Any) -> Any:
         """Do it everywhere; returns when every worker has done it. The verb's own GantlineError if one fails."""
         one = self._verbs[verb]
+        if self.first is not None:
+            await self.first(verb, arguments)
         if self.fan_out is None:
             return one.merge([await one.run(arguments)])
         return one.merge(await self.fan_out(verb, arguments, one.effect(arguments)))

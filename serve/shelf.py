@@ -7,7 +7,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import lru_cache
@@ -29,15 +29,18 @@ _GIVEN = re.compile(rf"{re.escape(tempfile.gettempdir())}/{PREFIX}[^/]*/")
 class Shelf:
     """The REFs of one server, with the version policies that its settings have. All methods may block, none loads."""
 
-    def __init__(self, refs: Sequence[str], resolved: Resolved[ServeSettings]) -> None:
+    def __init__(
+        self, refs: Sequence[str], resolved: Resolved[ServeSettings], followed: Collection[int] = ()
+    ) -> None:  # fmt: skip
+        """`followed`: which of the REFs are moved by an alias, and by nothing else."""
         self.refs = list(refs)
+        self._followed = followed
         self.resolved = resolved
         # a directory may be empty for now where models may come later
         self._search = Search(choose=self._policy, patient=resolved.settings.model_control in ("poll", "explicit"))
         self._policies = lru_cache(256)(self._settle)  # what config.pbtxt files say may be many things
         self.first_stamps: dict[str, str] = {}  # of what was there when `entries` looked
-        parents = {str(p) for ref in self.refs for p in (Path(ref).parent, Path(ref).parent.resolve())} - {".", "/"}
-        self._parents = sorted(parents, key=len, reverse=True)
+        self._parents = _parents(self.refs)
 
     def entries(self) -> list[Entry]:
         """What is there. BadArtefact or UsageError where the REFs or the default model make no sense."""
@@ -70,8 +73,15 @@ class Shelf:
 
     def scan(self) -> dict[str, str]:
         """For the name of each model that is there, something that changes when any of its files does."""
-        places = {e.name: e.place for e in find_entries(self.refs, self._search)}
+        refs = [ref for at, ref in enumerate(self.refs) if at not in self._followed]
+        places = {e.name: e.place for e in find_entries(refs, self._search)}
         return {name: stamp(place) for name, place in places.items() if place is not None}
+
+    def move(self, at: int, place: str) -> str:
+        """Let a REF, by its number, stand for another path from now on; the one that it stood for."""
+        before, self.refs[at] = self.refs[at], place
+        self._parents = _parents([*self.refs, before])  # an error may tell of either
+        return before
 
     def shown(self, message: str) -> str:
         """An error as a client may see it: paths begin at the REF."""
@@ -88,6 +98,12 @@ class Shelf:
     def _settle(self, name: str, said: str) -> Policy:
         found = self.resolved.model(name, None, {"versions": said} if said else {}).settings
         return Policy(found.versions, found.default_version)
+
+
+def _parents(refs: Sequence[str]) -> list[str]:
+    """What comes before a REF's own name in its path, the longest first."""
+    found = {str(p) for ref in refs for p in (Path(ref).parent, Path(ref).parent.resolve())} - {".", "/"}
+    return sorted(found, key=len, reverse=True)
 
 
 def _known(setting: str, name: str, names: set[str]) -> None:

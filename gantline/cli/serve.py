@@ -5,10 +5,15 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from ..references import served
+from ..references import is_registered, served
 from ..settings import Resolved, ServeSettings, add_arguments, flags_of, is_loopback, resolve
 from . import registered
+
+if TYPE_CHECKING:
+    from ..registry.followed import Followed
 
 _log = logging.getLogger("gantline.serve")
 
@@ -31,15 +36,32 @@ def run(args: argparse.Namespace) -> int:
 
     set_up_log(resolved.settings)
     _warn(resolved)
-    refs = [served(ref, args.registry) for ref in args.refs]  # in use by this process, for as long as it serves
+    refs, aliases = _places(args.refs, args.registry)
+    if not resolved.settings.follow_s or resolved.settings.model_control == "none":
+        aliases = []
     workers = resolved.settings.workers or usable_cores()
     if workers > 1:
         from gantline.serve.process.supervisor import supervise
 
-        return supervise(resolved, refs, bool(args.json), workers)
+        return supervise(resolved, refs, bool(args.json), workers, aliases, args.registry)
     from gantline.serve.process.alone import serve
 
-    return serve(resolved, refs, bool(args.json))
+    return serve(resolved, refs, bool(args.json), aliases, args.registry)
+
+
+def _places(refs: Sequence[str], registry: str) -> tuple[list[str], list[Followed]]:
+    """Where REFs lie on this machine, in use by this process while it serves; and which are aliases, that may move."""
+    places, aliases = [], []
+    for at, ref in enumerate(refs):
+        one: Followed | None = None
+        if is_registered(ref):
+            from ..registry.followed import Followed
+
+            one = Followed.of(at, ref, registry)
+        if one is not None:
+            aliases.append(one)
+        places.append(served(ref, registry) if one is None else one.place)
+    return places, aliases
 
 
 def _warn(resolved: Resolved[ServeSettings]) -> None:

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -25,28 +26,52 @@ from .blob_store import BlobStore
 from .version import Stored, Version
 
 _FULL = (28, 122)  # ENOSPC, EDQUOT
-_LEASES: dict[Path, IO[bytes]] = {}  # of this process, for as long as it lives
+
+
+@dataclass(slots=True)
+class _Lease:
+    """A locked file, and how often this process has asked for the checkout and not let it go."""
+
+    file: IO[bytes]
+    users: int = 1
+
+
+_LEASES: dict[Path, _Lease] = {}  # of this process
 
 
 def check_out(version: Version, files: Sequence[Stored], blobs: BlobStore) -> Path:
-    """The package's directory, made if need be; this process uses its digest from now on."""
+    """The package's directory, made if need be; this process uses its digest until it lets go, or ends."""
     with _told(), _alone(version.digest):
         _hold(version.digest)
-        folder = _folder(version.digest) / f"{version.name}-{version.version}"
-        target = folder / str(version.version)
-        if _whole(target, version.digest, files):
-            return target
-        for left in (target, *folder.glob(".incoming.*")):  # damaged, or of a process that was killed
-            shutil.rmtree(left, ignore_errors=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".incoming.", dir=folder))
         try:
-            _fill(work, version, files, blobs)
-            work.chmod(0o755)
-            work.rename(target)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+            return _made(version, files, blobs)
+        except BaseException:
+            _drop(version.digest)
+            raise
+
+
+def let_go(digest: str) -> None:
+    """Take back one `check_out`: when all are, garbage collection may have the directory and its blobs."""
+    with _told(), _alone(digest):
+        _drop(digest)
+
+
+def _made(version: Version, files: Sequence[Stored], blobs: BlobStore) -> Path:
+    folder = _folder(version.digest) / f"{version.name}-{version.version}"
+    target = folder / str(version.version)
+    if _whole(target, version.digest, files):
         return target
+    for left in (target, *folder.glob(".incoming.*")):  # damaged, or of a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=".incoming.", dir=folder))
+    try:
+        _fill(work, version, files, blobs)
+        work.chmod(0o755)
+        work.rename(target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return target
 
 
 def _fill(work: Path, version: Version, files: Sequence[Stored], blobs: BlobStore) -> None:
@@ -121,7 +146,8 @@ def _alone(digest: str) -> Iterator[None]:
 
 def _hold(digest: str) -> None:
     folder = _leases(digest)
-    if folder in _LEASES:
+    if (known := _LEASES.get(folder)) is not None:
+        known.users += 1
         return
     folder.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f"{os.getpid()}-", dir=folder)
@@ -131,12 +157,23 @@ def _hold(digest: str) -> None:
         raise Unsupported(f"{name}: cannot be locked; set GANTLINE_HOME to another disk")
     if not _LEASES:
         atexit.register(_let_all_go)
-    _LEASES[folder] = lease
+    _LEASES[folder] = _Lease(lease)
+
+
+def _drop(digest: str) -> None:
+    lease = _LEASES.get(_leases(digest))
+    if lease is None:
+        return
+    lease.users -= 1
+    if not lease.users:
+        del _LEASES[_leases(digest)]
+        lease.file.close()
+        _in_use(digest)  # which removes the file
 
 
 def _let_all_go() -> None:
     while _LEASES:
-        _LEASES.popitem()[1].close()
+        _LEASES.popitem()[1].file.close()
 
 
 def _leases(digest: str) -> Path:

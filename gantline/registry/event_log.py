@@ -101,6 +101,19 @@ def read(connection: Connection, name: str, alias: str = "") -> list[Event]:
     ]
 
 
+def moved(connection: Connection, since: int | None) -> tuple[int, frozenset[tuple[str, str]]]:
+    """The id of the last line, and the (name, alias) of all aliases that were moved after line `since` (None: none).
+
+    Reads no more than was written since. A log that ends before `since` is another one: all of it is new.
+    """
+    e = tables.events.c
+    end = int(connection.execute(select(func.max(e.id))).scalar() or 0)
+    if since is None or end == since:
+        return end, frozenset()
+    new = select(e.name, e.alias).where(e.id > (since if end > since else 0), e.alias != "").distinct()
+    return end, frozenset((r.name, r.alias) for r in connection.execute(new))
+
+
 def periods(events: Iterable[Event]) -> list[Period]:
     """What one alias pointed at, from its lines, oldest first."""
     found: list[Period] = []

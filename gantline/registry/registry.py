@@ -237,6 +237,11 @@ class Registry:
 
     # what was
 
+    def moved(self, since: int | None) -> tuple[int, frozenset[tuple[str, str]]]:
+        """Where the log ends now, and the aliases (name, alias) that were moved after its line `since` (None: none)."""
+        with self.database.reading() as connection:
+            return event_log.moved(connection, since)
+
     def history(self, name: str) -> Events:
         """All that was done to a model, in order. NotFound for one that never was."""
         with self.database.reading() as connection:

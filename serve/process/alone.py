@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 from gantline.settings import Resolved, ServeSettings
 
 from ..app import build_stack
+from ..control import Arguments, Effect
 from ..repository import Slot
 from .announcement import Announcement, report
 from .listener import bind, port_of, reserve
 from .server import Server, look, run, run_to_end
 
+if TYPE_CHECKING:
+    from gantline.registry.followed import Followed
 
-def serve(resolved: Resolved[ServeSettings], refs: Sequence[str], as_json: bool) -> int:
-    """Serve what lies at `refs` until told to stop; the exit code."""
-    entries, shelf = look(resolved, refs)
+    from .follower import Follower
+
+
+def serve(
+    resolved: Resolved[ServeSettings], refs: Sequence[str], as_json: bool, aliases: Sequence[Followed] = (),
+    registry: str = "",
+) -> int:  # fmt: skip
+    """Serve what lies at `refs` until told to stop; the exit code. `aliases`, of that registry, are followed."""
+    entries, shelf = look(resolved, refs, [one.at for one in aliases])
     with bind(resolved.settings) as listener, reserve(resolved) or nullcontext() as holder:
         grpc_port = port_of(holder)
         announcement = Announcement(resolved.settings, port_of(listener), as_json, grpc_port)
@@ -24,9 +34,21 @@ def serve(resolved: Resolved[ServeSettings], refs: Sequence[str], as_json: bool)
         async def main() -> bool:
             stack = build_stack(resolved, entries, shelf)
 
+            follower: Follower | None = None
+            if aliases:
+                from .follower import Follower
+
+                async def act(verb: str, arguments: Arguments, _: Effect) -> bool:
+                    await stack.control.call(verb, **arguments)
+                    return True
+
+                follower = Follower(aliases, registry, resolved.settings.follow_s, act)
+                stack.control.first = follower.asked
+
             async def ready(failed: list[Slot]) -> None:
                 announcement.ready(report(stack, failed, announcement.url))
 
-            return await run(Server(stack, grpc_port=grpc_port), listener, announcement.progress, ready)
+            server = Server(stack, grpc_port=grpc_port)
+            return await run(server, listener, announcement.progress, ready, follower)
 
         return run_to_end(main())

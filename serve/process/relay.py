@@ -97,6 +97,10 @@ class Relay:
                 await self._mend(asker, verb, effect if not contested else effect._replace(undo=None), failed)
             return [answer, *answers]
 
+    def stands(self, subject: str, verb: str, arguments: dict[str, Any]) -> bool:
+        """Whether this is what workers that start later will be told of a subject, and so what the others have done."""
+        return self._journal.last(subject) == Change(verb, arguments)
+
     async def catch_up(self, worker: Callee) -> None:
         """Do in a worker that has joined what was changed before it came. What fails is logged: the rest serves."""
         for subject in self._journal.subjects():

@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ from .promptness import be_prompt
 
 if TYPE_CHECKING:
     from ..fronts.grpcio import Grpcio
+    from .follower import Follower
 
 LAST_CALL_S = 0.1  # for connections that are being made when the server stops listening
 # how long a thread that has run a batch waits for Python's lock while the loop reads and writes: with Python's 5 ms the
@@ -236,6 +237,7 @@ async def run(
     listener: socket.socket,
     progress: Callable[[int, int, Slot], None] | None,
     ready: Callable[[list[Slot]], Awaitable[None]],
+    follower: Follower | None = None,
 ) -> bool:
     """Serve until told to stop; whether every accepted request was answered and every model let go.
 
@@ -263,7 +265,8 @@ async def run(
         else:
             loading.cancel()
         if loading.done():
-            beside = [asyncio.ensure_future(one.run()) for one in (stack.poller, stack.on_demand) if one is not None]
+            parts = (stack.poller, stack.on_demand, follower)
+            beside = [asyncio.ensure_future(one.run()) for one in parts if one is not None]
         await serving
     finally:
         for one in beside:
@@ -301,11 +304,13 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def look(resolved: Resolved[ServeSettings], refs: Sequence[str]) -> tuple[list[Entry], Shelf]:
+def look(
+    resolved: Resolved[ServeSettings], refs: Sequence[str], followed: Collection[int] = ()
+) -> tuple[list[Entry], Shelf]:
     """What lies at `refs` now, and where to look again when a model is to be loaded anew."""
     for left in sweep():
         _log.info("removed %s, which a process that is gone had left", left)
-    shelf = Shelf(refs, resolved)
+    shelf = Shelf(refs, resolved, followed)
     return shelf.entries(), shelf
 
 

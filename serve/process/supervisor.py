@@ -11,13 +11,13 @@ import logging
 import signal
 import socket
 from collections.abc import Coroutine, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gantline.errors import GantlineError, Unavailable, Unsupported
 from gantline.exits import FAILED, OK
 from gantline.settings import Resolved, ServeSettings
 
-from ..control import Effect, Undo
+from ..control import Arguments, Effect, Undo
 from ..scratch import make_scratch, remove_scratch
 from ..telemetry.legacy import Legacy
 from ..telemetry.legacy_statistics import LegacyStatistics
@@ -31,6 +31,11 @@ from .relay import Kept, Relay
 from .roster import JOINED, SERVING, Roster
 from .seat import Seat, WorkerGone
 
+if TYPE_CHECKING:
+    from gantline.registry.followed import Followed
+
+    from .follower import Follower
+
 AT_ONCE_S = 3.0  # for workers that were told to stop at once
 MARGIN_S = 10.0  # beyond what the settings give a worker to stop
 MAX_ASKS = 64  # that are being relayed
@@ -38,8 +43,14 @@ LONGEST_SOCKET = 27  # characters of a name in the workers' folder: "script-" an
 _log = logging.getLogger("gantline.supervisor")
 
 
-def supervise(resolved: Resolved[ServeSettings], refs: Sequence[str], as_json: bool, workers: int) -> int:
-    """Serve with several workers until told to stop; the exit code. The error that a worker could not start with."""
+def supervise(
+    resolved: Resolved[ServeSettings], refs: Sequence[str], as_json: bool, workers: int,
+    aliases: Sequence[Followed] = (), registry: str = "",
+) -> int:  # fmt: skip
+    """Serve with several workers until told to stop; the exit code. The error that a worker could not start with.
+
+    `aliases`, of that registry, are followed.
+    """
     if not hasattr(socket, "AF_UNIX"):
         raise Unsupported("several workers need a system that lets processes share a listener; this one does not")
     with (
@@ -50,7 +61,10 @@ def supervise(resolved: Resolved[ServeSettings], refs: Sequence[str], as_json: b
         folder = make_scratch("gantline-workers-", LONGEST_SOCKET)
         stack.callback(remove_scratch, folder)
         announcement = Announcement(resolved.settings, port_of(listener), as_json, port_of(holder))
-        return asyncio.run(Supervisor(resolved, refs, listener, announcement, workers, str(folder)).run())
+        supervisor = Supervisor(resolved, refs, listener, announcement, workers, str(folder))
+        if aliases:
+            supervisor.follow(aliases, registry)
+        return asyncio.run(supervisor.run())
 
 
 class Supervisor:
@@ -72,16 +86,25 @@ class Supervisor:
             "statistics": Kept(self.legacies[1], {"name": "", "version": ""}),
         }
         self.relay = Relay(lambda: self._at(JOINED, SERVING), lambda: self._at(SERVING), kept)
+        self._refs = list(refs)
         self._told = {
-            "resolved": to_json(resolved), "refs": list(refs), "url": announcement.url,
-            "grpc_port": announcement.grpc_port, "folder": folder, "workers": workers,
+            "resolved": to_json(resolved), "refs": self._refs, "url": announcement.url,
+            "grpc_port": announcement.grpc_port, "folder": folder, "workers": workers, "followed": [],
         }  # fmt: skip
+        self.follower: Follower | None = None
         self._stopping = asyncio.Event()
         self._failure: GantlineError | None = None
         self._unclean = False
         self._missed: set[int] = set()  # workers whose end has been told, and not that another serves
         self._report: Report | None = None  # of the worker that loaded least
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def follow(self, aliases: Sequence[Followed], registry: str) -> None:
+        """Have all workers follow aliases, from when they serve on."""
+        from .follower import Follower
+
+        self._told["followed"] = [one.at for one in aliases]
+        self.follower = Follower(aliases, registry, self.settings.follow_s, self._act)
 
     async def run(self) -> int:
         """Until a signal, or an error that no worker can get over."""
@@ -214,6 +237,8 @@ class Supervisor:
         if self.roster.serves(seat.number, asyncio.get_running_loop().time()) and self._report is not None:
             self._tell("serve", ready=True)
             self.announcement.ready(self._report)
+            if self.follower is not None:
+                self._spawn(self.follower.run())
 
     async def _ask(self, seat: Seat, message: Message) -> None:
         """A worker wants a verb done everywhere."""
@@ -221,6 +246,8 @@ class Supervisor:
         try:
             if len(self._tasks) > MAX_ASKS:
                 raise Unavailable(f"{MAX_ASKS} control calls are under way already; try again later")
+            if self.follower is not None:
+                await self.follower.asked(message["verb"], message["arguments"])
             effect = _effect(message["effect"])
             answers = await self.relay.ask(seat, message["verb"], message["arguments"], effect)
             seat.tell("answers", id=id, answers=answers)
@@ -230,6 +257,22 @@ class Supervisor:
             seat.tell("answers", id=id, **error_fields(e))
 
     # -- all of them
+
+    async def _act(self, verb: str, arguments: Arguments, effect: Effect) -> bool:
+        """What the follower wants done in all workers; False when there is none to begin with."""
+        seat = next((s for s in self._at(SERVING) if not s.silent), None)
+        if seat is None:
+            return False
+        try:
+            await self.relay.ask(seat, verb, arguments, effect)
+        except WorkerGone:
+            return False
+        except GantlineError:
+            if not self.relay.stands(effect.subject, verb, arguments):
+                raise  # and else those in which it failed are replaced, by such as do it
+        if verb == "follow":
+            self._refs[arguments["at"]] = arguments["place"]  # of workers that start from now on
+        return True
 
     def _at(self, *phases: str) -> list[Seat]:
         return [s for s in self.seats if self.roster.phase(s.number) in phases]

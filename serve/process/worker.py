@@ -99,7 +99,7 @@ class Worker:
         hearing = asyncio.ensure_future(self._hear())
         try:
             # on a thread: the loop answers heartbeats, however long the disk takes
-            entries, shelf = await asyncio.to_thread(look, resolved, start["refs"])
+            entries, shelf = await asyncio.to_thread(look, resolved, start["refs"], start["followed"])
             self._build(build_stack(resolved, entries, shelf), start)
             return await run(self._server, listener, None, self._loaded)
         finally:

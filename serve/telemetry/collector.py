@@ -15,6 +15,7 @@ import gantline
 from ..access import Denials
 from ..admission import ByteBudget
 from ..control import Arguments, Control
+from ..following import Following
 from ..inventory import Inventory
 from ..model import Model
 from ..readiness import Readiness
@@ -30,11 +31,12 @@ class Collector:
 
     def __init__(
         self, repository: Repository, readiness: Readiness, budget: ByteBudget, control: Control, triton_names: bool,
-        denials: Denials, inventory: Inventory | None = None,
+        denials: Denials, inventory: Inventory | None = None, following: Following | None = None,
     ) -> None:  # fmt: skip
         self.budget = budget
         self.denials = denials
         self.inventory = inventory
+        self.following = following
         self.repository = repository
         self.readiness = readiness
         self.vitals = Vitals()
@@ -72,9 +74,13 @@ class Collector:
                 continue
             add(out, "gantline_model_ready", int(slot.model is not None), name, version)
             if slot.model is not None:
+                if (digest := slot.model.session.package.digest) is not None:
+                    add(out, "gantline_model", 1, name, version, digest)
                 _measure_model(out, slot.model, name, version)
         if self.inventory is not None:
             self.inventory.measure(out)
+        if self.following is not None:
+            self.following.measure(out)
         self.vitals.read(out)
         return out
 

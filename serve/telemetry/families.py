@@ -50,6 +50,7 @@ class Family:
 
 
 MODEL = ("model", "version")
+ALIAS = ("model", "alias")
 
 
 def _counter(name: str, text: str, *labels: str, per: int = 1) -> Family:
@@ -85,7 +86,12 @@ _ALL = (
     _counter("gantline_model_loads", "Loads for requests: ok, failed, or refused for want of memory.", "outcome"),
     _counter("gantline_model_unloads", "Models unloaded to make room (memory), or unused (idle).", "reason"),
     _seconds("gantline_load_wait_seconds", "What requests for models that were not loaded waited for them."),
+    # of aliases that are followed
+    _gauge("gantline_alias_served", "1 where the version that it points at serves.", *ALIAS, "version", merge=min),
+    Family("gantline_alias_failures", "counter", "Versions it was moved to that could not serve.", ALIAS, merge=max),
+    _gauge("gantline_registry_reachable", "1 when the registry whose aliases are followed answers.", merge=min),
     # of each model version
+    Family("gantline_model", "info", "The package that a model version is.", (*MODEL, "digest")),
     _gauge("gantline_model_ready", "1 when a model version is loaded, 0 when it is known only.", *MODEL, merge=min),
     _gauge("gantline_model_growth_bytes", "Memory that loading it added to the process, where that is known.", *MODEL),
     _counter("gantline_requests", "Requests that were answered, or that their client left.", *MODEL, "outcome"),

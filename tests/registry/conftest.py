@@ -38,7 +38,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def let_go() -> LetGo:
     """Forget that this process uses a package, as if it had ended."""
-    return lambda digest: checkout._LEASES.pop(checkout._leases(digest)).close()
+    return lambda digest: checkout._LEASES.pop(checkout._leases(digest)).file.close()
 
 
 @cache

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gantline.errors import UsageError, VerificationFailed
+from gantline.errors import GantlineError, UsageError, VerificationFailed
 from gantline.packages import Package
 from gantline.registry import checkout
 from gantline.registry.registry import Registry
@@ -97,3 +97,26 @@ def test_a_home_that_cannot_be_written(registered: Registry, home: Path) -> None
     home.write_text("a file")
     with pytest.raises(UsageError, match=r"cannot be written: .*; set GANTLINE_HOME"):
         registered.path("iris")
+
+
+def test_let_go_as_often_as_asked_for(registered: Registry) -> None:
+    digest = registered.get("iris").digest
+    for _ in range(2):
+        registered.path("iris")
+    checkout.let_go(digest)
+    assert checkout.leased() == {digest} and not checkout.remove(digest)
+    checkout.let_go(digest)
+    assert checkout.leased() == set()
+    checkout.let_go(digest)  # nothing is held any more
+    registered.path("iris")
+    assert checkout.leased() == {digest}
+    checkout.let_go(digest)
+    assert checkout.remove(digest)
+
+
+def test_what_could_not_be_brought_here_is_not_in_use(registered: Registry) -> None:
+    for blob in _blobs(registered):
+        blob.unlink()
+    with pytest.raises(GantlineError):
+        registered.path("iris")
+    assert checkout.leased() == set()

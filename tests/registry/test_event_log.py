@@ -41,3 +41,20 @@ def test_a_clock_that_goes_back_does_not_take_the_log_along(registry: Registry, 
     log = registry.history("iris")
     assert [e.id for e in log] == [1, 2, 3, 4, 5]
     assert [e.at for e in log[1:]] == [2 * 10**15, 2 * 10**15 + 1, 2 * 10**15 + 2, 2 * 10**15 + 5]
+
+
+def test_what_moved_since_a_line(registry: Registry, make: MakePackage) -> None:
+    registry.register(make(factor=2), alias="champion")
+    registry.register(make(name="wine"), alias="champion")
+    begin, moved = registry.moved(None)
+    assert begin > 0 and moved == frozenset()
+    registry.register(make(factor=3))
+    here, moved = registry.moved(begin)
+    assert here > begin and moved == frozenset(), "nothing that an alias is concerned with"
+    registry.promote("iris:2", "champion")
+    registry.rollback("iris", "champion", 1)
+    registry.release("wine", "champion")
+    end, moved = registry.moved(here)
+    assert moved == {("iris", "champion"), ("wine", "champion")}
+    assert registry.moved(end) == (end, frozenset())
+    assert registry.moved(end + 100) == (end, moved), "another log: all of it is new"

@@ -161,3 +161,14 @@ def test_files_that_are_given_lie_elsewhere(tmp_path: Path) -> None:
         one.find("m", "{", {"1/model.onnx": text})
     assert set(folder.parent.glob(f"{PREFIX}*")) == before
     assert one.find("m")[1] is None and one.find("none") == one.find("") == ([], None)
+
+
+def test_a_ref_that_an_alias_moves(tmp_path: Path) -> None:
+    first, second = package(tmp_path / "a" / "1", "iris").parent, package(tmp_path / "b" / "2", "iris").parent
+    other = package(tmp_path / "wine.pkg", "wine")
+    one = Shelf([str(first), str(other)], resolve(ServeSettings, {"model_control": "poll"}, {}), followed=[0])
+    assert [(e.name, e.version) for e in one.entries()] == [("iris", "1"), ("wine", "1")]
+    assert set(one.scan()) == {"wine"}, "it is not looked at for changes: those come otherwise"
+    assert one.move(0, str(second)) == str(first)
+    assert [e.version for e in one.find("iris")[0]] == ["2"]
+    assert one.shown(f"{second}/2/model.onnx and {first}/1") == "b/2/model.onnx and a/1"

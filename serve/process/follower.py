@@ -1,0 +1,196 @@
+"""Follower: has the server follow aliases of a registry. One for a server: in its process, or in the supervisor.
+
+What it decides is done in all workers or in none, by the way that a reload goes: the new version is opened beside the
+old one, proves itself, and takes over. It reads the end of the registry's log, and more only when aliases have moved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from threading import Thread
+from typing import TypeVar
+
+from gantline.errors import BadArtefact, GantlineError, NotFound, Unavailable, Unreachable
+from gantline.registry.checkout import let_go
+from gantline.registry.followed import Followed
+from gantline.registry.reference import Reference
+from gantline.registry.registry import Registry
+from gantline.registry.version import Version
+
+from ..control import Arguments, Effect, Undo
+
+# does a verb in all workers; False when there is none that could
+Act = Callable[[str, Arguments, Effect], Awaitable[bool]]
+MOST_PATIENT = 8  # times the interval, between two looks at a registry that is away
+T = TypeVar("T")
+_log = logging.getLogger("gantline.follower")
+
+
+class _Away(Exception):
+    """The registry, or every worker, cannot be asked now: the same is tried again."""
+
+
+class Follower:
+    """Some aliases of one registry. This process holds the leases: what serves is not collected, what went may be."""
+
+    def __init__(self, aliases: Sequence[Followed], registry: str, interval_s: float, act: Act) -> None:
+        self.aliases = list(aliases)
+        self._registry = Registry.open(registry or None)
+        self._interval_s = interval_s
+        self._act = act
+        self._position: int | None = None  # the last line of the log that was acted on
+        self._misses = 0  # looks in a row that came to nothing
+        self._turn = asyncio.Lock()
+        self._told: Arguments = {}
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except Exception:  # whatever it was, the next look may do
+                self._misses += 1
+                _log.exception("following aliases failed; it is tried again")
+            await asyncio.sleep(self._interval_s * min(2**self._misses, MOST_PATIENT))
+
+    async def asked(self, verb: str, arguments: Arguments) -> None:
+        """Before a model is loaded on request: look where its alias points now, and try again what has failed.
+
+        The error of a version that cannot be served.
+        """
+        name = arguments.get("name", "")
+        plain = not (arguments.get("config") or arguments.get("files"))
+        if verb == "load" and plain and any(one.name == name for one in self.aliases):
+            await self.look(name)
+
+    async def look(self, name: str = "") -> None:
+        """Look once, and follow what has moved. `name`: look at this model's alias anyhow, and raise what is wrong."""
+        failure: GantlineError | None = None
+        async with self._turn:
+            try:
+                position, found = await self._ask(name)
+                for one, version in found:
+                    error = await self._follow(one, version, one.name == name)
+                    failure = error if one.name == name and error is not None else failure
+            except _Away as e:
+                self._misses += 1
+                if self._misses == 1:
+                    _log.warning("%s; what serves goes on, and it is tried again", e)
+            else:
+                if self._misses:
+                    _log.info("registry %s: aliases are followed again", self._registry.place)
+                self._position, self._misses = position, 0
+            await self._tell()
+        if failure is not None:
+            raise BadArtefact(f"failed to load '{name}', {failure.message}") from failure
+
+    async def _ask(self, name: str) -> tuple[int, list[tuple[Followed, Version | None]]]:
+        try:
+            return await _apart(partial(self._read, name))
+        except GantlineError as e:
+            raise _Away(e.message) from e
+
+    def _read(self, name: str) -> tuple[int, list[tuple[Followed, Version | None]]]:
+        """Where the log ends, and where aliases point that may have moved: None for one that is gone. Blocks."""
+        position, moved = self._registry.moved(self._position)
+        found: list[tuple[Followed, Version | None]] = []
+        for one in self.aliases:
+            if self._position is None or one.name == name or (one.name, one.alias) in moved:
+                try:
+                    found.append((one, self._registry.get(one.reference)))
+                except NotFound:
+                    found.append((one, None))
+        return position, found
+
+    async def _follow(self, one: Followed, version: Version | None, again: bool) -> GantlineError | None:
+        """Serve what an alias points at now; why that cannot be, which is not tried again before it moves.
+
+        `again`: unless somebody asks.
+        """
+        if version is None:
+            _log.warning("%s is no alias any more; version %d goes on serving", one, one.version)
+        if version is None or (version.version, version.digest) == (one.version, one.digest):
+            one.failed = 0
+            return None
+        if version.version == one.failed and not again:
+            return None
+        try:
+            path = await _apart(partial(self._registry.path, Reference(version.name, version.version)))
+        except (Unreachable, Unavailable) as e:
+            raise _Away(e.message) from e
+        except GantlineError as e:
+            return _failed(one, version, e)
+        place, went = str(path.parent), version.digest
+        try:
+            if not await self._act(*_change(one, place)):
+                raise _Away(f"{one} points at version {version.version}, and no worker can be asked")
+            went, was = one.digest, one.version
+            one.place, one.version, one.digest, one.failed = place, version.version, version.digest, 0
+        except GantlineError as e:
+            return _failed(one, version, e)
+        finally:
+            await _apart(partial(_release, went))
+        _log.info("%s: version %d serves (%s), was %d", one, one.version, one.digest, was)
+        return None
+
+    async def _tell(self) -> None:
+        """Let all workers know what /metrics says of this."""
+        told = {"aliases": [one.to_json() for one in self.aliases], "reachable": not self._misses}
+        if told == self._told:
+            return
+        try:
+            if await self._act("following", told, Effect("following")):
+                self._told = told
+        except GantlineError as e:
+            _log.error("what is followed could not be told to all workers: %s", e)
+
+
+def _change(one: Followed, place: str) -> tuple[str, Arguments, Effect]:
+    """What has all workers serve from another place, and how it is undone where some cannot."""
+    arguments = {"at": one.at, "name": one.name, "place": place}
+    return "follow", arguments, Effect(f"alias:{one.at}", undo=Undo("follow", {**arguments, "place": one.place}))
+
+
+def _failed(one: Followed, version: Version, error: GantlineError) -> GantlineError:
+    one.failed, one.failures = version.version, one.failures + 1
+    _log.error(
+        "%s: version %d (%s) cannot be served, version %d goes on: %s",
+        one, version.version, version.digest, one.version, error,
+    )  # fmt: skip
+    return error
+
+
+def _release(digest: str) -> None:
+    try:
+        let_go(digest)
+    except GantlineError as e:  # it is kept until this process ends
+        _log.warning("%s", e)
+
+
+async def _apart(call: Callable[[], T]) -> T:
+    """On a thread that nobody waits for at the end: a registry that is away may keep it for long."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if not future.done():
+            if error is None:
+                future.set_result(result)  # type: ignore[arg-type]  # None is a T where it is returned
+            else:
+                future.set_exception(error)
+
+    def work() -> None:
+        result, error = None, None
+        try:
+            result = call()
+        except Exception as e:
+            error = e
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(settle, result, error)
+
+    Thread(target=work, daemon=True).start()
+    return await future
