@@ -188,6 +188,7 @@ def build(
     pull: bool = False,
     apt: tuple[str, ...] = (),
     debian_mirror: str = "",
+    context: bool = False,
     sources: Sources | None = None,
     registry: str = "",
     record: bool = True,
@@ -196,12 +197,12 @@ def build(
     """Build an image of a package, for each of `platforms` (`linux/amd64`), and give it a name in the store.
 
     `tag` is NAME:TAG, by default the package's own name and `latest`; `output` a `.tar` (OCI and docker-archive in one)
-    or a directory (an OCI image layout). `base` is the image below: a reference, a tar of a root file system, an OCI
-    layout; a tag is pinned when it is first used, and `pull` follows it again. `max_size` in bytes, compressed, base
-    included. `apt` adds Debian packages, from the base's own archive or from `debian_mirror`, to those for libraries
-    that wheels need and the base has not. A GantlineError says in one line what is wrong; no name stands for a
-    half-built image then. Package and image are recorded in `registry` (as for `Registry.open`), unless `record`
-    is false.
+    or a directory (an OCI image layout; with `context` a Dockerfile and the layers for it). `base` is the image below:
+    a reference, a tar of a root file system, an OCI layout; a tag is pinned when it is first used, and `pull` follows
+    it again. `max_size` in bytes, compressed, base included. `apt` adds Debian packages, from the base's own archive or
+    from `debian_mirror`, to those for libraries that wheels need and the base has not. A GantlineError says in one line
+    what is wrong; no name stands for a half-built image then. Package and image are recorded in `registry` (as for
+    `Registry.open`), unless `record` is false.
     """
     from gantline.builders.image.order import Order, carry_out, default_base
     from gantline.builders.image.supply import Supplier
@@ -225,6 +226,7 @@ def build(
         size_of(max_size, "--max-size") if isinstance(max_size, str) else max_size,
         check_reproducible,
         pull,
+        context,
     )
     supplier = Supplier(
         sources or configured(), log, {lock.platform: lock for lock in read}, relock, apt, debian_mirror

@@ -51,6 +51,7 @@ class Base:
     system: Mapping[str, str] = field(default_factory=dict)  # os-release(5): ID, VERSION_CODENAME and so on
     notes: tuple[str, ...] = ()
     digest: str = ""  # of its manifest, if it is an image
+    pulled: str = ""  # HOST/REPOSITORY@DIGEST, if it came from a registry
 
     @property
     def variables(self) -> dict[str, str]:
@@ -134,7 +135,7 @@ def _of_image(name: str, found: Upstream, store: Store, memory: Memory, python: 
     described = _described(name, image.platform, tree, python)
     return replace(
         described, layers=image.layers, diff_ids=image.diff_ids, settings=image.settings, notes=found.notes,
-        digest=image.descriptor.digest,
+        digest=image.descriptor.digest, pulled=found.pulled,
     )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from gantline.packages import Package
 
 from .base import Base, open_base
 from .build import Built, Supplies, build_image
+from .context import write_context
 from .shelf import Shelf
 
 _TAG = re.compile(r"[a-z0-9]+([._-][a-z0-9]+|__[a-z0-9]+|/[a-z0-9]+)*:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -31,7 +32,8 @@ Supply = Callable[[Package, Base], Supplies]
 class Order:
     """`tag` is NAME:TAG in the store; `output` a `.tar` or a directory, if any; `max_size` bytes as pulled, 0: any.
 
-    `pull`: ask the registry again what the base's tag stands for.
+    `context`: `output` is to hold a Dockerfile, and not an image. `pull`: ask the registry again what the base's tag
+    stands for.
     """
 
     tag: str
@@ -43,6 +45,7 @@ class Order:
     max_size: int = 0
     twice: bool = False
     pull: bool = False
+    context: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Delivered:
 def carry_out(package: Package, order: Order, supply: Supply, log: Log) -> Delivered:
     """Build for each platform, name it in the store, and write it out where that is asked for."""
     check_tag(order.tag)
+    _check_output(order)
     package.verify_files()
     shelf = Shelf(Store.of_user(), home() / "layers")
     images = tuple(_one(package, platform, order, supply, shelf, log) for platform in order.platforms)
@@ -65,8 +69,11 @@ def carry_out(package: Package, order: Order, supply: Supply, log: Log) -> Deliv
     descriptor = images[0].image.descriptor if single else write_index(shelf.store, tuple(b.image for b in images), {})
     written = 0
     if order.output is not None:
-        write = write_archive if order.output.suffix == ".tar" else write_layout
-        written = write(shelf.store, descriptor, order.tag, order.output, order.overwrite)
+        if order.context:
+            written = write_context(shelf.store, images[0], order.tag, order.output, order.overwrite)
+        else:
+            write = write_archive if order.output.suffix == ".tar" else write_layout
+            written = write(shelf.store, descriptor, order.tag, order.output, order.overwrite)
     shelf.store.name(order.tag, descriptor)
     return Delivered(order.tag, descriptor, images, written)
 
@@ -82,6 +89,15 @@ def check_tag(tag: str) -> str:
     if not _TAG.fullmatch(tag):
         raise UsageError(f"--tag {tag!r:.200}: expected NAME:TAG, lower case letters and digits in NAME, iris:1 say")
     return tag
+
+
+def _check_output(order: Order) -> None:
+    if not order.context:
+        return
+    if order.output is None or order.output.suffix == ".tar":
+        raise UsageError("--target context writes a directory: say where with -o DIR")
+    if len(order.platforms) > 1:
+        raise UsageError("--target context: a Dockerfile is for one platform; build one context for each")
 
 
 def _one(package: Package, platform: Platform, order: Order, supply: Supply, shelf: Shelf, log: Log) -> Built:

@@ -31,10 +31,14 @@ _OF_AN_IMAGE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """The image of one platform in the store; `notes` say which one it is where that was not said."""
+    """The image of one platform in the store; `notes` say which one it is where that was not said.
+
+    `pulled`: its name in the registry that has it, by the digest of its own manifest.
+    """
 
     image: Image
     notes: tuple[str, ...] = ()
+    pulled: str = ""
 
 
 def is_image(path: Path) -> bool:
@@ -74,7 +78,7 @@ def from_registry(
     reference = Reference.parse(name)
     digest = reference.digest or ("" if anew else pins.find(str(reference)))
     if digest and (image := _recalled(memory.recall(["registry", digest, str(platform)]), store)) is not None:
-        return Upstream(image, _pinned(reference, digest, pins))
+        return Upstream(image, _pinned(reference, digest, pins), f"{reference.name}@{image.descriptor.digest}")
     try:
         with Transport.of(reference) as transport:
             remote = Remote.of(transport, reference)
@@ -88,7 +92,7 @@ def from_registry(
     if not reference.digest:
         pins.set(str(reference), digest)
     memory.keep(["registry", digest, str(platform)], image.descriptor.to_json())
-    return Upstream(image, _pinned(reference, digest, pins))
+    return Upstream(image, _pinned(reference, digest, pins), f"{reference.name}@{image.descriptor.digest}")
 
 
 def _without(error: GantlineError, name: str, python: tuple[int, int]) -> GantlineError:

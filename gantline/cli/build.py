@@ -26,7 +26,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("ref", metavar="REF", help="a package: a directory, or registry://NAME...")
     add("--tag", metavar="NAME:TAG", default="", help="its name in the store (default: the package's name, :latest)")
-    add("-o", dest="output", type=Path, metavar="FILE.tar|DIR", help="also write an archive, or an OCI image layout")
+    add(
+        "-o", dest="output", type=Path, metavar="FILE.tar|DIR",
+        help="also write an archive, or an OCI image layout; with --target context: a Dockerfile and its layers",
+    )  # fmt: skip
     add("--overwrite", action="store_true", help="replace what is at -o")
     add("--platform", metavar="OS/ARCH[,...]", default="", help="default: linux on this machine's processor")
     add(
@@ -59,8 +62,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     registered.arguments(parser)
     add("--push", metavar="DEST", default="", help="then send it: oci://HOST/REPOSITORY:TAG, as `gantline push` does")
     add(
-        "--target", choices=("oci", "docker"), default="oci", help="docker: then load it into the container engine, too"
-    )
+        "--target", choices=("oci", "docker", "context"), default="oci",
+        help="docker: then load it into the container engine, too; context: write a Dockerfile at -o, for engines "
+        "that build",
+    )  # fmt: skip
     add("--engine-url", default="", metavar="URL", help=URL_HELP)
     add("--no-record", action="store_true", help="do not record package and image in the registry")
     add("--json", action="store_true", help="print one JSON object")
@@ -89,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
         pull=args.pull,
         apt=tuple(args.apt),
         debian_mirror=args.debian_mirror,
+        context=args.target == "context",
         sources=sources_of(args),
         registry=args.registry,
         record=not args.no_record,

@@ -139,6 +139,8 @@ def test_what_is_built_is_recorded(build: Build, tmp_path: Path, package: Packag
         (["--platform", "amd64"], 2, "OS/ARCHITECTURE"),
         (["--lock", "none.toml"], 2, "none.toml"),
         (["-o", "rootfs.tar"], 2, "--overwrite"),
+        (["--target", "context"], 2, "-o DIR"),
+        (["--target", "context", "-o", "c", "--platform", "linux/amd64,linux/arm64"], 2, "one platform"),
     ],
 )
 def test_mistakes_are_one_line(build: Build, tmp_path: Path, words: list[str], code: int, message: str) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import filecmp
+import hashlib
 import json
 import os
 import subprocess
 import sys
+import tarfile
 import time
 import urllib.error
 import urllib.request
@@ -16,10 +19,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gantline.builders.image.packed import plain
 
 import gantline
 from gantline.client import Client
 from gantline.manifest import EnvironmentRequest, Manifest, ScriptInfo
+from gantline.oci.image import Image
+from gantline.oci.reading import read
+from gantline.oci.store import Store
 from gantline.packages import seal
 from tests.engine import container_engine
 
@@ -203,6 +210,61 @@ def test_a_library_that_the_base_lacks(
         with urllib.request.urlopen(request, timeout=20) as reply:
             low, high = json.loads(reply.read())
         assert low < 3 < 7 < high
+
+
+def held(store: Store, image: Image) -> dict[str, list[Any]]:
+    """Every path of an image: what it is, with whose owner, mode and time, and the digest of what is in it."""
+    found: dict[str, list[Any]] = {}
+    for layer in image.layers:
+        with (
+            store.path(layer.digest).open("rb") as f,
+            plain(f, "layer") as s,
+            tarfile.open(fileobj=s, mode="r|") as tar,
+        ):
+            for member in tar:
+                file = tar.extractfile(member) if member.isreg() else None
+                digest = hashlib.file_digest(file, "sha256").hexdigest() if file else member.linkname  # type: ignore[arg-type]
+                path = member.name.strip("/").removeprefix("./")
+                found[path] = [member.type, member.mode & 0o7777, member.uid, member.gid, member.mtime, digest]
+    return found
+
+
+def test_a_context_builds_to_an_equal_image(
+    engine: Any,
+    build: Callable[..., dict[str, Any]],
+    home: Path,
+    iris: Path,
+    tmp_path: Path,
+    free_port: Callable[[], int],
+) -> None:
+    context, again = tmp_path / "context", tmp_path / "again"
+    build(iris, "--tag", "iris:c", "--target", "context", "-o", context)
+    build(iris, "--tag", "iris:c", "--target", "context", "-o", again)
+    assert not filecmp.dircmp(context, again).diff_files
+    assert not filecmp.dircmp(context / "layers", again / "layers").diff_files
+    built, _ = engine.images.build(path=str(context), tag="context:1")
+    port, grpc = free_port(), free_port()
+    with running(engine, built.id, port, grpc):
+        with Client(f"http://127.0.0.1:{port}") as client:
+            assert client.infer("iris", [[5.1, 3.5, 1.4, 0.2]])["label"].tolist() == [0]
+        assert over_grpc(grpc) == [0]
+    with (tmp_path / "built.tar").open("wb") as f:
+        f.writelines(built.save())
+    store = Store(tmp_path / "store").prepared()
+    (theirs,) = read(tmp_path / "built.tar", store)
+    image = Image.open(store, theirs.descriptor)
+    kept = Store(home / "store")
+    named = kept.find("iris:c")
+    assert named is not None
+    ours = Image.open(kept, named)
+    assert len(image.layers) == len(ours.layers)
+    mine, built_there = held(kept, ours), held(store, image)
+    assert {p for p in mine if mine[p] != built_there.get(p)} == set() and built_there.keys() <= {*mine, ""}
+    theirs_say = {key: image.settings[key] for key in ours.settings}
+    del theirs_say["Labels"]["io.buildah.version"]
+    theirs_say["Env"] = [line for line in theirs_say["Env"] if not line.startswith("PATH=")]  # the engine's own
+    theirs_say["Healthcheck"]["StartInterval"] = ours.settings["Healthcheck"]["StartInterval"]  # which is left out
+    assert theirs_say == ours.settings
 
 
 def test_again_and_elsewhere_it_is_the_same(

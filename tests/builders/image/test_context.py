@@ -1,0 +1,92 @@
+"""Contexts: what is in the directory, the same each time. What an engine makes of one is in tests/conformance."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+from gantline.builders.image.base import Base, open_base
+from gantline.builders.image.build import Built, Supplies, Wheels, build_image
+from gantline.builders.image.context import write_context
+from gantline.builders.image.shelf import Shelf
+from gantline.builders.image.wheel import Wheel
+
+from gantline.blobs import sha256_file
+from gantline.errors import Unsupported, UsageError
+from gantline.manifest import Manifest
+from gantline.oci.archive import write_archive
+from gantline.oci.descriptor import LAYER
+from gantline.oci.image import Image, write_manifest
+from gantline.oci.platforms import Platform
+from gantline.oci.store import Store
+from gantline.packages import seal
+
+AMD64 = Platform("linux", "amd64")
+
+
+@pytest.fixture
+def built(base: Base, shelf: Shelf, make_wheel: object, tmp_path: Path) -> Built:
+    root = tmp_path / "m.pkg"
+    root.mkdir()
+    (root / "model.onnx").write_bytes(b"model")
+    package = seal(root, Manifest("m", "onnx", "model.onnx"), {})
+    wheel = Wheel.open(make_wheel("thing", {"thing.py": b"A = 1\n"}))  # type: ignore[operator]
+    return build_image(package, base, Supplies(Wheels((wheel,))), shelf)
+
+
+def files(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): sha256_file(path) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_layers_in_their_order(built: Built, store: Store, tmp_path: Path) -> None:
+    size = write_context(store, built, "m:1", tmp_path / "one")
+    text = (tmp_path / "one" / "Dockerfile").read_text()
+    added = [json.loads(line[4:])[0] for line in text.splitlines() if line.startswith("ADD ")]
+    assert added == [
+        "layers/base-rootfs.tar.gz", "layers/wheel-thing-1.0.tar.gz", "layers/gantline.tar.gz", "layers/weights.tar",
+        "layers/package.tar.gz",
+    ]  # fmt: skip
+    digests = [sha256_file(tmp_path / "one" / path) for path in added]
+    assert digests == [layer.digest for layer in built.image.layers]
+    assert size == sum(layer.size for layer in built.image.layers)
+    listed = json.loads((tmp_path / "one" / "layers" / "layers.json").read_bytes())
+    assert listed["image"] == built.image.id and [one["digest"] for one in listed["layers"]] == digests
+    assert "FROM scratch\n" in text and "podman build --platform linux/amd64 --format docker -t m:1 ." in text
+
+
+def test_the_same_bytes_each_time_and_nothing_of_others_is_lost(built: Built, store: Store, tmp_path: Path) -> None:
+    target = tmp_path / "context"
+    write_context(store, built, "m:1", target)
+    first = files(target)
+    with pytest.raises(UsageError, match="--overwrite"):
+        write_context(store, built, "m:1", target)
+    write_context(store, built, "m:1", target, overwrite=True)
+    assert files(target) == first
+    (target / "compose.yaml").write_text("services: {}\n")
+    with pytest.raises(UsageError, match=r"holds 'compose.yaml', too"):
+        write_context(store, built, "m:1", target, overwrite=True)
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "Dockerfile").write_text("FROM debian\n")
+    with pytest.raises(UsageError, match="not overwritten"):
+        write_context(store, built, "m:1", project, overwrite=True)
+    assert files(project).keys() == {"Dockerfile"}
+
+
+def test_a_base_whose_layers_remove_files_cannot_be_added(store: Store, built: Built, tmp_path: Path) -> None:
+    gone = io.BytesIO()
+    with tarfile.open(fileobj=gone, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("etc/.wh.os-release"))
+    layer = store.add(gone.getvalue(), LAYER)
+    below = built.base
+    diff_ids = [*below.diff_ids, layer.digest]
+    config = {**AMD64.to_json(), "config": {}, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+    image = write_manifest(store, config, (*below.layers, layer), {})
+    write_archive(store, image.descriptor, "b:1", tmp_path / "base.tar")
+    base = open_base(str(tmp_path / "base.tar"), AMD64, store)
+    with pytest.raises(Unsupported, match=r"base base.tar: a layer of it removes 'etc/.wh.os-release'"):
+        write_context(store, Built(Image.open(store, image.descriptor), base, ()), "m:1", tmp_path / "context")
+    assert not (tmp_path / "context").exists()
