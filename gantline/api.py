@@ -16,10 +16,15 @@ from .tensors import Array
 
 if TYPE_CHECKING:
     from gantline.builders.image.order import Delivered
+    from gantline.builders.lock.pylock import Lock
     from gantline.builders.lock.sources import Sources
     from gantline.builders.source import Limits, Source
 
     from .manifest import Batching, SequenceInfo
+    from .oci.descriptor import Descriptor
+    from .oci.platforms import Platform
+    from .oci.store import Store
+    from .oci.wiring import Wiring
 
 
 def package(
@@ -188,7 +193,10 @@ def build(
     pull: bool = False,
     apt: tuple[str, ...] = (),
     debian_mirror: str = "",
+    allow_missing: tuple[str, ...] = (),
     context: bool = False,
+    wiring: Wiring | None = None,
+    sign: str | os.PathLike[str] | None = None,
     sources: Sources | None = None,
     registry: str = "",
     record: bool = True,
@@ -200,39 +208,52 @@ def build(
     or a directory (an OCI image layout; with `context` a Dockerfile and the layers for it). `base` is the image below:
     a reference, a tar of a root file system, an OCI layout; a tag is pinned when it is first used, and `pull` follows
     it again. `max_size` in bytes, compressed, base included. `apt` adds Debian packages, from the base's own archive or
-    from `debian_mirror`, to those for libraries that wheels need and the base has not. A GantlineError says in one line
-    what is wrong; no name stands for a half-built image then. Package and image are recorded in `registry` (as for
+    from `debian_mirror`, to those for libraries that wheels need and the base has not; those of `allow_missing` may be
+    absent. A GantlineError says in one line what is wrong; no name stands for a half-built image then. `sign` names an
+    Ed25519 private key: the signature goes where the image goes. Package and image are recorded in `registry` (as for
     `Registry.open`), unless `record` is false.
     """
     from gantline.builders.image.order import Order, carry_out, default_base
     from gantline.builders.image.supply import Supplier
-    from gantline.builders.lock.pylock import Lock
     from gantline.builders.lock.sources import configured
 
     from .oci.platforms import Platform
     from .setting import size_of
 
-    opened = package if isinstance(package, Package) else Package.open(local(os.fspath(package), registry))
+    opened = package if isinstance(package, Package) else Package.open(local(os.fspath(package), registry, wiring))
     wanted = tuple(map(Platform.parse, platforms)) or (Platform.of_this_machine(),)
     asked = _minor(python or opened.manifest.environment.python)
-    read = [Lock.read(Path(path)) for path in locks]
+    read = _locks(locks)
+    most = size_of(max_size, "--max-size") if isinstance(max_size, str) else max_size
     order = Order(
-        tag or f"{opened.name.lower()}:latest",
-        tuple(dict.fromkeys(wanted)),
-        base or default_base(asked),
-        Path(output) if output is not None else None,
-        overwrite,
-        asked,
-        size_of(max_size, "--max-size") if isinstance(max_size, str) else max_size,
-        check_reproducible,
-        pull,
-        context,
-    )
-    supplier = Supplier(
-        sources or configured(), log, {lock.platform: lock for lock in read}, relock, apt, debian_mirror
-    )
-    done = carry_out(opened, order, supplier, log)
+        tag or f"{opened.name.lower()}:latest", tuple(dict.fromkeys(wanted)), base or default_base(asked),
+        _path(output), overwrite, asked, most, check_reproducible, pull, context, wiring,
+    )  # fmt: skip
+    supplier = Supplier(sources or configured(), log, read, relock, apt, debian_mirror, allow_missing)
+    done = carry_out(opened, order, supplier, log, _signer(sign, order.tag))
     return _recorded(opened, done, registry) if record else done
+
+
+def _locks(paths: tuple[str | os.PathLike[str], ...]) -> dict[Platform, Lock]:
+    from gantline.builders.lock.pylock import Lock
+
+    read = [Lock.read(Path(path)) for path in paths]
+    return {lock.platform: lock for lock in read}
+
+
+def _signer(key: str | os.PathLike[str] | None, tag: str) -> Callable[[Store, Descriptor], None] | None:
+    """Signs what is in a store; the key is read now, before anything is built."""
+    if key is None:
+        return None
+    from gantline.builders.evidence.envelope import private_key
+    from gantline.builders.evidence.signature import sign
+
+    secret = private_key(Path(key))
+
+    def run(store: Store, descriptor: Descriptor) -> None:
+        sign(store, descriptor, secret, tag)
+
+    return run
 
 
 def _recorded(package: Package, done: Delivered, registry: str) -> Delivered:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .errors import BadArtefact
+
+if TYPE_CHECKING:
+    from .oci.wiring import Wiring
 
 REGISTRY = "registry://"
 OCI = "oci://"
@@ -15,15 +19,14 @@ def is_registered(ref: str) -> bool:
     return ref.startswith(REGISTRY)
 
 
-def local(ref: str, registry: str = "") -> Path:
+def local(ref: str, registry: str = "", wiring: Wiring | None = None) -> Path:
     """Where a REF's package lies; one of a registry is brought here, hashed, and in use until this process ends.
 
-    `oci://HOST/REPOSITORY:TAG` is an artifact that `gantline push` made of a package.
-
-    `registry`: a directory or URL; empty: GANTLINE_REGISTRY, or this user's own. NotFound says what there is instead.
+    `oci://HOST/REPOSITORY:TAG` is an artifact that `gantline push` made of a package; `wiring`: how that host is spoken
+    to. `registry`: a directory or URL; empty: GANTLINE_REGISTRY, or this user's own. NotFound says what there is.
     """
     if ref.startswith(OCI):
-        return _pulled(ref)
+        return _pulled(ref, wiring)
     if not is_registered(ref):
         return Path(ref)
     from .registry.registry import Registry
@@ -37,7 +40,7 @@ def served(ref: str, registry: str = "") -> str:
     return str(local(ref, registry).parent) if is_registered(ref) else str(local(ref)) if ref.startswith(OCI) else ref
 
 
-def _pulled(ref: str) -> Path:
+def _pulled(ref: str, wiring: Wiring | None) -> Path:
     """The directory of a package in a registry of images: one for each digest, checked when it is made, and in use."""
     from .oci.artifact import is_package, write_package
     from .oci.obtain import obtain
@@ -46,7 +49,7 @@ def _pulled(ref: str) -> Path:
     from .registry.checkout import held
 
     store = Store.of_user()
-    found = obtain(Reference.parse(ref), store)
+    found = obtain(Reference.parse(ref), store, wiring)
     if not is_package(store, found):
         raise BadArtefact(f"{ref}: an image, not a package; `gantline pull` gets it, and an engine runs it")
     return held(found.digest, lambda target: write_package(store, found, target))

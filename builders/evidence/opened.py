@@ -15,22 +15,23 @@ from gantline.oci.platforms import Platform
 from gantline.oci.reading import is_archive, only, read
 from gantline.oci.reference import Reference, has_host
 from gantline.oci.store import DOCUMENT, Store
+from gantline.oci.wiring import Wiring
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-def open_image(ref: str, store: Store, platform: Platform | None = None) -> Image:
+def open_image(ref: str, store: Store, platform: Platform | None = None, wiring: Wiring | None = None) -> Image:
     """The image, brought into the store if need be; of several, the one for `platform`, else for this machine.
 
     NotFound for what is nowhere; BadArtefact for what is no image; others as of `obtain`.
     """
-    found = described(ref, store)
+    found = described(ref, store, wiring)
     if is_package(store, found):
         raise BadArtefact(f"{ref}: a package, not an image; make one with `gantline build`")
     return Image.open(store, choose(store, found, platform or Platform.of_this_machine(), ref))
 
 
-def described(ref: str, store: Store) -> Descriptor:
+def described(ref: str, store: Store, wiring: Wiring | None = None) -> Descriptor:
     """The manifest or index that a REF stands for; an image ID stands for its manifest.
 
     A registry is asked for `oci://HOST/...`, and for the name of a host that no pull has left in the store.
@@ -43,7 +44,7 @@ def described(ref: str, store: Store) -> Descriptor:
     if is_archive(path):
         return only(read(path, store), path).descriptor
     if has_host(ref):
-        return obtain(Reference.parse(ref), store)
+        return obtain(Reference.parse(ref), store, wiring)
     raise NotFound(f"{ref}: no such name in {store.root}, nor an archive or a layout; see `gantline build`")
 
 

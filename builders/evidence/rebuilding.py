@@ -15,6 +15,7 @@ import gantline
 from gantline.errors import BadArtefact, VerificationFailed
 from gantline.oci.image import Image
 from gantline.oci.store import Store
+from gantline.oci.wiring import Wiring
 from gantline.packages import Package
 
 from ..image.base import Base, base_within, open_base
@@ -30,12 +31,16 @@ _EPOCH = "SOURCE_DATE_EPOCH"
 
 @dataclass(frozen=True, slots=True)
 class Rebuilding:
-    """`sources`: where wheels come from whose URLs are none; `base`: the base again, else the image's own layers."""
+    """`sources`: where wheels come from whose URLs are none; `base`: the base again, else the image's own layers.
+
+    `wiring`: how a registry that has that base is spoken to.
+    """
 
     store: Store
     sources: Sources
     log: Callable[[str], None]
     base: str = ""
+    wiring: Wiring | None = None
 
     def run(self, image: Image, ref: str) -> Built:
         """Make every layer above the base anew. VerificationFailed names those that came out otherwise."""
@@ -56,7 +61,7 @@ class Rebuilding:
             self.log(f"{image.platform}: base {record.base}, as the image has it")
             return base_within(image, record.below, record.base, record.lock.python, self.store)
         self.log(f"{image.platform}: base {self.base}")
-        found = open_base(self.base, image.platform, self.store, record.lock.python)
+        found = open_base(self.base, image.platform, self.store, record.lock.python, wiring=self.wiring)
         return replace(found, name=record.base)  # it may be called otherwise here
 
 

@@ -16,6 +16,7 @@ from gantline.oci.descriptor import Descriptor
 from gantline.oci.image import Image
 from gantline.oci.platforms import Platform
 from gantline.oci.store import Store
+from gantline.oci.wiring import Wiring
 
 from . import rootfs
 from .control import stanzas
@@ -75,11 +76,17 @@ class Base:
 
 
 def open_base(
-    where: str, platform: Platform, store: Store, python: tuple[int, int] | None = None, anew: bool = False
+    where: str,
+    platform: Platform,
+    store: Store,
+    python: tuple[int, int] | None = None,
+    anew: bool = False,
+    wiring: Wiring | None = None,
 ) -> Base:
     """The base that `where` says: a tar of a root file system, an image's archive or layout, or a registry's name.
 
-    `python` if a certain one is wanted; `anew` asks a registry again what a tag stands for. UsageError, BadArtefact,
+    `python` if a certain one is wanted; `anew` asks a registry again what a tag stands for; `wiring` says how it is
+    spoken to. UsageError, BadArtefact,
     Unsupported, Unreachable and others say what is wrong with it, and what to do.
     """
     path = Path(where)
@@ -87,9 +94,8 @@ def open_base(
     if not path.exists() and not _is_path(where):
         pins = Pins(home() / "bases" / "pins.json")
         wanted = python or (sys.version_info[0], sys.version_info[1])
-        return _of_image(
-            where, from_registry(where, platform, store, memory, pins, wanted, anew), store, memory, python
-        )
+        found = from_registry(where, platform, store, memory, pins, wanted, anew, wiring)
+        return _of_image(where, found, store, memory, python)
     if not path.exists():
         raise UsageError(f"--base {where}: no such file")
     _check_readable(path, where)

@@ -71,7 +71,17 @@ def _interpreter(base: Base) -> Iterator[Object]:
 
 
 def missing_in(base: Base) -> tuple[Missing, ...]:
-    """What a base's own files lack, used or not: Python's _tkinter in slim images, say."""
+    """What a base's own files lack, used or not: Python's _tkinter in slim images, say. Remembered by its layers."""
+    memory = Memory(home() / "libraries", 1)
+    key = ["base", list(base.diff_ids), base.platform.architecture, sorted(base.variables.items())]
+    rows = memory.recall(key)
+    if rows is None:
+        rows = [[one.library, one.owner, one.path] for one in _missing_in(base)]
+        memory.keep(key, rows)
+    return tuple(Missing(*row) for row in rows)
+
+
+def _missing_in(base: Base) -> tuple[Missing, ...]:
     architecture = base.platform.architecture
     own = [
         Object(path, node.elf, BASE)

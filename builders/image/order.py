@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,16 +16,20 @@ from gantline.oci.descriptor import Descriptor
 from gantline.oci.image import write_index
 from gantline.oci.platforms import Platform
 from gantline.oci.store import Store
+from gantline.oci.wiring import Wiring
 from gantline.packages import Package
 
 from .base import Base, open_base
 from .build import Built, Supplies, build_image
+from .closure import missing_in
 from .context import write_context
 from .shelf import Shelf
 
 _TAG = re.compile(r"[a-z0-9]+([._-][a-z0-9]+|__[a-z0-9]+|/[a-z0-9]+)*:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_SHOWN = 5  # libraries that a base lacks
 Log = Callable[[str], None]
 Supply = Callable[[Package, Base], Supplies]
+Sign = Callable[[Store, Descriptor], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class Order:
     """`tag` is NAME:TAG in the store; `output` a `.tar` or a directory, if any; `max_size` bytes as pulled, 0: any.
 
     `context`: `output` is to hold a Dockerfile, and not an image. `pull`: ask the registry again what the base's tag
-    stands for.
+    stands for; `wiring`: how that registry is spoken to.
     """
 
     tag: str
@@ -46,6 +50,7 @@ class Order:
     twice: bool = False
     pull: bool = False
     context: bool = False
+    wiring: Wiring | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +63,11 @@ class Delivered:
     written: int = 0
 
 
-def carry_out(package: Package, order: Order, supply: Supply, log: Log) -> Delivered:
-    """Build for each platform, name it in the store, and write it out where that is asked for."""
+def carry_out(package: Package, order: Order, supply: Supply, log: Log, sign: Sign | None = None) -> Delivered:
+    """Build for each platform, name it in the store, and write it out where that is asked for.
+
+    `sign` keeps what is to be said about it in the store, and so in what is written.
+    """
     check_tag(order.tag)
     _check_output(order)
     package.verify_files()
@@ -67,6 +75,8 @@ def carry_out(package: Package, order: Order, supply: Supply, log: Log) -> Deliv
     images = tuple(_one(package, platform, order, supply, shelf, log) for platform in order.platforms)
     single = len(images) == 1
     descriptor = images[0].image.descriptor if single else write_index(shelf.store, tuple(b.image for b in images), {})
+    if sign is not None:
+        sign(shelf.store, descriptor)
     written = 0
     if order.output is not None:
         if order.context:
@@ -102,8 +112,8 @@ def _check_output(order: Order) -> None:
 
 def _one(package: Package, platform: Platform, order: Order, supply: Supply, shelf: Shelf, log: Log) -> Built:
     log(f"{platform}: base {order.base}")
-    base = open_base(order.base, platform, shelf.store, order.python, order.pull)
-    for note in base.notes:
+    base = open_base(order.base, platform, shelf.store, order.python, order.pull, order.wiring)
+    for note in (*base.notes, *_lacking(base)):
         log(f"{platform}: {note}")
     supplies = supply(package, base)
     wheels = len(supplies.wheels.runtime) + len(supplies.wheels.script or ())
@@ -113,6 +123,15 @@ def _one(package: Package, platform: Platform, order: Order, supply: Supply, she
     if order.twice:
         _compare(built, package, supplies)
     return built
+
+
+def _lacking(base: Base) -> Iterator[str]:
+    """What of the base's own files cannot be loaded; it may well be that nobody does."""
+    found = missing_in(base)
+    shown = [f"{one.library} ({one.path.rpartition('/')[2]})" for one in found[:_SHOWN]]
+    if shown:
+        more = f" and {len(found) - len(shown)} more" if len(found) > len(shown) else ""
+        yield f"base {base.name}: its own files lack {', '.join(shown)}{more}; no matter unless they are used"
 
 
 def _within(built: Built, most: int) -> None:

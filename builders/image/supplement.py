@@ -5,7 +5,7 @@ So that an image never fails at its first import: what is in no package is an er
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from gantline.errors import BadArtefact, NotFound, Unreachable, Unsupported, VerificationFailed
@@ -41,17 +41,18 @@ def supplement(
     mirror: str = "",
     offline: bool = False,
     anew: bool = False,
+    allowed: Collection[str] = (),
 ) -> Supplement:
     """The packages `pinned` by a lock, or else those that are wanted: `apt` by name, others by the libraries they have.
 
-    What was found for the same base and wishes before is taken again, unless `anew`.
+    What was found for the same base and wishes before is taken again, unless `anew`. Libraries that are `allowed` to be
+    missing are only told of.
 
     NotFound, Unreachable, Unsupported name the wheel and the library; BadArtefact where what is pinned is not enough.
     """
     downloads = Downloads(home() / "debian", offline)
-    missing = _missing(base, wheels, entries)
+    missing, notes = _parted(_missing(base, wheels, entries), allowed)
     wanted = sorted({one.library for one in missing})
-    notes: list[str] = []
     if pinned is not None:
         debs = tuple(pinned)
     elif missing or apt:
@@ -63,14 +64,22 @@ def supplement(
             debs = _resolved(base, missing, wanted, sorted(set(apt)), downloads, mirror, notes)
             memory.keep(key, [one.to_json() for one in debs])
     else:
-        return Supplement()
+        return Supplement(notes=tuple(notes))
     if not debs and not missing:
-        return Supplement()
+        return Supplement(notes=tuple(notes))
     part, more = deb_part(debs, wanted, base, downloads)
-    if still := _missing(base, wheels, entries, part.entries):
+    if still := _parted(_missing(base, wheels, entries, part.entries), allowed)[0]:
         again = "the lock does not have it: lock again" if pinned is not None else _advice(still[0])
         raise BadArtefact(f"{still[0]}, which neither base {base.name} nor its packages have; {again}")
     return Supplement(debs, (part,), (*notes, *more))
+
+
+def _parted(missing: Sequence[Missing], allowed: Collection[str]) -> tuple[list[Missing], list[str]]:
+    """Those that must be found, and what to say of those that need not."""
+    notes = [f"{one}: it is not there, as --allow-missing says" for one in missing if one.library in allowed]
+    needless = sorted(set(allowed) - {one.library for one in missing})
+    notes += [f"--allow-missing {library}: nothing lacks it" for library in needless]
+    return [one for one in missing if one.library not in allowed], notes
 
 
 def _missing(base: Base, wheels: Wheels, entries: Sequence[Entry], debs: Sequence[Entry] = ()) -> list[Missing]:
@@ -105,4 +114,6 @@ def _resolved(
 def _advice(missing: Missing) -> str:
     names = names_of(missing.library)
     usual = f" (Debian calls its package {names[0]}, as a rule)" if names else ""
-    return f"use a base that has it{usual}, or --debian-mirror URL"
+    return (
+        f"use a base that has it{usual}, --debian-mirror URL, or --allow-missing {missing.library} if it is never used"
+    )

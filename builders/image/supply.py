@@ -39,7 +39,8 @@ Log = Callable[[str], None]
 class Supplier:
     """`locks`: those that the user gives, by platform; `anew`: resolve even where an earlier build has resolved.
 
-    `apt`: Debian packages to add besides what wheels need; `mirror`: the archive that has them, if not the base's own.
+    `apt`: Debian packages to add besides what wheels need; `mirror`: the archive that has them, if not the base's own;
+    `allowed`: libraries that may be missing, besides those of the lock.
     """
 
     sources: Sources
@@ -48,6 +49,7 @@ class Supplier:
     anew: bool = False
     apt: tuple[str, ...] = ()
     mirror: str = ""
+    allowed: tuple[str, ...] = ()
 
     def __call__(self, package: Package, base: Base) -> Supplies:
         """The wheels for a base, what it lacks for them, and the evidence. UsageError for the lock of another base."""
@@ -56,10 +58,11 @@ class Supplier:
         wheels = _parted(lock, dict(zip(lock.packages, found, strict=True)))
         own = [entry for part in parts(package) for entry in part.entries]
         offline = self.sources.offline
-        more = supplement(base, wheels, own, self.apt, lock.debs, self.mirror, offline, self.anew)
+        allowed = tuple(sorted({*self.allowed, *lock.allowed}))
+        more = supplement(base, wheels, own, self.apt, lock.debs, self.mirror, offline, self.anew, allowed)
         for note in more.notes:
             self.log(f"{base.platform}: {note}")
-        lock = replace(lock, debs=more.debs)
+        lock = replace(lock, debs=more.debs, allowed=allowed)
         evidence = _evidence(package, base, lock, found)
         return Supplies(wheels, more.parts, (evidence,), sha256_bytes(lock.to_bytes()))
 

@@ -17,6 +17,7 @@ from gantline.oci.reference import Reference, has_host
 from gantline.oci.remote import Remote
 from gantline.oci.store import LAYOUT, Store
 from gantline.oci.transport import Transport
+from gantline.oci.wiring import Wiring
 
 from .bootstrap import advice
 from .memory import Memory
@@ -68,7 +69,14 @@ def from_archive(path: Path, platform: Platform, store: Store, memory: Memory) -
 
 
 def from_registry(
-    name: str, platform: Platform, store: Store, memory: Memory, pins: Pins, python: tuple[int, int], anew: bool = False
+    name: str,
+    platform: Platform,
+    store: Store,
+    memory: Memory,
+    pins: Pins,
+    python: tuple[int, int],
+    anew: bool = False,
+    wiring: Wiring | None = None,
 ) -> Upstream:
     """The image of a name in a registry that is for a platform.
 
@@ -80,7 +88,7 @@ def from_registry(
     if digest and (image := _recalled(memory.recall(["registry", digest, str(platform)]), store)) is not None:
         return Upstream(image, _pinned(reference, digest, pins), f"{reference.name}@{image.descriptor.digest}")
     try:
-        with Transport.of(reference) as transport:
+        with Transport.of(reference, wiring) as transport:
             remote = Remote.of(transport, reference)
             if not digest:
                 digest = remote.manifest(reference.target)[0].digest

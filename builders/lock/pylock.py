@@ -43,7 +43,8 @@ class Locked:
 class Lock:
     """The wheels for one platform, sorted by name. `apart`: what serves and what the script needs cannot be one.
 
-    `debs`: the Debian packages that a build added to its base; None where no base was looked at.
+    `debs`: the Debian packages that a build added to its base; None where no base was looked at. `allowed`: libraries
+    that it let be missing.
     """
 
     target: Target
@@ -52,6 +53,7 @@ class Lock:
     indexes: tuple[str, ...] = ()
     apart: bool = False
     debs: tuple[Deb, ...] | None = None
+    allowed: tuple[str, ...] = ()
 
     @property
     def platform(self) -> Platform:
@@ -83,6 +85,8 @@ class Lock:
         glibc = ".".join(map(str, self.target.glibc))
         about = {"format": FORMAT, "platform": str(self.platform), "python": self.target.version, "glibc": glibc}
         none: dict[str, Any] = {"debs": []} if self.debs == () else {}
+        if self.allowed:
+            none["allow-missing"] = list(self.allowed)
         blocks.append("[tool.gantline]\n" + _table(about | {"indexes": list(self.indexes)} | none))
         for one in self.asked:
             entry: dict[str, Any] = {"line": one.shown, "origin": one.origin, "group": one.group}
@@ -134,7 +138,8 @@ class Lock:
             )
             target = Target(Platform.parse(about["platform"]), _pair(about["python"]), _pair(about["glibc"]))
             debs = tuple(Deb.from_json(one, "debs") for one in about["debs"]) if "debs" in about else None
-            return cls(target, packages, asked, tuple(map(str, about["indexes"])), "dependency-groups" in tree, debs)
+            indexes, allowed = tuple(map(str, about["indexes"])), tuple(map(str, about.get("allow-missing", ())))
+            return cls(target, packages, asked, indexes, "dependency-groups" in tree, debs, allowed)
         except GantlineError as e:
             raise BadArtefact(f"{where}: {e.message}") from e
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as e:

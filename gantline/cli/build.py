@@ -57,9 +57,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--pull", action="store_true", help="ask the registry again what the base's tag stands for")
     add("--apt", metavar="NAME", action="append", default=[], help="add a Debian package to the base; may be repeated")
     add("--debian-mirror", metavar="URL", default="", help="their archive (default: the base's sources.list)")
+    add(
+        "--allow-missing", metavar="LIBRARY", action="append", default=[],
+        help="a shared library that is needed by name and never used: libtk8.6.so, say; may be repeated",
+    )  # fmt: skip
     add("--check-reproducible", action="store_true", help="build a second time from nothing, and compare")
     add_sources(parser)
+    transfer.connection(parser)
     registered.arguments(parser)
+    add(
+        "--sign", type=Path, metavar="KEY",
+        help="sign it with this Ed25519 key (PEM), as `gantline sign` does; the signature goes where the image goes",
+    )  # fmt: skip
     add("--push", metavar="DEST", default="", help="then send it: oci://HOST/REPOSITORY:TAG, as `gantline push` does")
     add(
         "--target", choices=("oci", "docker", "context"), default="oci",
@@ -94,7 +103,10 @@ def run(args: argparse.Namespace) -> int:
         pull=args.pull,
         apt=tuple(args.apt),
         debian_mirror=args.debian_mirror,
+        allow_missing=tuple(args.allow_missing),
         context=args.target == "context",
+        wiring=transfer.wiring(args),
+        sign=args.sign,
         sources=sources_of(args),
         registry=args.registry,
         record=not args.no_record,
@@ -102,13 +114,13 @@ def run(args: argparse.Namespace) -> int:
     )
     delivered: dict[str, Any] = {}
     if destination is not None:
-        delivered["pushed"] = _push(done, destination, args.json)
+        delivered["pushed"] = _push(done, destination, args)
     if engine is not None:
         delivered["loaded"] = _load(done, engine)
     if args.json:
         print_json({**summary(done), **delivered})
     else:
-        _tell(done, args.output, delivered)
+        _tell(done, args, delivered)
     return OK
 
 
@@ -140,14 +152,14 @@ def _load(done: Delivered, engine: Engine) -> dict[str, Any]:
     return {"engine": engine.url, "id": found, "reused": reused}
 
 
-def _push(done: Delivered, reference: Reference, quiet: bool) -> dict[str, Any]:
+def _push(done: Delivered, reference: Reference, args: argparse.Namespace) -> dict[str, Any]:
     """Send it with all that is said about it."""
     from ..oci.push import push
     from ..oci.remote import Remote
     from ..oci.store import Store
     from ..oci.transport import Transport
 
-    with Transport.of(reference) as transport, transfer.bar("push", quiet) as told:
+    with Transport.of(reference, transfer.wiring(args)) as transport, transfer.bar("push", args.json) as told:
         sent = push(Store.of_user(), done.descriptor, Remote.of(transport, reference), reference, told)
     bytes_ = {"bytes_new": sent.new, "bytes_reused": sent.reused, "bytes_mounted": sent.mounted}
     return {"reference": str(reference), "digest": sent.digest, **bytes_}
@@ -191,7 +203,7 @@ def summary(done: Delivered) -> dict[str, Any]:
     }
 
 
-def _tell(done: Delivered, output: Path | None, delivered: dict[str, Any]) -> None:
+def _tell(done: Delivered, args: argparse.Namespace, delivered: dict[str, Any]) -> None:
     rows = [("image", done.tag), ("digest", done.descriptor.digest)]
     for one in done.images:
         rows += [("platform", str(one.image.platform)), ("image ID", one.image.id)]
@@ -199,13 +211,15 @@ def _tell(done: Delivered, output: Path | None, delivered: dict[str, Any]) -> No
             state = "reused" if made.reused else "new"
             rows.append(("layers", f"{size(made.layer.descriptor.size):>10}  {state:6}  {_short(made.layer.title)}"))
         rows.append(("bytes", f"{size(one.new)} new, {size(one.reused)} reused, on a base of {size(one.below)}"))
-    if output is not None:
-        rows.append(("written", f"{output} ({size(done.written)})"))
+    if args.output is not None:
+        rows.append(("written", f"{args.output} ({size(done.written)})"))
     if sent := delivered.get("pushed"):
         amounts = transfer.amounts(sent["bytes_new"], sent["bytes_reused"], sent["bytes_mounted"])
         rows.append(("pushed", f"{sent['reference']} ({amounts})"))
     if loaded := delivered.get("loaded"):
         rows.append(("loaded", f"{loaded['engine']}{' (there already)' if loaded['reused'] else ''}"))
+    if args.sign:
+        rows.append(("signed", f"by {args.sign}"))
     table(rows)
     write(f"\nnext:  gantline run {done.tag}\n       gantline push {done.tag} HOST/{done.tag}\n")
 

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ..exits import OK
+from . import transfer
 from .explain import REF, platform_argument, platform_of
 from .show import print_json, size, table
 
@@ -18,6 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("before", metavar="A", help=REF)
     parser.add_argument("after", metavar="B", help="another one")
     platform_argument(parser)
+    transfer.connection(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -29,8 +31,8 @@ def run(args: argparse.Namespace) -> int:
     from ..oci.store import Store
 
     store = Store.of_user()
-    platform = platform_of(args)
-    found = difference(store, open_image(args.before, store, platform), open_image(args.after, store, platform))
+    wanted = platform_of(args), transfer.wiring(args)
+    found = difference(store, open_image(args.before, store, *wanted), open_image(args.after, store, *wanted))
     if args.json:
         print_json(found.to_json())
     else:

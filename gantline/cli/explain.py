@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ..exits import OK
+from . import transfer
 from .show import print_json, table
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("ref", metavar="REF", help=REF)
     add("path", metavar="PATH", help="a file or directory in it: /opt/gantline/lib/gantline/core.py, say")
     platform_argument(parser)
+    transfer.connection(parser)
     add("--json", action="store_true", help="print one JSON object")
 
 
@@ -44,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from ..oci.store import Store
 
     store = Store.of_user()
-    found = explain(store, open_image(args.ref, store, platform_of(args)), args.path, args.ref)
+    found = explain(store, open_image(args.ref, store, platform_of(args), transfer.wiring(args)), args.path, args.ref)
     if args.json:
         print_json(found.to_json())
         return OK

@@ -15,7 +15,7 @@ from ..exits import OK
 from ..oci.platforms import Platform
 from ..packages import Package
 from ..references import local
-from . import registered
+from . import registered, transfer
 from .show import print_json, size, table
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add("--overwrite", action="store_true", help="replace a lock that exists")
     add_sources(parser)
+    transfer.connection(parser)
     add("--json", action="store_true", help="print one JSON object")
 
 
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     from gantline.builders.lock.resolve import lock_package
     from gantline.builders.lock.target import GLIBC
 
-    package = Package.open(local(args.ref, args.registry))
+    package = Package.open(local(args.ref, args.registry, transfer.wiring(args)))
     platforms = _platforms(args.platform)
     python = _pair(args.python or package.manifest.environment.python or _own(), "--python", "3.11")
     glibc = _pair(args.glibc, "--glibc", "2.36") if args.glibc else GLIBC

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..exits import OK
+from . import transfer
 from .show import print_json, table, write
 
 if TYPE_CHECKING:
     from ..oci.descriptor import Descriptor
     from ..oci.store import Store
+    from ..oci.wiring import Wiring
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--key", type=Path, required=True, metavar="FILE", help="an Ed25519 private key in PEM: `gantline keys signing`"
     )
+    transfer.connection(parser)
     add("--json", action="store_true", help="print one JSON object")
 
 
@@ -37,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
     key = private_key(args.key)
     store = Store.of_user()
-    done = sign(store, subject(args.ref, store), key, args.ref)
+    done = sign(store, subject(args.ref, store, transfer.wiring(args)), key, args.ref)
     if args.json:
         signed = [{"subject": one.subject, "referrer": one.referrer} for one in done]
         print_json({"ref": args.ref, "key": done[0].key, "signed": signed})
@@ -47,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     return OK
 
 
-def subject(ref: str, store: Store) -> Descriptor:
+def subject(ref: str, store: Store, wiring: Wiring | None = None) -> Descriptor:
     """What a REF stands for, in the store: a package is kept there as the artifact that a push would send."""
     from gantline.builders.evidence.opened import described
 
@@ -59,4 +62,4 @@ def subject(ref: str, store: Store) -> Descriptor:
         return keep_package(store, Package.open(local(ref)))
     if (Path(ref) / MANIFEST).is_file():
         return keep_package(store, Package.open(ref))
-    return described(ref, store)
+    return described(ref, store, wiring)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,12 @@ from ..home import home
 from ..oci.descriptor import Descriptor
 from ..packages import MANIFEST, Package
 from ..references import local
-from . import registered
+from . import registered, transfer
 from .show import print_json, size, table
 
 if TYPE_CHECKING:
     from ..oci.store import Store
+    from ..oci.wiring import Wiring
 
 _NOT_READ = Descriptor("", "", 0)  # an archive's or a layout's, which comes when it is read
 
@@ -30,12 +32,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--key", type=Path, metavar="FILE", help="also check its signature by this Ed25519 key (PEM)")
     registered.arguments(parser)
+    transfer.connection(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """Hash all there is, and of a package run the golden samples; an error names what does not hold."""
-    if (image := _image(args.ref)) is not None:
+    if (image := _image(args.ref, transfer.wiring(args))) is not None:
         return _verify_image(args, image)
     return _verify_package(args)
 
@@ -44,7 +47,7 @@ def _verify_package(args: argparse.Namespace) -> int:
     from gantline.accelerators.replay import replay
     from gantline.accelerators.session import Session
 
-    args.ref = local(args.ref, args.registry)
+    args.ref = local(args.ref, args.registry, transfer.wiring(args))
     package = _opened(args.ref)
     files = package.verify_files()
     signed = _package_signature(package, args.key) if args.key else {}
@@ -79,7 +82,7 @@ def _verify_package(args: argparse.Namespace) -> int:
     return OK
 
 
-def _image(ref: str) -> Descriptor | None:
+def _image(ref: str, wiring: Wiring) -> Descriptor | None:
     """What REF stands for if it is no package's directory; None for that, and for what is nothing at all."""
     from ..oci.artifact import is_package
     from ..oci.reading import is_archive
@@ -95,7 +98,7 @@ def _image(ref: str) -> Descriptor | None:
         return _NOT_READ if is_archive(path) else None
     from gantline.builders.evidence.opened import described
 
-    found = described(ref, Store.of_user())
+    found = described(ref, Store.of_user(), wiring)
     return None if ref.startswith(OCI) and is_package(store, found) else found
 
 
@@ -103,17 +106,19 @@ def _verify_image(args: argparse.Namespace, image: Descriptor) -> int:
     from gantline.builders.evidence.check import check
 
     from ..oci.reading import only, read
+    from ..oci.referrers import referrers
     from ..oci.store import Store
 
     store = Store.of_user()
-    if image is _NOT_READ:  # into a store of its own: what the user's has already would not be looked at
-        with tempfile.TemporaryDirectory(prefix="gantline-verify-") as folder:
-            apart = Store(Path(folder)).prepared()
-            image = only(read(Path(args.ref), apart), Path(args.ref)).descriptor
-            checked = check(apart, image, args.ref)
-    else:
-        checked = check(store, image, args.ref)
-    signed = _signature(store, image.digest, args.key, args.ref) if args.key else {}
+    with ExitStack() as stack:
+        place = store
+        if image is _NOT_READ:  # into a store of its own: what the user's has already would not be looked at
+            place = Store(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gantline-verify-")))).prepared()
+            image = only(read(Path(args.ref), place), Path(args.ref)).descriptor
+        checked = check(place, image, args.ref)
+        if not referrers(place, image.digest):
+            place = store  # an archive may be signed here after it was written
+        signed = _signature(place, image.digest, args.key, args.ref) if args.key else {}
     if args.json:
         told = {"manifests": checked.manifests, "blobs": checked.blobs, "bytes": checked.size}
         print_json({"ref": args.ref, "digest": image.digest, **told, "verified": True, **signed})

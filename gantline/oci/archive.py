@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import shutil
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,58 +16,59 @@ from ..blobs import canonical_json, publish_directory, publish_file
 from .descriptor import INDEX, REF_NAME, Descriptor
 from .graph import Graph
 from .image import Image, manifests
+from .referrers import gather
 from .store import LAYOUT, Store
 
 CONTAINERD_NAME = "io.containerd.image.name"  # the whole name, where ref.name is the tag alone
 
 
 def write_archive(store: Store, descriptor: Descriptor, name: str, target: Path, overwrite: bool = False) -> int:
-    """Write one tar; its size in bytes. The same image gives the same bytes."""
+    """Write one tar, with what is said about the image; its size in bytes. The same gives the same bytes."""
     with publish_file(target, overwrite) as work:
         with tarfile.open(work, "w", format=tarfile.PAX_FORMAT) as tar:
-            fill(tar, store, descriptor, name)
+            fill(tar, store, descriptor, name, with_referrers=True)
         return work.stat().st_size
 
 
-def fill(tar: tarfile.TarFile, store: Store, descriptor: Descriptor, name: str) -> None:
-    """Put all that an archive has into a tar, which may be a stream."""
+def fill(tar: tarfile.TarFile, store: Store, descriptor: Descriptor, name: str, with_referrers: bool = False) -> None:
+    """Put all that an archive has into a tar, which may be a stream. Engines get no signatures: they keep none."""
+    graph, about = gather(store, descriptor) if with_referrers else (Graph.of(store, descriptor), {})
     images = [Image.open(store, d) for d in manifests(store, descriptor)]
     for folder in ("blobs/", "blobs/sha256/"):
         info = tarfile.TarInfo(folder)
         info.type, info.mode = tarfile.DIRTYPE, 0o755
         tar.addfile(info)
-    for digest in sorted(_digests(store, descriptor)):
+    for digest in sorted({*graph.manifests, *graph.blobs}):
         path = store.path(digest)
         with path.open("rb") as f:
             tar.addfile(_info(_at(digest), path.stat().st_size), f)
-    for at, data in _documents(descriptor, name, images):
+    for at, data in _documents(descriptor, name, images, about):
         tar.addfile(_info(at, len(data)), io.BytesIO(data))
 
 
 def write_layout(store: Store, descriptor: Descriptor, name: str, target: Path, overwrite: bool = False) -> int:
-    """Write an OCI image layout; the sum of its blobs in bytes."""
+    """Write an OCI image layout, with what is said about the image; the sum of its blobs in bytes."""
+    graph, about = gather(store, descriptor)
     images = [Image.open(store, d) for d in manifests(store, descriptor)]
     with publish_directory(target, overwrite, LAYOUT) as work:
         (work / "blobs" / "sha256").mkdir(parents=True)
         total = 0
-        for digest in _digests(store, descriptor):
+        for digest in {*graph.manifests, *graph.blobs}:
             shutil.copyfile(store.path(digest), work / _at(digest))
             total += store.path(digest).stat().st_size
-        for at, data in _documents(descriptor, name, images):
+        for at, data in _documents(descriptor, name, images, about):
             if at != "manifest.json":
                 (work / at).write_bytes(data)
         return total
 
 
-def _digests(store: Store, descriptor: Descriptor) -> set[str]:
-    """All blobs; of an index, also what is attested of its images."""
-    found = Graph.of(store, descriptor)
-    return {*found.manifests, *found.blobs}
-
-
-def _documents(descriptor: Descriptor, name: str, images: list[Image]) -> Iterator[tuple[str, bytes]]:
+def _documents(
+    descriptor: Descriptor, name: str, images: list[Image], about: Mapping[str, list[Descriptor]]
+) -> Iterator[tuple[str, bytes]]:
+    """index.json lists what is about the image without a name, each by its own digest, as other tools write it."""
     named = {**descriptor.to_json(), "annotations": {**descriptor.annotations, REF_NAME: name, CONTAINERD_NAME: name}}
-    index: dict[str, Any] = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [named]}
+    others = [one.to_json() for digest in sorted(about) for one in about[digest]]
+    index: dict[str, Any] = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [named, *others]}
     yield "index.json", canonical_json(index)
     yield LAYOUT, canonical_json({"imageLayoutVersion": "1.0.0"})
     first = images[0]

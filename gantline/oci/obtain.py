@@ -9,9 +9,10 @@ from .reference import Reference
 from .remote import Remote
 from .store import Store
 from .transport import Transport
+from .wiring import Wiring
 
 
-def obtain(reference: Reference, store: Store) -> Descriptor:
+def obtain(reference: Reference, store: Store, wiring: Wiring | None = None) -> Descriptor:
     """The manifest or index. A tag is asked for each time, since tags move; a digest that is here is not.
 
     Errors as of `pull`; Unreachable says what there is of it here.
@@ -20,7 +21,7 @@ def obtain(reference: Reference, store: Store) -> Descriptor:
     if here is not None and reference.digest:
         return here
     try:
-        with Transport.of(reference) as transport:
+        with Transport.of(reference, wiring) as transport:
             found = pull(Remote.of(transport, reference), reference, store).descriptor
     except Unreachable as e:
         if here is None:

@@ -13,7 +13,7 @@ from .origins import Origins
 from .parallel import JOBS, in_parallel
 from .progress import DONE, MOUNTED, THERE, WAITING, Ledger, Told
 from .reference import Reference
-from .referrers import listing, referrers
+from .referrers import gather, listing
 from .remote import Remote, stand_in
 from .store import Store
 from .upload import CHUNK, Upload
@@ -45,7 +45,7 @@ def push(
     if reference.digest and reference.digest != descriptor.digest:
         raise UsageError(f"{reference}: cannot be pushed: what is here has the digest {descriptor.digest}")
     ledger = Ledger(told)
-    graph, about = _gather(store, descriptor)
+    graph, about = gather(store, descriptor)
     blobs = dict(graph.blobs)
     if remote.find(descriptor.digest) is not None:  # a registry takes no manifest whose blobs it does not have
         for digest, blob in graph.blobs_below(descriptor.digest).items():
@@ -61,19 +61,6 @@ def push(
     return Pushed(
         reference, descriptor.digest, ledger.sum(DONE), ledger.sum(THERE), ledger.sum(MOUNTED), ledger.wire, written
     )
-
-
-def _gather(store: Store, root: Descriptor) -> tuple[Graph, dict[str, list[Descriptor]]]:
-    """All that is to be there in the end; and by subject, what is about it."""
-    graph = Graph()
-    about: dict[str, list[Descriptor]] = {}
-    waiting = [root]
-    while waiting:
-        for digest in graph.add(store, waiting.pop()):
-            if found := referrers(store, digest):
-                about[digest] = found
-                waiting += found
-    return graph, about
 
 
 def _send(store: Store, blob: Descriptor, remote: Remote, origins: Origins, ledger: Ledger, chunk: int) -> None:

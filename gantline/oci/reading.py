@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,11 +26,13 @@ from .descriptor import (
 )
 from .image import Image
 from .platforms import Platform
+from .referrers import attach
 from .store import DOCUMENT, LAYOUT, Store, json_object
 
 _CONTAINERD_NAME = "io.containerd.image.name"
 _PIECE = 1 << 20
 _MAGIC = ((b"\x1f\x8b", LAYER_GZIP), (b"\x28\xb5\x2f\xfd", LAYER_ZSTD))
+_STAND_IN = re.compile(r"sha256-[0-9a-f]{64}")  # the name of a list of what is about a digest
 _DEEPEST = 8  # indexes in one another, or links to links
 _BLOBS = "blobs/sha256/"
 _EXPECTED = "expected what `docker save` writes, or an OCI layout"
@@ -49,8 +52,9 @@ def is_archive(path: Path) -> bool:
 
 
 def read(path: Path, store: Store) -> list[Found]:
-    """Copy all images of an archive or a layout into a store. BadArtefact, VerificationFailed; UsageError for no file.
+    """Copy all images of an archive or a layout into a store, and what is said there about them (signatures).
 
+    BadArtefact, VerificationFailed; UsageError for no file.
     Blobs that came before an error stay, without a name; each is whole.
     """
     if path.is_dir():
@@ -100,6 +104,7 @@ def _found(index: dict[str, Any], store: Store, where: str, get: Any) -> list[Fo
     """What an index.json lists, with all that is below it taken into the store by `get`."""
     names: dict[str, list[str]] = {}
     descriptors: dict[str, Descriptor] = {}
+    said: list[tuple[str, Descriptor]] = []
     for tree in index.get("manifests") or []:
         listed = Descriptor.from_json(tree, f"{where}: index.json")
         if listed.media_type not in (*INDEXES, *MANIFESTS):
@@ -107,6 +112,9 @@ def _found(index: dict[str, Any], store: Store, where: str, get: Any) -> list[Fo
         _take(listed, store, where, get, 0)
         notes = listed.annotations
         name = notes.get(_CONTAINERD_NAME) or notes.get(REF_NAME) or ""
+        if about := _about(listed, name, store, where):
+            said += about
+            continue
         names.setdefault(listed.digest, []).extend([name] if name else [])
         kept = {k: v for k, v in notes.items() if k not in (_CONTAINERD_NAME, REF_NAME)}
         descriptors[listed.digest] = Descriptor(
@@ -114,7 +122,20 @@ def _found(index: dict[str, Any], store: Store, where: str, get: Any) -> list[Fo
         )
     if not descriptors:
         raise BadArtefact(f"{where}: index.json lists no image")
+    for subject, referrer in said:
+        attach(store, subject, referrer)
     return [Found(tuple(dict.fromkeys(names[d])), descriptors[d]) for d in descriptors]
+
+
+def _about(listed: Descriptor, name: str, store: Store, where: str) -> list[tuple[str, Descriptor]]:
+    """Subjects and referrers, of a manifest about another or of a list of such as a store keeps; of an image none."""
+    if listed.media_type in INDEXES:
+        if not _STAND_IN.fullmatch(name):
+            return []
+        found = store.read_json(listed).get("manifests") or []
+        return [(name.replace("-", ":"), Descriptor.from_json(tree, where)) for tree in found]
+    subject = store.read_json(listed).get("subject")
+    return [(Descriptor.from_json(subject, where).digest, listed)] if subject is not None else []
 
 
 def _take(descriptor: Descriptor, store: Store, where: str, get: Any, depth: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ..blobs import canonical_json
 from ..file_lock import only_one
 from .descriptor import INDEX, Descriptor
+from .graph import Graph
 from .remote import stand_in
 from .store import Store
 
@@ -19,6 +20,22 @@ def referrers(store: Store, subject: str) -> list[Descriptor]:
         return []
     where = str(store.path(named.digest))
     return [Descriptor.from_json(tree, where) for tree in store.read_json(named).get("manifests") or []]
+
+
+def gather(store: Store, root: Descriptor) -> tuple[Graph, dict[str, list[Descriptor]]]:
+    """All below a manifest or an index, with what is about any of it, and about that; and by subject, what is about it.
+
+    NotFound names what the store does not have.
+    """
+    graph = Graph()
+    about: dict[str, list[Descriptor]] = {}
+    waiting = [root]
+    while waiting:
+        for digest in graph.add(store, waiting.pop()):
+            if found := referrers(store, digest):
+                about[digest] = found
+                waiting += found
+    return graph, about
 
 
 def attach(store: Store, subject: str, referrer: Descriptor) -> None:

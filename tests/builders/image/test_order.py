@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tarfile
 from pathlib import Path
@@ -16,6 +17,8 @@ from gantline.oci.descriptor import INDEX
 from gantline.oci.platforms import Platform
 from gantline.oci.store import Store
 from gantline.packages import Package, seal
+
+from .tiny_elf import tiny_elf
 
 
 def nothing(*_: object) -> Supplies:
@@ -46,6 +49,20 @@ def test_one_platform(package: Package, rootfs: Path, tmp_path: Path) -> None:
     assert Store.of_user().names()["m:1"].digest == done.descriptor.digest == done.images[0].image.descriptor.digest
     assert done.written == (tmp_path / "m.tar").stat().st_size
     assert [line.partition(":")[0] for line in said] == ["linux/amd64"] * 2
+
+
+def test_what_the_base_itself_lacks_is_said(package: Package, rootfs: Path, tmp_path: Path) -> None:
+    with tarfile.open(rootfs, "a") as tar:
+        for name in ("_tkinter.so", *(f"{n}.so" for n in range(5))):
+            data = tiny_elf(needed=(f"lib{name}",))
+            info = tarfile.TarInfo(f"usr/lib/python3.11/lib-dynload/{name}")
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    for _ in range(2):  # found out, and remembered
+        said: list[str] = []
+        carry_out(package, Order("m:1", BOTH[:1], str(rootfs)), nothing, said.append)
+        (line,) = (line for line in said if "its own files lack" in line)
+        assert line.count(".so (") == 5 and line.endswith(" and 1 more; no matter unless they are used")
 
 
 def test_several(package: Package, rootfs: Path, tmp_path: Path) -> None:

@@ -96,6 +96,19 @@ def test_by_name(debian: Base, make_wheel: MakeWheel, mirror: str) -> None:
         supplement(debian, wheels(make_wheel), apt=("nothing",), mirror=mirror)
 
 
+def test_what_may_be_missing(debian: Base, make_wheel: MakeWheel, mirror: str) -> None:
+    asked = wheels(make_wheel, "libgomp.so.1", "libnone.so.7")
+    found = supplement(debian, asked, mirror=mirror, allowed=("libnone.so.7",))
+    assert [one.name for one in found.debs] == ["libdeep1", "libgomp1"]
+    assert (
+        "lightgbm 4.7.0 needs libnone.so.7 (lightgbm/lib.so): it is not there, as --allow-missing says" in found.notes
+    )
+    again = supplement(debian, asked, pinned=found.debs, offline=True, allowed=("libnone.so.7",))
+    assert again.parts[0].key == found.parts[0].key
+    none = supplement(debian, wheels(make_wheel), allowed=("libz.so.1",))
+    assert none.debs == () and none.notes == ("--allow-missing libz.so.1: nothing lacks it",)
+
+
 def test_a_lock_that_is_not_enough(debian: Base, make_wheel: MakeWheel, mirror: str) -> None:
     debs = supplement(debian, wheels(make_wheel, "libdeep.so.1"), mirror=mirror).debs
     with pytest.raises(BadArtefact, match=r"lightgbm 4\.7\.0 needs libgomp\.so\.1 \(lightgbm/lib\.so\), .*lock again"):

@@ -46,6 +46,8 @@ def test_debian_packages() -> None:
     for debs in ((one, replace(one, name="zlib1g")), (), None):
         lock = replace(LOCK, debs=debs)
         assert Lock.from_bytes(lock.to_bytes(), "x") == lock
+    allowing = replace(LOCK, allowed=("libtk8.6.so",))
+    assert Lock.from_bytes(allowing.to_bytes(), "x") == allowing and b"allow-missing" not in LOCK.to_bytes()
     with pytest.raises(BadArtefact, match="libgomp1"):
         Lock.from_bytes(replace(LOCK, debs=(one,)).to_bytes().replace(b"2" * 64, b"x"), "x")
 
