@@ -15,6 +15,7 @@ from .graph import DEEPEST, Graph, is_kept, parts
 from .image import images_in, serving
 from .origins import Origins
 from .parallel import JOBS, in_parallel
+from .partial import Waited, going_on, kept, sweep
 from .patience import PASSING, retry_after
 from .platforms import Platform
 from .progress import DONE, THERE, WAITING, Ledger, Told
@@ -51,7 +52,8 @@ def pull(
     """Get it, and let `name` (else the reference's own) stand for it in the store.
 
     Of an index, `platform` chooses one image; None takes all, with what is attested of them. NotFound, Unreachable,
-    Denied, VerificationFailed, Unavailable (a full disk, too): nothing is named then, and whole blobs are kept.
+    Denied, VerificationFailed, Unavailable (a full disk, too): nothing is named then; whole blobs are kept, and for a
+    day what has come of others.
     """
     root, data = remote.manifest(reference.target)
     if root.media_type in INDEXES and platform is not None:
@@ -63,7 +65,8 @@ def pull(
     about = _add_referrers(remote, plan)
     ledger = Ledger(told)
     missing = [blob for blob in plan.blobs.values() if not store.has(blob.digest)]  # whole ones of an earlier try count
-    _check_room(store, sum(blob.size for blob in missing))
+    sweep(store)
+    _check_room(store, sum(max(0, blob.size - kept(store, blob.digest)) for blob in missing))
     for blob in plan.blobs.values():
         if store.has(blob.digest):
             ledger.end(blob, THERE)
@@ -134,13 +137,23 @@ def _get(remote: Remote, blob: Descriptor, store: Store, origins: Origins, ledge
         received += count
         ledger.at(blob, at)
 
-    with store.receive(blob.digest) as out:
-        fetch(remote, blob, out, moved)
-        if out.digest != blob.digest:
-            raise VerificationFailed(
-                f"{remote.name}: blob {blob.digest} came as {out.digest}: the registry, or a proxy, changed it; "
-                "nothing was kept"
-            )
+    try:
+        with going_on(store, blob.digest, remote.transport.rest) as out:
+            left = out.size
+            if left > blob.size:
+                out.restart()
+            fetch(remote, blob, out, moved)
+            if left and out.digest != blob.digest:  # of a disk that lost power, say
+                out.restart()
+                fetch(remote, blob, out, moved)
+            if out.digest != blob.digest:
+                raise VerificationFailed(
+                    f"{remote.name}: blob {blob.digest} came as {out.digest}: the registry, or a proxy, changed it; "
+                    "nothing was kept"
+                )
+    except Waited:
+        ledger.end(blob, THERE)
+        return
     origins.add(blob.digest, remote.transport.host, remote.repository)
     ledger.end(blob, DONE, received)
 

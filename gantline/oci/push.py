@@ -16,6 +16,7 @@ from .reference import Reference
 from .referrers import gather, listing
 from .remote import Remote, stand_in
 from .store import Store
+from .unfinished import sweep, unfinished
 from .upload import CHUNK, Upload
 
 
@@ -56,6 +57,7 @@ def push(
         ledger.at(blob, 0, WAITING)
     largest_first = sorted(blobs.values(), key=lambda b: -b.size)
     tasks = [partial(_send, store, blob, remote, origins, ledger, chunk) for blob in largest_first]
+    sweep(store)
     in_parallel(jobs, tasks, remote.transport.stop)
     written = _write_manifests(graph, about, remote, reference, descriptor.digest, ledger)
     return Pushed(
@@ -68,9 +70,10 @@ def _send(store: Store, blob: Descriptor, remote: Remote, origins: Origins, ledg
     if remote.has_blob(blob.digest):
         ledger.end(blob, THERE)
     else:
-        upload = Upload(remote, store.path(blob.digest), blob, chunk)
         told: Callable[[int], None] = partial(ledger.at, blob)
-        mounted = upload.run(origins.of(blob.digest, host, repository), told)
+        with unfinished(store, blob.digest, remote.name) as memory:
+            upload = Upload(remote, store.path(blob.digest), blob, chunk, memory)
+            mounted = upload.run(origins.of(blob.digest, host, repository), told)
         ledger.end(blob, MOUNTED if mounted else DONE, upload.wire)
     origins.add(blob.digest, host, repository)
 

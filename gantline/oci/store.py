@@ -43,6 +43,19 @@ class Incoming:
         self.size += len(data)
         return self._file.write(data)
 
+    def take_in(self) -> None:
+        """Go on behind what is in the file already."""
+        self._file.seek(0)
+        while chunk := self._file.read(_CHUNK):
+            self._hash.update(chunk)
+            self.size += len(chunk)
+
+    def restart(self) -> None:
+        """Forget all that was written."""
+        self._file.truncate(0)
+        self._hash = hashlib.sha256()
+        self.size = 0
+
     def flush(self) -> None:
         """For whoever takes this for a file: nothing is promised before the end."""
 
@@ -100,7 +113,7 @@ class Store:
         try:
             handle, name = tempfile.mkstemp(prefix=".incoming.", dir=self.root / "blobs" / "sha256")
         except OSError as e:
-            raise self._unwritable(e) from e
+            raise self.unwritable(e) from e
         try:
             with os.fdopen(handle, "wb") as f:
                 incoming = Incoming(f)
@@ -113,13 +126,14 @@ class Store:
             os.replace(name, self.path(incoming.digest))
         except OSError as e:
             if e.errno in _FULL:
-                raise self._unwritable(e) from e
+                raise self.unwritable(e) from e
             raise
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(name)
 
-    def _unwritable(self, error: OSError) -> Unavailable | UsageError:
+    def unwritable(self, error: OSError) -> Unavailable | UsageError:
+        """What to tell a person of a write that failed."""
         if error.errno in _FULL:
             return Unavailable(f"{self.root}: no space left on its disk; free some, or set GANTLINE_HOME to another")
         return UsageError(f"{self.root}: cannot be written: {error.strerror}; set GANTLINE_HOME to another place")
@@ -193,7 +207,7 @@ class Store:
                     kept.append(new)
                 self._write_index({**index, "manifests": kept})
         except OSError as e:
-            raise self._unwritable(e) from e
+            raise self.unwritable(e) from e
         return before
 
     def _index(self) -> dict[str, Any]:

@@ -121,7 +121,11 @@ class Transport:
         wait = self.patience.wait(failures, asked_s, self._chance.random())
         if wait is None:
             raise error
-        if self._connections.stopped.wait(wait):
+        self.rest(wait)
+
+    def rest(self, seconds: float) -> None:
+        """Wait. Stopped if that is wished."""
+        if self._connections.stopped.wait(seconds):
             raise Stopped
 
     def once(

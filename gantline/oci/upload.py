@@ -11,11 +11,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..blobs import sha256_file
-from ..errors import BadArtefact, GantlineError, VerificationFailed
+from ..errors import BadArtefact, GantlineError, Unavailable, Unreachable, VerificationFailed
 from .connections import Cut, Part, Response, Stopped, whole
 from .descriptor import Descriptor
 from .patience import PASSING, retry_after
 from .remote import Remote
+from .unfinished import Unfinished
 
 CHUNK = 32 << 20  # bytes: what is sent again, at most, after a cut
 _RANGE = re.compile(r"(?:bytes=)?0-(\d+)")
@@ -55,15 +56,20 @@ class _Sent:
 class Upload:
     """One blob. `wire`: bytes of it that have been sent, those sent again included."""
 
-    def __init__(self, remote: Remote, path: Path, descriptor: Descriptor, chunk: int = CHUNK) -> None:
+    def __init__(
+        self, remote: Remote, path: Path, descriptor: Descriptor, chunk: int = CHUNK, memory: Unfinished | None = None
+    ) -> None:
+        """`memory`: of an earlier process that sent the same blob, and for a later one."""
         self.wire = 0
+        self._memory = memory if memory is not None and descriptor.size > chunk else Unfinished(None)
         self._remote = remote
         self._path = path
         self._blob = descriptor
         self._chunk = chunk
-        self._location = ""
+        self._location = self._memory.location
         self._at = 0  # the registry has so many bytes
-        self._unsure = False  # whether it has: it is asked then
+        self._unsure = bool(self._location)  # whether it has: it is asked then
+        self._inherited = bool(self._location)  # from an earlier process: there may be nobody any more
         self._whole = False  # send all in one request
         self._restarts = 0
         self._told: Callable[[int], None] = lambda at: None
@@ -71,15 +77,21 @@ class Upload:
     def run(self, mount_from: str = "", told: Callable[[int], None] = lambda at: None) -> bool:
         """Send it; True if it was mounted from another repository instead. `told` is where it stands, in bytes.
 
-        Unreachable, Unavailable, Overloaded when patience ends; Denied; VerificationFailed. What fails is cancelled.
+        Unreachable, Unavailable, Overloaded when patience ends; Denied; VerificationFailed. What fails is cancelled,
+        unless it is remembered and may be gone on with.
         """
         self._told = told
         failures = furthest = 0
         try:
             while True:
                 try:
-                    return self._go_on(mount_from)
+                    mounted = self._go_on(mount_from)
+                    self._memory.over()
+                    return mounted
                 except Cut as e:
+                    if self._inherited:
+                        self._restart()
+                        continue
                     if e.trust:
                         raise self._remote.transport.unreachable(e) from e
                     interrupted = _Interrupted(self._remote.transport.unreachable(e))
@@ -89,6 +101,10 @@ class Upload:
                 furthest = max(furthest, self._at)
                 self._unsure = True
                 self._remote.transport.pause(failures, interrupted.asked_s, interrupted.error)
+        except (Unreachable, Unavailable):
+            if not self._memory.location:
+                self._cancel()
+            raise
         except GantlineError:
             self._cancel()
             raise
@@ -137,7 +153,7 @@ class Upload:
                 self._restart()
                 return
             self._follow(self._location, found)
-        self._at = has
+        self._at, self._inherited = has, False
         self._told(self._at)
 
     def _patch(self) -> bool:
@@ -187,7 +203,8 @@ class Upload:
             if found is not None:
                 raise self._remote.transport.refusal(found, f"does not take {self._blob.digest}")
             raise BadArtefact(f"registry {self._remote.transport.host}: forgets uploads of {self._blob.digest}")
-        self._location, self._at = "", 0
+        self._location, self._at, self._inherited = "", 0, False
+        self._memory.over()
         self._told(0)
 
     def _part(self, size: int) -> _Sent:
@@ -208,6 +225,7 @@ class Upload:
             raise BadArtefact(f"registry {self._remote.transport.host}: begins an upload and does not say where")
         if location:
             self._location = self._remote.transport.resolve(at, location)
+            self._memory.at(self._location)
 
     def _passing(self, found: Response) -> None:
         if found.status in PASSING:
@@ -216,6 +234,7 @@ class Upload:
 
     def _cancel(self) -> None:
         """Let the registry forget what it has of it, if it can be told so."""
+        self._memory.over()
         if self._location:
             with suppress(GantlineError, Cut, Stopped):
                 self._once("DELETE", self._location).close()

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from ..blobs import sha256_file
 from ..errors import NotFound, UsageError, VerificationFailed
+from ..oci import partial
 from ..oci.store import Store
 from .place import Place
 
@@ -125,6 +126,7 @@ class LocalBlobs:
         return True
 
     def sweep(self, before: int) -> None:
+        partial.sweep(self.store)
         folder = self.store.root / "blobs" / "sha256"
         with suppress(FileNotFoundError), os.scandir(folder) as found:
             for entry in found:

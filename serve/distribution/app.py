@@ -169,7 +169,7 @@ class Distribution:
         return _created(f"/v2/{name}/blobs/{digest}", digest)
 
     async def _progress(self, request: Request, words: dict[str, str]) -> Response:
-        answer = self._going_on(words["name"], words["upload"], self._uploads.size(words["upload"]))
+        answer = self._going_on(words["name"], words["upload"], await self._uploads.settled(words["upload"]))
         answer.status_code = 204
         return answer
 

@@ -18,6 +18,7 @@ from .refusal import Refusal
 
 KEPT_S = 24 * 3600  # how long an upload that nobody goes on with is kept
 AT_ONCE = 1024  # that may be open
+SETTLE_S = 2.0  # that a question waits for what is on its way
 _SLICE = 1 << 20
 
 
@@ -54,6 +55,17 @@ class Uploads:
     def size(self, name: str) -> int:
         """Bytes that have arrived."""
         return self._path(name).stat().st_size
+
+    async def settled(self, name: str) -> int:
+        """Bytes that have arrived, once what is still on its way from a connection that was cut is written.
+
+        A client that heard less would send at the wrong place, and a whole piece in vain. Not waited for long: the
+        connection may be one that nobody has closed.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_S), self._one(name):
+                pass
+        return self.size(name)
 
     async def append(self, name: str, body: AsyncIterator[bytes], at: int | None) -> int:
         """Add bytes; the new size. `at`: where they begin, if the client says it; Refusal (416) if that is not the end.

@@ -17,11 +17,15 @@ from gantline.builders.image.entry import of_bytes
 from gantline.builders.image.layer import write_layer
 
 from gantline.cli import main
-from gantline.oci.image import write_manifest
+from gantline.oci.image import Image, write_manifest
 from gantline.oci.store import Store
+from gantline.oci.upload import CHUNK
 from gantline.registry.registry import Registry
+from tests.oci.test_docker_registry import gigabyte, push_cut
 
 from .conftest import Serve
+
+__all__ = ["gigabyte"]  # a fixture
 
 
 def image(store: Store, name: str, size: int = 3_000_000) -> str:
@@ -103,6 +107,17 @@ def test_it_finishes_what_it_has_begun(distribute: Serve) -> None:
         connection.send(b"x" * 600)
         assert connection.getresponse().status == 201
         connection.close()
+
+
+@pytest.mark.slow
+def test_a_gigabyte_cut_in_the_middle_of_a_chunk(distribute: Serve, gigabyte: tuple[Store, Image]) -> None:
+    """Counted on the way to the server: what it has got of the chunk that was cut is not sent again either."""
+    size = gigabyte[1].layers[0].size
+    with distribute() as server:
+        port = int(server.host.rpartition(":")[2])
+        done, wire = push_cut(port, [size // 3 + 54321, size // 2 + 12345], gigabyte)
+        assert server.store.path(gigabyte[1].layers[0].digest).stat().st_size == size
+    assert size < wire <= size + (1 << 20) and done.wire <= size + 2 * CHUNK
 
 
 @pytest.mark.container

@@ -101,3 +101,29 @@ def test_one_that_is_given_up_while_it_comes(uploads: Uploads) -> None:
     assert asyncio.run(uploads.append(name, given_up(), None)) == 3
     with pytest.raises(Refusal, match="no such upload"):
         uploads.size(name)
+
+
+def test_a_question_waits_for_what_is_on_its_way(uploads: Uploads, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def asked(ends: bool) -> int:
+        name, more, begun = uploads.begin(), asyncio.Event(), asyncio.Event()
+
+        async def slow() -> AsyncIterator[bytes]:
+            yield b"ab"
+            begun.set()
+            await more.wait()
+            yield b"cd"
+
+        coming = asyncio.ensure_future(uploads.append(name, slow(), None))
+        await begun.wait()
+        question = asyncio.ensure_future(uploads.settled(name))
+        await asyncio.sleep(0)
+        if ends:
+            more.set()
+        found = await question
+        more.set()
+        await coming
+        return found
+
+    assert asyncio.run(asked(True)) == 4
+    monkeypatch.setattr(module, "SETTLE_S", 0.05)
+    assert asyncio.run(asked(False)) == 2
