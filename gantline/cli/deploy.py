@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..blobs import publish_directory, publish_file
 from ..errors import NotFound, UsageError
 from ..exits import OK
-from . import transfer
+from . import registered, transfer
 from .show import print_json, table, write
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--keys-secret", default="", metavar="SECRET[:KEY]", help="the platform's secret with the file of API keys")
     add("--by-tag", action="store_true", help="name images as given, where the platform has them already")
     add("--strict", action="store_true", help="fail if anything that is asked for is not applied")
+    add("--no-record", action="store_true", help="do not record in the registry which packages are deployed")
+    registered.arguments(parser)
     transfer.connection(parser)
     add("--json", action="store_true", help="print one JSON object")
 
@@ -57,6 +59,10 @@ def run(args: argparse.Namespace) -> int:
     if args.strict and notes:
         raise UsageError(f"--strict: {len(notes)} not applied: {'; '.join(notes)}")
     _deliver(args, written, notes)
+    if not args.no_record:
+        from ..registry.deployed import record_deployed
+
+        record_deployed(endpoint.name, {d.name: d.image.name for d in endpoint.deployments}, args.to, args.registry)
     return OK
 
 

@@ -17,6 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--property", action="append", default=[], metavar="K[=V]", help="with this property; repeatable")
     add("--run", default="", metavar="ID", help="trained by this run")
     add("--framework", default="", metavar="F", help="made with it: sklearn, torch, onnx, ...")
+    add("--dataset", default="", metavar="D", help="trained on it: its name or digest, as the run or the package says")
     add("--latest", action="store_true", help="only the newest version of each model")
     registered.arguments(parser)
     add("--json", action="store_true", help="print one JSON document")
@@ -34,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
             run=args.run,
             framework=args.framework,
             latest=args.latest,
+            dataset=args.dataset,
         )
     if args.json:
         print_json([v.to_json() for v in found])

@@ -13,7 +13,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """The grammar of `gantline trace`."""
     parser.add_argument(
         "digest", metavar="DIGEST",
-        help="of a package, of one of its files, of an image (or its ID) or of a lock; 8 digits of it do, or a REF",
+        help="of a package or an artifact, of one of its files, of an image (or its ID), a layer or a lock; "
+        "8 digits of it do, or a REF",
     )  # fmt: skip
     registered.arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")

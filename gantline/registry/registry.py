@@ -9,7 +9,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -17,9 +17,11 @@ from typing import Any, Self, TypeAlias
 from sqlalchemy import delete, func, insert, select, update
 
 from ..errors import BadArtefact, NotFound, UsageError
+from ..home import home
+from ..oci.store import Store
 from ..packages import Package, check_name
 from . import event_log, moment, tables
-from .blob_store import BlobStore, open_blobs
+from .blob_store import BlobStore, LocalBlobs, open_blobs
 from .checkout import check_out
 from .database import Database
 from .event_log import PROMOTE, RELEASE, ROLLBACK, Event, Period, periods, pointed_at
@@ -161,9 +163,15 @@ class Registry:
         run: str = "",
         framework: str = "",
         latest: bool = False,
+        dataset: str = "",
     ) -> Versions:
-        """The versions for which all that is said holds, by name and newest first; a label's None is any value."""
-        wanted = Wanted(name and check_name(name), tags or {}, properties or {}, run, framework, latest)
+        """The versions for which all that is said holds, by name and newest first; a label's None is any value.
+
+        `dataset`: the name or the digest of data that it was trained on.
+        """
+        wanted = Wanted(
+            name and check_name(name), tags or {}, properties or {}, run, framework, latest, dataset=dataset
+        )
         with self.database.reading() as connection:
             return find(connection, wanted)
 
@@ -267,10 +275,16 @@ class Registry:
         return periods(events)
 
     def trace(self, digest: str) -> Trace:
-        """What a digest (of a package, file, image or lock; or a REF's) came from and was made into."""
+        """What a digest (of a package, file, image, layer or lock; or a REF's) came from and was made into."""
         begin = digest if is_digest(digest) else self.get(digest).digest
         with self.database.reading() as connection:
-            return trace(connection, begin, str(self.place))
+            return trace(connection, begin, str(self.place), self._stores())
+
+    def _stores(self) -> Iterator[Store]:
+        """Where images of packages may be: this user's store, and the registry's own blobs."""
+        yield Store(home() / "store")
+        if isinstance(self.blobs, LocalBlobs) and self.blobs.store.root != home() / "store":
+            yield self.blobs.store
 
     def collect(self, older_than: str = "1 day", dry_run: bool = False) -> Collected:
         """Remove blobs and checkouts that nothing refers to and nobody touched for so long."""
@@ -286,9 +300,9 @@ class Registry:
         self._record("image", tables.images, ("digest", "package"), row)
 
     def record_deployment(self, name: str, package: str, *, target: str, image: str = "") -> None:
-        """Note that an endpoint's deployment runs a package; noted again, it replaces what was noted."""
+        """Note that an endpoint's deployment runs a package, and no longer the one that it ran."""
         row = {"name": name, "package": package, "image": image, "target": target}
-        self._record("deployment", tables.deployments, ("name", "package"), row)
+        self._record("deployment", tables.deployments, ("name",), row)
 
     def _record(self, action: str, table: Any, keys: tuple[str, ...], row: dict[str, str]) -> None:
         if not self._made():

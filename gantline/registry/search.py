@@ -23,7 +23,8 @@ _V = tables.versions.c
 class Wanted:
     """What versions are asked for, as Azure's Model.list: all that is said must hold.
 
-    `tags` and `properties`: key -> value, None for any. `latest`: only the newest version of each model.
+    `tags` and `properties`: key -> value, None for any. `latest`: only the newest version of each model. `dataset`: a
+    name or a digest, as the run or the package says it.
     """
 
     name: str = ""
@@ -33,11 +34,20 @@ class Wanted:
     framework: str = ""
     latest: bool = False
     digest: str = ""
+    dataset: str = ""
 
 
 def find(connection: Connection, wanted: Wanted) -> list[Version]:
     """By name, and the newest first; removed versions are left out."""
-    return _find(connection, [_V.removed.is_(None), *_conditions(wanted)])
+    found = _find(connection, [_V.removed.is_(None), *_conditions(wanted)])
+    return [v for v in found if wanted.dataset in _data_of(v)] if wanted.dataset else found
+
+
+def _data_of(version: Version) -> set[str]:
+    """What data it was trained on is called: by name, by digest; a package's own is text that its maker wrote."""
+    named = {str(d.get(key, "")) for d in version.training.get("datasets", ()) for key in ("name", "digest")}
+    own = str(version.lineage.get("dataset", ""))
+    return named | {own} | {part.partition(" ")[0] for part in own.split(", ")}
 
 
 def of_package(connection: Connection, digest: str) -> list[Version]:

@@ -10,7 +10,9 @@ from typing import Any
 from sqlalchemy import Connection, or_, select
 
 from ..errors import NotFound, UsageError
+from ..oci.store import Store
 from . import tables
+from .holders import Holder, holders
 from .search import of_package
 from .version import Version
 
@@ -54,20 +56,50 @@ def is_digest(text: str) -> bool:
     return text.startswith("sha256:") or _DIGEST.fullmatch(text.strip().lower()) is not None
 
 
-def trace(connection: Connection, digest: str, where: str) -> Trace:
-    """Follow a package's, an image's or a file's digest; 8 hexadecimal digits of it do, if no other begins so."""
+def trace(connection: Connection, digest: str, where: str, stores: Iterable[Store] = ()) -> Trace:
+    """Follow a package's, an image's or a file's digest; 8 hexadecimal digits of it do, if no other begins so.
+
+    `stores` are looked through for what is not noted: artifacts, and parts of images.
+    """
     match = _DIGEST.fullmatch(digest.strip().lower())
     if not match:
         raise UsageError(
             f"{digest!r:.90} is no digest; expected sha256:<64 hexadecimal digits>, or the first 8 of them"
         )
-    whole, package, found_as = _owner(connection, "sha256:" + match[2], where)
+    whole, package, found_as = _owner(connection, "sha256:" + match[2], where, stores)
     versions = tuple(of_package(connection, package))
     return Trace(whole, found_as, package, versions, tuple(_links(connection, package, versions)))
 
 
-def _owner(connection: Connection, begin: str, where: str) -> tuple[str, str, str]:
+def _owner(connection: Connection, begin: str, where: str, stores: Iterable[Store]) -> tuple[str, str, str]:
     """The whole digest, its package, and what it is."""
+    found = _noted(connection, begin)
+    if not found:
+        parts = [part for store in stores for part in holders(store, begin)]
+        found = {part.digest: (package, part.what) for part in parts if (package := _package_of(connection, part))}
+        if parts and not found:
+            part = parts[0]
+            last = "`gantline build` records it" if not part.package else "`gantline register` keeps it"
+            of = f"package {part.package}" if part.package else f"image {part.manifest}"
+            raise NotFound(f"registry {where}: {part.digest} ({part.what}) is of {of}, which it does not know; {last}")
+    if not found:
+        raise NotFound(f"registry {where}: knows nothing of {begin}: no package, file, image, layer or lock has it")
+    if len(found) > 1:
+        raise UsageError(
+            f"{begin}: {len(found)} digests begin so ({', '.join(sorted(found)[:3])}, ...); give more of it"
+        )
+    ((whole, (package, what)),) = found.items()
+    return whole, package, what
+
+
+def _package_of(connection: Connection, part: Holder) -> str:
+    """The package, as the registry knows it, of what an image or an artifact is made of."""
+    noted = _noted(connection, part.package or part.manifest)
+    return next((package for package, _ in noted.values()), "")
+
+
+def _noted(connection: Connection, begin: str) -> dict[str, tuple[str, str]]:
+    """From each digest that begins so, and is noted, to its package and to what it is."""
     f, i = tables.files.c, tables.images.c
     found: dict[str, tuple[str, str]] = {}
     files = select(f.digest, f.package, f.path).where(f.digest.startswith(begin)).order_by(f.package)
@@ -79,14 +111,7 @@ def _owner(connection: Connection, begin: str, where: str) -> tuple[str, str, st
         for digest, what in ((image.digest, "image"), (image.id, "image ID"), (image.lock, "lock")):
             if digest.startswith(begin):
                 found[digest] = (image.package, what)
-    if not found:
-        raise NotFound(f"registry {where}: knows nothing of {begin}: no package, file, image or lock has it")
-    if len(found) > 1:
-        raise UsageError(
-            f"{begin}: {len(found)} digests begin so ({', '.join(sorted(found)[:3])}, ...); give more of it"
-        )
-    ((whole, (package, what)),) = found.items()
-    return whole, package, what
+    return found
 
 
 def _links(connection: Connection, package: str, versions: Iterable[Version]) -> Iterable[Link]:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from gantline.cli import main
+from gantline.registry.registry import Registry
 
 REF = "registry.example/team/iris_flowers@sha256:" + "5a" * 32
 
@@ -33,6 +34,17 @@ def test_flags_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert one["resources"]["limits"] == {"memory": "1Gi"}
     assert main(["deploy", REF, "--to", "kubernetes", *words, "--keys-secret", "gate"]) == 0
     assert capsys.readouterr().out == first, "the same words, the same bytes"
+
+
+def test_what_is_deployed_is_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    package, image = "sha256:" + "1" * 64, REF.partition("@")[2]
+    with Registry.open() as registry:
+        registry.record_image(package, image, id="", name="iris:1", platform="linux/amd64")
+        assert main(["deploy", REF, "--to", "compose", "--name", "quiet", "--no-record"]) == 0
+        assert main(["deploy", REF, "--to", "compose", "--name", "flowers"]) == 0
+        capsys.readouterr()
+        links = {link.what: link.values for link in registry.trace(image).links}
+    assert links["deployment"] == ("flowers/main on compose",)
 
 
 def test_a_directory_and_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

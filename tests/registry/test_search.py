@@ -16,8 +16,12 @@ MakePackage = Callable[..., Package]
 @pytest.fixture
 def filled(registry: Registry, make: MakePackage) -> Registry:
     registry.register(make("iris", 2), tags={"stage": "test"}, properties={"team": "x"})
-    registry.register(make("iris", 3), tags={"stage": "live", "gpu": ""}, run="run-2")
-    registry.register(make("wine", 2, framework="torch"), tags={"stage": "live"}, properties={"team": "y"})
+    registry.register(
+        make("iris", 3, dataset="flowers (119d, local), bees"), tags={"stage": "live", "gpu": ""}, run="run-2"
+    )
+    registry.register(
+        make("wine", 2, framework="torch", dataset="cellar 2026"), tags={"stage": "live"}, properties={"team": "y"}
+    )
     registry.register(make("wine", 3, framework="torch"), tags={"gpu": "1"})
     return registry
 
@@ -32,6 +36,10 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"tags": {"gpu": ""}}, "iris:2"),
     ({"properties": {"team": "y"}}, "wine:1"),
     ({"run": "run-2"}, "iris:2"),
+    ({"dataset": "flowers"}, "iris:2"),
+    ({"dataset": "bees", "framework": "sklearn"}, "iris:2"),
+    ({"dataset": "cellar 2026"}, "wine:1"),
+    ({"dataset": "cellar", "latest": True}, ""),
     ({"framework": "Torch"}, "wine:2 wine:1"),
     ({"latest": True}, "iris:2 wine:2"),
     ({"latest": True, "tags": {"stage": "live"}}, "iris:2"),
