@@ -18,7 +18,7 @@ from ..image.rootfs import rule_against
 from .contents import FILE, FOLDER, HARD, Contents
 from .debian_files import owner_in_base, owner_in_debs
 from .record import Record
-from .wheel_files import SITE, WheelFiles, source_of
+from .wheel_files import WheelFiles, source_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def _module(path: str) -> str:
 
 
 def _absent(contents: Contents, record: Record | None, asked: str, at: str, ref: str) -> Explanation:
-    if SITE.fullmatch(at) and (found := WheelFiles(contents, record).left_out(at)):
+    if found := WheelFiles(contents, record).left_out(at):
         return Explanation(asked, "/" + at, "left out", found)
     from_file = record is not None and "org.opencontainers.image.base.digest" not in contents.image.labels
     if from_file and record is not None and (rule := rule_against(at)):

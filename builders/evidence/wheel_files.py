@@ -7,8 +7,9 @@ import io
 import re
 from dataclasses import dataclass
 
+from ..image import places
 from ..image.prune import pruned_by
-from ..image.wheel import inside
+from ..image.wheel import inside, seen_from
 from .contents import Contents
 from .record import Record
 
@@ -25,26 +26,35 @@ class WheelFiles:
 
     def owner(self, at: str) -> tuple[str, str, dict[str, str]] | None:
         """Kind, a line and more about the wheel that put a path there; None if it is of none."""
-        match = SITE.fullmatch(at)
-        if match is None:
+        site, path = self._site(at)
+        if not site:
             return None
         layer = self.contents.paths[at].layer
-        path = source_of(match["path"])
-        for name, version, listed in self._records(match["site"], layer):
+        inner, path = path, source_of(path)
+        # of two wheels that list it the last one's was kept
+        for name, version, listed in sorted(self._records(site, layer), key=lambda r: _normal(r[0]), reverse=True):
             first = path.partition("/")[0]
             if path in listed or first == f"{name.replace('-', '_')}-{version}.dist-info":
-                made = {"made of": f"/{match['site']}/{path}"} if path != match["path"] else {}
+                made = {"made of": f"/{site}/{path}"} if path != inner else {}
                 return "wheel", f"wheel {_normal(name)} {version}", {**self._locked(name, version), **made}
         return None
 
+    def _site(self, at: str) -> tuple[str, str]:
+        """The site-packages whose wheels may have put a path there, and the path as seen from it; empty: none."""
+        if match := SITE.fullmatch(at):
+            return match["site"], match["path"]
+        for environment in (places.ENVIRONMENT, places.SCRIPT_ENVIRONMENT) if self.record else ():
+            if self.record and at.startswith(f"{environment}/"):
+                site = places.site(environment, self.record.lock.python)
+                return site, seen_from(site, at)
+        return "", ""
+
     def left_out(self, at: str) -> str:
         """Which rule left a path out of its wheel, in a line; empty where none has."""
-        match = SITE.fullmatch(at)
-        if match is None:
-            return ""
-        layers = range(len(self.contents.image.layers))
-        for name, version, listed in (one for layer in layers for one in self._records(match["site"], layer)):
-            if match["path"] in listed and (rule := pruned_by(_normal(name), match["path"])):
+        site, path = self._site(at)
+        layers = range(len(self.contents.image.layers)) if site else ()
+        for name, version, listed in (one for layer in layers for one in self._records(site, layer)):
+            if path in listed and (rule := pruned_by(_normal(name), path)):
                 return f"wheel {_normal(name)} {version} has it, and the rule {rule!r} leaves it out"
         return ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gantline.errors import UsageError
@@ -14,6 +14,7 @@ from gantline.packages import Package
 from . import content, places, runtime
 from .base import Base
 from .content import Part
+from .entry import Entry
 from .layer import Layer
 from .settings import image_config
 from .shelf import Shelf
@@ -117,7 +118,12 @@ def _wheel_layers(at: str, base: Base, wheels: Sequence[Wheel], shelf: Shelf, ro
 def _group_layer(group: list[Wheel], site: str, base: Base, shelf: Shelf) -> Made:
     title = ("wheel " if len(group) == 1 else "wheels ") + ", ".join(f"{w.distribution} {w.version}" for w in group)
     key = [wheel.key(site, base.python) for wheel in group]
-    return Made(*shelf.layer(key, title, lambda: [e for wheel in group for e in wheel.entries(site, base.python)]))
+
+    def together() -> Iterable[Entry]:
+        """Of wheels that bring the same file (`README.md`, a package `tests`) the last has it: pip keeps one, too."""
+        return {e.path: e for wheel in group for e in wheel.entries(site, base.python)}.values()
+
+    return Made(*shelf.layer(key, title, together))
 
 
 def _runtime_layer(base: Base, wheels: Wheels, shelf: Shelf) -> Made:

@@ -14,9 +14,9 @@ from .entry import Entry
 from .memory import Memory
 from .prune import pruned_by
 from .survey import look
-from .wheel import Wheel, inside
+from .wheel import Wheel, inside, placed
 
-VERSION = 1  # of what is looked for in a wheel
+VERSION = 2  # of what is looked for in a wheel
 _SHORTEST = 52  # bytes: an ELF header
 
 
@@ -43,7 +43,7 @@ def of_wheels(wheels: Sequence[Wheel], site: str, memory: Memory) -> Iterator[Ob
             memory.keep(key, rows)
         for path, elf in rows:
             if not pruned_by(wheel.distribution, path):
-                yield Object(f"{site}/{path}", Elf.from_json(elf), f"{wheel.distribution} {wheel.version}")
+                yield Object(placed(path, site), Elf.from_json(elf), f"{wheel.distribution} {wheel.version}")
 
 
 def _in_wheel(wheel: Wheel) -> Iterator[tuple[str, Elf]]:

@@ -28,7 +28,7 @@ RULES: dict[str, Callable[[PurePosixPath], bool]] = {
 }
 # libraries for programs in C that would link with them; the extension module has a copy of all that is in it
 _FOR_C = {"onnxruntime": re.compile(r"onnxruntime/capi/libonnxruntime\.so[.\d]*")}
-VERSION = 3  # of the rules: a change of them makes other layers
+VERSION = 4  # of the rules, `needed` among them: a change of them makes other layers
 
 
 def pruned_by(distribution: str, path: str) -> str:

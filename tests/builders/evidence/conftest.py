@@ -61,7 +61,10 @@ def wheels(place: Path) -> Path:
         name, version = re.match(r"([\w.-]+)[>=]=([\d.]+)", line).groups()  # type: ignore[union-attr]
         wheel(folder, name, {f"{name}.py": b"A = 1\n"}, version)
     wheel(folder, "thing", {"thing/__init__.py": b"A = 2\n"}, "2.0")
-    wheel(folder, "thing", {"thing/__init__.py": b"A = 1\n", "thing/tests/test_a.py": b"", "thing/a.h": b""})
+    files = {"thing/__init__.py": b"A = 1\n", "thing/tests/test_a.py": b"", "thing/a.h": b""}
+    wheel(
+        folder, "thing", {**files, "thing-1.0.data/data/share/thing.txt": b"x", "thing-1.0.data/data/include/a.h": b""}
+    )
     return folder
 
 

@@ -23,6 +23,8 @@ def test_each_kind_of_file(image: Image, store: Store) -> None:
         f"{SITE}/thing/__pycache__/__init__.cpython-311.pyc": ("wheel", "wheel thing 1.0"),
         f"{SITE}/thing-1.0.dist-info/METADATA": ("wheel", "wheel thing 1.0"),
         f"{SITE}/thing/a.h": ("left out", "the rule 'headers'"),
+        "/opt/gantline/env/share/thing.txt": ("wheel", "wheel thing 1.0"),
+        "/opt/gantline/env/include/a.h": ("left out", "the rule 'headers'"),
         f"{SITE}/thing/tests/test_a.py": ("left out", "the rule 'tests'"),
         "/opt/gantline/lib/gantline/serve/core.py": ("gantline", "module gantline.serve.core"),
         "/opt/gantline/lib/gantline/__pycache__/errors.cpython-311.pyc": ("gantline", "module gantline.errors"),

@@ -83,6 +83,15 @@ def test_big_wheels_are_apart(
     assert titles(built)[:2] == ["wheel big 1.0", "wheel small 1.0"]
 
 
+def test_two_wheels_that_bring_the_same_file(package: Make, base: Base, make_wheel: MakeWheel, shelf: Shelf) -> None:
+    """Many bring a `README.md` or a package `tests`: pip keeps one of them and says nothing."""
+    two = [Wheel.open(make_wheel(n, {f"{n}.py": b"", "README.md": n.encode()})) for n in ("b", "a")]
+    built = build_image(package("1"), base, Supplies(Wheels(tuple(two))), shelf)
+    with tarfile.open(shelf.store.path(built.layers[0].layer.descriptor.digest)) as tar:
+        readme = tar.extractfile("opt/gantline/env/lib/python3.11/site-packages/README.md")
+        assert readme is not None and readme.read() == b"b"
+
+
 def test_two_environments_where_one_cannot_be(package: Make, base: Base, make_wheel: MakeWheel, shelf: Shelf) -> None:
     old, new = (Wheel.open(make_wheel("x", {"x.py": v.encode()}, version=v)) for v in ("1.0", "2.0"))
     built = build_image(package("1"), base, Supplies(Wheels((new,), (old,))), shelf)

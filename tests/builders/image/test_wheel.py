@@ -52,6 +52,15 @@ def test_files_at_their_places(make_wheel: MakeWheel) -> None:
     assert all(len(text(e)) == e.size for e in found.values())
 
 
+def test_data_goes_to_the_root_of_the_environment(make_wheel: MakeWheel) -> None:
+    """As `mkl` has its libraries: in `lib` of the environment, and not among modules."""
+    files = {"x.py": b"", "x-1.0.data/data/lib/libx.so": b"x", "x-1.0.data/data/share/x/a.py": b""}
+    wheel = Wheel.open(make_wheel("x", files))
+    found = {e.path for e in wheel.entries("opt/env/lib/python3.11/site-packages", HERE)}
+    assert {"opt/env/lib/libx.so", "opt/env/share/x/a.py"} <= found
+    assert not [path for path in found if path.startswith("opt/env/share") and path.endswith(".pyc")]
+
+
 def test_no_bytecode_for_another_python(make_wheel: MakeWheel) -> None:
     wheel = Wheel.open(make_wheel("x", {"x.py": b"A = 1\n"}))
     other = (HERE[0], HERE[1] + 1)
@@ -69,7 +78,10 @@ def test_programs_keep_their_bit(tmp_path: Path) -> None:
     assert [e.mode for e in Wheel.open(path).entries("site", HERE)] == [0o755, 0o644]
 
 
-@pytest.mark.parametrize("member", ["../evil.py", "/etc/passwd", "x/../../evil", "x-1.0.data/purelib/../../evil"])
+@pytest.mark.parametrize(
+    "member",
+    ["../evil.py", "/etc/passwd", "x/../../evil", "x-1.0.data/purelib/../../evil", "x-1.0.data/data/../../evil"],
+)
 def test_a_wheel_does_not_leave_its_place(make_wheel: MakeWheel, member: str) -> None:
     with pytest.raises(BadArtefact, match="cannot be in a layer"):
         Wheel.open(make_wheel("x", {member: b""})).entries("site", HERE)
