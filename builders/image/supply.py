@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gantline.blobs import canonical_json, sha256_bytes
+from gantline.blobs import canonical_json, sha256_bytes, sha256_file
 from gantline.errors import GantlineError, UsageError
 from gantline.home import home
 from gantline.oci.platforms import Platform
@@ -19,7 +19,7 @@ from gantline.packages import Package
 from ..lock.pylock import Lock, Locked
 from ..lock.request import everything
 from ..lock.resolve import lock_package
-from ..lock.sources import Sources
+from ..lock.sources import Sources, local_path
 from ..lock.target import Target
 from ..lock.wheelhouse import fetch, in_steps
 from . import places
@@ -73,7 +73,7 @@ class Supplier:
             _check(given, base)
             return given
         path = home() / "locks" / f"{_key(package, base, self.sources)}.toml"
-        if not self.anew and (kept := _read(path)) is not None:
+        if not self.anew and (kept := _read(path)) is not None and _still_there(kept, self.sources):
             return kept
         self.log(f"{base.platform}: resolving what {package.name} and the runtime need")
         made = lock_package(package, base.platform, base.python, base.glibc, self.sources, self.log)
@@ -123,12 +123,31 @@ def _key(package: Package, base: Base, sources: Sources) -> str:
     """What a resolution depends on, but for what indexes have by now."""
     asked, sources = everything(package, sources)
     tree = {
-        "asked": sorted([one.shown, one.group] for one in asked),
+        "asked": sorted([one.shown, one.group, *one.hashes] for one in asked),
         "target": str(Target(base.platform, base.python, base.glibc)),
         "indexes": list(sources.indexes),
         "folders": [str(folder) for folder in sources.folders],
+        "constraints": [[place, _text(place)] for place in sources.constraints],
+        "rules": [sources.prereleases, sources.build],
     }
     return hashlib.sha256(canonical_json(tree)).hexdigest()
+
+
+def _text(place: str) -> str:
+    """What a file of constraints says; nothing for one that is not here, which the resolver will say."""
+    try:
+        return Path(local_path(place)).read_text("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _still_there(lock: Lock, sources: Sources) -> bool:
+    """Whether no wheel of a directory has been made anew under its name since, as users do with their own."""
+    for one in lock.packages if sources.folders else ():
+        files = [] if one.url else [at for folder in sources.folders if (at := folder / one.file).is_file()]
+        if files and all(at.stat().st_size != one.size or sha256_file(at) != one.digest for at in files):
+            return False
+    return True
 
 
 def _read(path: Path) -> Lock | None:

@@ -15,6 +15,7 @@ from gantline.builders.image.supply import Supplier
 from gantline.builders.lock.pylock import Lock
 from gantline.builders.lock.sources import Sources
 
+from gantline.blobs import sha256_file
 from gantline.errors import GantlineError, UsageError
 from gantline.manifest import EnvironmentRequest, Manifest, ScriptInfo
 from gantline.packages import Package, seal
@@ -111,6 +112,36 @@ def test_what_was_resolved_is_kept(tmp_path: Path, sources: Sources, base: Base,
     other = package(tmp_path / "q", "thing<2")
     pinned = Supplier(sources, said.append).lock(other, base).packages
     assert [p.version for p in pinned if p.name == "thing"] == ["1.0"]
+
+
+def test_a_wheel_that_was_made_anew_under_its_name_is_taken(
+    tmp_path: Path, sources: Sources, base: Base, make_wheel: MakeWheel
+) -> None:
+    """A user's own, whose version did not change: the image must not get the old one."""
+    make_wheel("thing", {"thing.py": b"A = 1"})
+    asking = package(tmp_path / "p", "thing")
+    Supplier(sources, lambda _: None)(asking, base)
+    digest = sha256_file(make_wheel("thing", {"thing.py": b"A = 2"}))
+    (found,) = (p for p in Supplier(sources, lambda _: None).lock(asking, base).packages if p.name == "thing")
+    assert found.digest == digest
+
+
+def test_what_the_resolver_is_told_besides_counts(
+    tmp_path: Path, sources: Sources, base: Base, make_wheel: MakeWheel
+) -> None:
+    for one in ("1.0", "2.0", "3.0a1"):
+        make_wheel("thing", {"thing.py": b""}, version=one)
+    asking = package(tmp_path / "p", "thing")
+    limits = tmp_path / "limits.txt"
+
+    def version(sources: Sources) -> str:
+        lock = Supplier(sources, lambda _: None).lock(asking, base)
+        return next(p.version for p in lock.packages if p.name == "thing")
+
+    assert version(sources) == "2.0" and version(replace(sources, prereleases=True)) == "3.0a1"
+    for limit, expected in (("<2", "1.0"), ("<3", "2.0")):
+        limits.write_text(f"thing{limit}\n")
+        assert version(replace(sources, constraints=(str(limits),))) == expected
 
 
 def test_a_lock_for_another_base(tmp_path: Path, sources: Sources, base: Base, make_wheel: MakeWheel) -> None:
