@@ -44,7 +44,8 @@ class Materials:
     @property
     def identifier(self) -> str:
         """One for one content, as a UUID."""
-        parts = [self.manifest.digest, self.base, *(d.wheel.digest for d in self.distributions)]
+        parts = [self.manifest.digest, self.base, gantline.__version__, *(d.wheel.digest for d in self.distributions)]
+        parts += [f"{one.name}={one.version}" for one in self.below]  # bases may share a name
         return str(uuid.uuid5(_SPACE, " ".join(parts)))
 
 
@@ -152,7 +153,7 @@ def spdx(materials: Materials) -> dict[str, Any]:
     image = _package("Image", materials.manifest.name, "", "CONTAINER")
     model = _package("Model", f"{materials.manifest.name} (model)", materials.manifest.digest, "OTHER")
     model["checksums"] = [_checksum(materials.manifest.digest)]
-    packages = [image, model, *(_spdx_wheel(d) for d in materials.distributions)]
+    packages = [image, model, _spdx_runtime(), *(_spdx_wheel(d) for d in materials.distributions)]
     packages += [_spdx_debian(one, materials.system) for one in materials.below]
     parts = [p["SPDXID"] for p in packages[1:]]
     return {
@@ -198,6 +199,14 @@ def _spdx_wheel(found: Distribution) -> dict[str, Any]:
         out["licenseDeclared"] = found.expression
     elif found.licence:
         out["licenseComments"] = found.licence
+    return out
+
+
+def _spdx_runtime() -> dict[str, Any]:
+    found = _runtime()
+    out = _package("Gantline", found["name"], found["version"], "APPLICATION")
+    out["externalRefs"] = [_locator(found["purl"])]
+    out["licenseDeclared"] = found["licenses"][0]["license"]["id"]
     return out
 
 

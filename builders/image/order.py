@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import tempfile
@@ -102,6 +103,9 @@ def check_tag(tag: str) -> str:
 
 
 def _check_output(order: Order) -> None:
+    """UsageError, before minutes of work, for where it cannot go."""
+    if order.output is not None and os.path.lexists(order.output) and not order.overwrite:
+        raise UsageError(f"{order.output} exists; choose another -o or pass --overwrite")
     if not order.context:
         return
     if order.output is None or order.output.suffix == ".tar":

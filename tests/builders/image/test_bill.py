@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,7 @@ def materials(make_wheel: MakeWheel) -> Materials:
 def test_every_part_is_in_both(materials: Materials) -> None:
     components = {c["name"]: c for c in cyclonedx(materials)["components"]}
     packages = {p["name"]: p for p in spdx(materials)["packages"]}
-    for name in ("thing0", "thing1", "thing2", "libstdc++6"):
+    for name in ("gantline", "thing0", "thing1", "thing2", "libstdc++6"):
         assert name in components and name in packages
     model = components["iris"]
     assert model["type"] == "machine-learning-model" and model["modelCard"]["modelParameters"]["inputs"]
@@ -63,6 +64,11 @@ def test_the_same_for_the_same(materials: Materials) -> None:
     assert len(set(identifiers)) == len(identifiers)
     elements = [p["SPDXID"] for p in spdx(materials)["packages"]]
     assert len(set(elements)) == len(elements)
+
+
+def test_another_base_of_the_same_name_has_another_number(materials: Materials) -> None:
+    other = replace(materials, below=[Below("libstdc++6", "1:13", "amd64")])
+    assert cyclonedx(other)["serialNumber"] != cyclonedx(materials)["serialNumber"]
 
 
 def test_licences_for_people(materials: Materials) -> None:

@@ -79,6 +79,13 @@ def test_nothing_stays_of_what_fails(package: Package, rootfs: Path, tmp_path: P
     assert not (tmp_path / "m.tar").exists() and not (tmp_path / "home" / "store").exists()
 
 
+def test_what_is_at_the_output_is_said_before_the_work(package: Package, rootfs: Path, tmp_path: Path) -> None:
+    (tmp_path / "m.tar").write_bytes(b"mine")
+    with pytest.raises(UsageError, match="exists; choose another -o"):
+        carry_out(package, Order("m:1", BOTH, str(rootfs), tmp_path / "m.tar"), nothing, lambda _: None)
+    assert (tmp_path / "m.tar").read_bytes() == b"mine" and not (tmp_path / "home" / "store").exists()
+
+
 @pytest.mark.parametrize(
     "tag", ["iris", "Iris:1", "iris:", ":1", "iris:1:2", "-iris:1", "iris:.1", "a//b:1", "iris:" + "1" * 129]
 )
