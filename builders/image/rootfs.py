@@ -11,7 +11,6 @@ import gzip
 import hashlib
 import io
 import re
-import shutil
 import tarfile
 import tempfile
 from collections import Counter
@@ -46,6 +45,7 @@ _PYC = re.compile(r"(?P<folder>.*?)__pycache__/(?P<name>[^/]+?)\.[\w-]+(\.opt-[\
 _PYC_HEAD = 16
 _UNCHECKED = 0b01
 _MOST = 1_000_000  # members: each costs memory
+LARGEST = 64 << 30  # bytes of a base: holes in sparse files, and zeros that were compressed, cost their sender nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,7 @@ def keep_rootfs(path: Path, store: Store) -> Kept:
         with _seekable(path, where) as f, tarfile.open(fileobj=f, mode="r:") as tar:
             members = _members(tar, where)
             dropped = _drop(members)
+            check_size(sum(m.size for m in members.values() if m.isreg()), where)
             return _write(tar, members, dropped, store, path.name)
     except tarfile.TarError as e:
         raise BadArtefact(f"{where}: not a tar archive of a root file system ({e})") from e
@@ -95,13 +96,21 @@ def _seekable(path: Path, where: str) -> Iterator[BinaryIO]:
         with tempfile.TemporaryFile() as work:
             try:
                 with plain(f, where) as stream:
-                    shutil.copyfileobj(stream, work, 1 << 20)
+                    while piece := stream.read(1 << 20):
+                        work.write(piece)
+                        check_size(work.tell(), where)
             except OSError as e:
                 if e.errno in (errno.ENOSPC, errno.EDQUOT):
                     raise Unavailable(f"{where}: no space to unpack it in {tempfile.gettempdir()}; set TMPDIR") from e
                 raise
             work.seek(0)
             yield cast(BinaryIO, work)
+
+
+def check_size(size: int, where: str) -> None:
+    """BadArtefact for more bytes than a base may have."""
+    if size > LARGEST:
+        raise BadArtefact(f"{where}: unpacks to {size >> 30} GiB or more; a base has {LARGEST >> 30} GiB at most")
 
 
 def _members(tar: tarfile.TarFile, where: str) -> dict[str, tarfile.TarInfo]:
@@ -163,7 +172,7 @@ def _write(
         with packed:
             hashed = Hashed(packed)
             with tarfile.open(fileobj=cast(BinaryIO, hashed), mode="w|", format=tarfile.PAX_FORMAT) as out:
-                for info, data in _normal(tar, members, dropped):
+                for info, data in _normal(tar, members, dropped, name):
                     out.addfile(info, data)
     title = {TITLE: f"base {name}"}
     descriptor = Descriptor(LAYER_GZIP, incoming.digest, incoming.size, annotations=title)
@@ -171,7 +180,7 @@ def _write(
 
 
 def _normal(
-    tar: tarfile.TarFile, members: dict[str, tarfile.TarInfo], dropped: dict[str, int]
+    tar: tarfile.TarFile, members: dict[str, tarfile.TarInfo], dropped: dict[str, int], name: str
 ) -> Iterator[tuple[tarfile.TarInfo, BinaryIO | None]]:
     """Members in order, as the layer has them. Of files with several names the first has the bytes."""
     first: dict[int, str] = {}  # where a file's bytes are in the tar -> the name under which it is written
@@ -180,7 +189,7 @@ def _normal(
         info = _bare(path, member)
         source = _target(members, member)
         if source is None:
-            raise BadArtefact(f"a hard link to what is not there: {path} -> {member.linkname}")
+            raise BadArtefact(f"base {name}: a hard link to what is not there: {path} -> {member.linkname}")
         if not source.isreg():
             if member.islnk():  # another name of a symbolic link
                 info.type, info.linkname = source.type, source.linkname

@@ -21,7 +21,7 @@ from .control import stanzas
 from .elf import MAGIC, Elf, read_elf
 from .memory import Memory
 from .packed import plain
-from .rootfs import inside
+from .rootfs import check_size, inside
 from .tree import FILE, FOLDER, HARD, LINK, OTHER, Node, Tree
 
 VERSION = 1  # of what is looked for: a change of it looks again
@@ -59,7 +59,7 @@ def survey(store: Store, layers: Sequence[Descriptor], diff_ids: Sequence[str], 
 def _read(store: Store, layer: Descriptor, diff_id: str) -> list[tuple[str, Node]]:
     where = f"layer {layer.digest}"
     with store.path(layer.digest).open("rb") as f, plain(f, where) as stream:
-        hashed = _Reading(stream)
+        hashed = _Reading(stream, where)
         try:
             with tarfile.open(fileobj=cast(BinaryIO, hashed), mode="r|") as tar:
                 found = list(_members(tar, where))
@@ -75,12 +75,16 @@ def _read(store: Store, layer: Descriptor, diff_id: str) -> list[tuple[str, Node
 class _Reading:
     """What is read passes by a hash on its way."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, where: str) -> None:
         self._stream = stream
+        self._where = where
+        self._size = 0
         self._hash = hashlib.sha256()
 
     def read(self, count: int = -1) -> bytes:
         data = self._stream.read(count)
+        self._size += len(data)
+        check_size(self._size, self._where)
         self._hash.update(data)
         return data
 
@@ -98,6 +102,7 @@ def _members(tar: tarfile.TarFile, where: str) -> Iterator[tuple[str, Node]]:
         if not path:
             continue
         if member.isreg():
+            check_size(member.size, where)  # of a sparse one, holes included
             file = tar.extractfile(member)
             assert file is not None
             yield path, _file(path, cast(BinaryIO, file), member.size)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from gantline.builders.image import rootfs
 from gantline.builders.image.rootfs import STALE, Kept, keep_rootfs, rule_against
 
 from gantline.errors import BadArtefact
@@ -135,7 +136,7 @@ def test_what_is_no_root_file_system(tmp_path: Path, store: Store) -> None:
         keep_rootfs(tmp_path / "text", store)
     with pytest.raises(BadArtefact, match="leads out"):
         keep_rootfs(pack(tmp_path / "a.tar", {"x/../../etc/passwd": b""}), store)
-    with pytest.raises(BadArtefact, match="hard link to what is not there"):
+    with pytest.raises(BadArtefact, match=r"base b\.tar: a hard link to what is not there"):
         keep_rootfs(pack(tmp_path / "b.tar", {"a": "=b", "b": "=a"}), store)
     whole = pack(tmp_path / "c.tar", {"a": bytes(100_000)}).read_bytes()
     (tmp_path / "cut").write_bytes(whole[:50_000])
@@ -145,6 +146,29 @@ def test_what_is_no_root_file_system(tmp_path: Path, store: Store) -> None:
     with pytest.raises(BadArtefact, match="cut off"):
         keep_rootfs(tmp_path / "cut.gz", store)
     assert [p for p in store.path("sha256:" + "0" * 64).parent.iterdir() if p.name.startswith(".")] == []
+
+
+def sparse(path: Path, name: str) -> Path:
+    """A tar of 10 kB with one file of an exabyte, all of it a hole, as GNU tar writes one."""
+    info = tarfile.TarInfo(name)
+    info.type, info.size = tarfile.GNUTYPE_SPARSE, 0
+    head = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    head[483:495] = b"\x80" + (1 << 60).to_bytes(11, "big")
+    head[148:156] = b"        "
+    head[148:156] = b"%06o\0 " % sum(head)
+    path.write_bytes(bytes(head) + bytes(9728))
+    return path
+
+
+def test_what_would_never_end(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BadArtefact, match=r"base .*a.tar: unpacks to 1073741824 GiB"):
+        keep_rootfs(sparse(tmp_path / "a.tar", "usr/hole"), store)
+    assert keep_rootfs(sparse(tmp_path / "b.tar", "var/log/lastlog"), store).dropped == {"logs": 1}
+    monkeypatch.setattr(rootfs, "LARGEST", 1 << 20)
+    packed = tmp_path / "c.tar.gz"
+    packed.write_bytes(gzip.compress(pack(tmp_path / "c.tar", {"a": bytes(2 << 20)}).read_bytes()))
+    with pytest.raises(BadArtefact, match="unpacks to"):
+        keep_rootfs(packed, store)
 
 
 def test_remembered_only_while_its_layer_is_there(tmp_path: Path, store: Store) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from gantline.builders.image import rootfs
 from gantline.builders.image.entry import Entry, of_bytes
 from gantline.builders.image.layer import Layer, write_layer
 from gantline.builders.image.memory import Memory
@@ -85,6 +86,13 @@ def test_hostile_layers(store: Store, memory: Memory) -> None:
     descriptor, diff_id = raw(store, b"no tar" * 1000)
     with pytest.raises(BadArtefact, match="not a tar archive"):
         survey(store, [descriptor], [diff_id], memory)
+
+
+def test_a_layer_of_too_many_bytes(store: Store, memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rootfs, "LARGEST", 1 << 20)
+    layer = write_layer(store, [of_bytes("a", bytes(2 << 20))], "zeros")
+    with pytest.raises(BadArtefact, match="unpacks to"):
+        surveyed(store, memory, layer)
 
 
 def test_names_that_are_no_text_are_remembered(store: Store, memory: Memory) -> None:
