@@ -50,12 +50,14 @@ class Shelf:
             return None  # what cannot be read is made again
 
     def _write(self, path: Path, layer: Layer) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".layer.", dir=self.folder)
-        try:
-            with os.fdopen(handle, "wb") as f:
-                f.write(canonical_json(layer.to_json()))
-            os.replace(name, path)
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(name)
+        """Remember it, or not where nothing can be written: it can be made again."""
+        with suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix=".layer.", dir=self.folder)
+            try:
+                with os.fdopen(handle, "wb") as f:
+                    f.write(canonical_json(layer.to_json()))
+                os.replace(name, path)
+            finally:
+                with suppress(FileNotFoundError):
+                    os.unlink(name)

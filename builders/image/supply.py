@@ -16,6 +16,7 @@ from gantline.home import home
 from gantline.oci.platforms import Platform
 from gantline.packages import Package
 
+from ..lock.download import no_room
 from ..lock.pylock import Lock, Locked
 from ..lock.request import everything
 from ..lock.resolve import lock_package
@@ -158,12 +159,15 @@ def _read(path: Path) -> Lock | None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".lock.", dir=path.parent)
     try:
-        with os.fdopen(handle, "wb") as f:
-            f.write(data)
-        os.replace(name, path)
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".lock.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as f:
+                f.write(data)
+            os.replace(name, path)
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(name)
+    except OSError as e:
+        raise no_room(path, e) from e

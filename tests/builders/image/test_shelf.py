@@ -53,3 +53,10 @@ def test_nothing_is_remembered_of_what_failed(shelf: Shelf) -> None:
     with pytest.raises(AssertionError):
         shelf.layer("k", "x", never)
     assert not shelf.folder.exists()
+
+
+def test_where_nothing_can_be_remembered_it_is_made(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "layers").write_text("a file in its way")
+    for _ in range(2):
+        made, reused = Shelf(store, tmp_path / "layers").layer("key", "title", lambda: [of_bytes("a", b"1")])
+        assert store.has(made.descriptor.digest) and not reused

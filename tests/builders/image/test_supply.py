@@ -16,7 +16,7 @@ from gantline.builders.lock.pylock import Lock
 from gantline.builders.lock.sources import Sources
 
 from gantline.blobs import sha256_file
-from gantline.errors import GantlineError, UsageError
+from gantline.errors import GantlineError, Unavailable, UsageError
 from gantline.manifest import EnvironmentRequest, Manifest, ScriptInfo
 from gantline.packages import Package, seal
 
@@ -142,6 +142,13 @@ def test_what_the_resolver_is_told_besides_counts(
     for limit, expected in (("<2", "1.0"), ("<3", "2.0")):
         limits.write_text(f"thing{limit}\n")
         assert version(replace(sources, constraints=(str(limits),))) == expected
+
+
+def test_where_nothing_can_be_kept_it_is_said(tmp_path: Path, sources: Sources, base: Base, home: Path) -> None:
+    home.mkdir(exist_ok=True)
+    (home / "locks").write_text("a file in its way")
+    with pytest.raises(Unavailable, match=r"locks: cannot be written \(file exists\); set GANTLINE_HOME"):
+        Supplier(sources, lambda _: None)(package(tmp_path / "p"), base)
 
 
 def test_a_lock_for_another_base(tmp_path: Path, sources: Sources, base: Base, make_wheel: MakeWheel) -> None:
