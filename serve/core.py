@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from time import perf_counter_ns
@@ -31,7 +31,6 @@ from .statuses import JSON, retry_after
 from .ticket import LEFT, Deliver, Ticket
 from .wishes import settle, wishes_of
 
-_PLAIN: Headers = [JSON]
 _OFF_LOOP = 64 << 10  # bytes; larger answers are written, and compressed, on a thread
 _LARGE = 64 << 10  # bytes; larger bodies are decoded on a thread: an MB of JSON takes milliseconds
 _LARGE_PACKED = 4 << 10  # the same for compressed ones, which can grow a thousandfold
@@ -98,7 +97,7 @@ class Core:
             if hold is not None:
                 hold.free()
             model.statistics.failed(perf_counter_ns() - arrived, e)
-            self._refuse(e, responder)
+            self._refuse(e, responder, model.mark)
 
     def find(self, path: bytes) -> Model:
         """The model of an infer path that is not in `routes`: unusual quoting, or an error to explain."""
@@ -169,7 +168,7 @@ class Core:
                 if not isinstance(error, GantlineError):
                     error = self._broken("a body could not be decoded", error)
                 model.statistics.failed(perf_counter_ns() - arrived, error)
-                self._refuse(error, responder)
+                self._refuse(error, responder, model.mark)
             else:
                 self._resume(head, future.result(), responder, arrived, hold, deliver)
 
@@ -195,7 +194,7 @@ class Core:
             if hold is not None:
                 hold.free()
             model.statistics.failed(perf_counter_ns() - arrived, e)
-            self._refuse(e, responder)
+            self._refuse(e, responder, model.mark)
 
     def absent(
         self, error: GantlineError, head: Head, responder: Responder, again: Callable[[], None], arrived: int,
@@ -240,7 +239,7 @@ class Core:
                 self._failed(ticket, self._why(ticket, e))
                 return
             if written is not None:
-                self._answer(ticket, _PLAIN, written, began)
+                self._answer(ticket, ticket.context.plain, written, began)
                 return
         if sum([a.nbytes for a in outputs]) > _OFF_LOOP:
             self._encode_apart(ticket, outputs)
@@ -289,7 +288,7 @@ class Core:
     def _failed(self, ticket: Ticket, error: GantlineError) -> None:
         if ticket.counted:
             ticket.context.statistics.failed(perf_counter_ns() - ticket.request.arrived, error)
-        self._refuse(error, ticket.responder)
+        self._refuse(error, ticket.responder, ticket.context.mark)
 
     def _why(self, ticket: Ticket, error: BaseException) -> GantlineError:
         if isinstance(error, GantlineError):
@@ -297,17 +296,20 @@ class Core:
         return self._broken(f"model '{ticket.request.model}': its answer could not be written", error)
 
     def _encode(self, ticket: Ticket, outputs: list[Array]) -> tuple[Headers, bytes]:
-        return self.face.write(ticket.request, ticket.context, list(zip(ticket.outputs, outputs, strict=True)))
+        model: Model = ticket.context
+        headers, body = self.face.write(ticket.request, model, list(zip(ticket.outputs, outputs, strict=True)))
+        return (model.plain if len(headers) == 1 and headers[0] is JSON else [*headers, *model.mark]), body
 
     def _broken(self, what: str, error: BaseException | None) -> EngineFailed:
         """What to say of a fault of ours: the traceback goes to the log."""
         _log.error(what, exc_info=error)
         return EngineFailed(f"{what}; see the server's log")
 
-    def _refuse(self, error: GantlineError, responder: Responder) -> None:
+    def _refuse(self, error: GantlineError, responder: Responder, mark: Sequence[tuple[bytes, bytes]] = ()) -> None:
+        """`mark`: the headers of the model's answers, where it is known which one was asked."""
         status, headers, body = self.face.refuse(error)
         extra: Headers = [(b"accept-encoding", b"gzip, deflate")] if isinstance(error, UnknownCoding) else []
-        responder.send(status, [*headers, *extra, *retry_after(error)], body)
+        responder.send(status, [*headers, *extra, *retry_after(error), *mark], body)
 
     def _send_compressed(self, responder: Responder, headers: Headers, body: bytes, coding: bytes) -> None:
         headers = [*headers, (b"content-encoding", coding), (b"vary", b"accept-encoding")]

@@ -9,6 +9,22 @@ if TYPE_CHECKING:
     from .keys import Key, KeySet
 
 Headers: TypeAlias = list[tuple[bytes, bytes]]
+DIGEST = b"gantline-package-digest"
+
+
+class Standing(Headers):
+    """Headers that many answers have, as one object that does not change: fronts keep here what they made of them.
+
+    `head`: of a 200 answer over HTTP/1.1, `made_for` the headers of every answer; `pairs`: gRPC's metadata.
+    """
+
+    __slots__ = ("head", "made_for", "pairs")
+
+    def __init__(self, *headers: tuple[bytes, bytes]) -> None:
+        super().__init__(headers)
+        self.head = b""
+        self.made_for: Headers | None = None
+        self.pairs = tuple((name.decode(), value.decode("latin-1")) for name, value in headers)
 
 
 class Head:

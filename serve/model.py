@@ -15,11 +15,12 @@ from gantline.request import Request
 from .affinity import Affinity
 from .batcher import Batcher
 from .dispatch import Dispatch
-from .exchange import Gone, Head
+from .exchange import DIGEST, Gone, Head, Standing
 from .forms import Checked, Forms
 from .script_queue import ScriptQueue
 from .sequences import Sequences
 from .statistics import Statistics
+from .statuses import JSON
 from .ticket import Deliver, Ticket
 from .tuning import Tuning
 from .wishes import TREATMENT
@@ -55,6 +56,9 @@ class Model:
             self.scores = ScriptQueue(script.crew, policy, self.statistics)
         self.forms = Forms(name, version)  # of V2, over HTTP and gRPC
         self.other_forms: dict[tuple[str, str], Forms] = {}  # of other faces, by their name and a head's style
+        digest = session.package.digest  # None: a bare file
+        self.mark = Standing(*([(DIGEST, digest.encode())] if digest else ()))  # headers of all that it answers
+        self.plain = Standing(JSON, *self.mark)
         self.streams = 0  # of gRPC, under way or about to begin: they must find it loaded
         self.growth = 0  # bytes that loading it added to this process, where that could be told
         self._since = perf_counter_ns()

@@ -47,6 +47,8 @@ class Operations:
                 row |= {"version": slot.entry.version, "state": READY, "reason": TEXT}
             elif slot.model is not None or slot.reason:
                 row |= {"version": slot.entry.version, "state": slot.state, "reason": slot.reason}
+                if slot.model is not None and slot.model.session.package.digest:
+                    row["digest"] = slot.model.session.package.digest
             rows.append(row)
         return rows
 

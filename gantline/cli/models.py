@@ -21,7 +21,10 @@ IN_MEMORY = ("ready", "busy", "loading")
 
 
 class Row(NamedTuple):
-    """A model version. `used`: when it ran last, in ms since 1970, 0 for never; `note`: why it is not ready, say."""
+    """A model version. `used`: when it ran last, in ms since 1970, 0 for never; `note`: why it is not ready, say.
+
+    `digest`: of its package; empty for a bare file, and for what is not in memory.
+    """
 
     name: str
     version: str
@@ -31,6 +34,7 @@ class Row(NamedTuple):
     failed: int
     used: int
     note: str = ""
+    digest: str = ""
 
     def to_json(self) -> Json:
         """For programs."""
@@ -38,16 +42,18 @@ class Row(NamedTuple):
         return {
             "name": self.name, "version": self.version, "state": self.state, "memory_bytes": self.memory,
             "requests": self.requests, "failed": self.failed, "last_used": used, "note": self.note,
+            "digest": self.digest or None,
         }  # fmt: skip
 
     def cells(self, now: float) -> tuple[str, ...]:
         """For people. `now`: seconds since 1970."""
         memory = size(self.memory) if self.memory else "-"
         used = age(now - self.used / 1000) if self.used else "never"
-        return self.name, self.version, self.state, memory, str(self.requests), str(self.failed), used, self.note
+        counts = str(self.requests), str(self.failed)
+        return self.name, self.version, self.state, memory, *counts, used, self.digest[:19], self.note
 
 
-HEADS = ("NAME", "VERSION", "STATE", "MEMORY", "REQUESTS", "FAILED", "LAST USED", "")
+HEADS = ("NAME", "VERSION", "STATE", "MEMORY", "REQUESTS", "FAILED", "LAST USED", "DIGEST", "")
 _NUMBERS = {"MEMORY", "REQUESTS", "FAILED"}  # to the right
 SORTS: dict[str, Callable[[Row], Any]] = {
     "name": lambda r: (r.name, r.version),
@@ -103,7 +109,7 @@ def rows_of(index: list[Json], statistics: list[Json], memory: Json | None) -> l
         counts = one.get("inference_stats", {})
         good, bad = (int(counts.get(key, {}).get("count", 0)) for key in ("success", "fail"))
         bytes_ = sum(int(m["byte_size"]) for m in one.get("memory_usage", ()))
-        note = entry.get("reason", "") if state != "READY" else ""
+        note, digest = entry.get("reason", "") if state != "READY" else "", entry.get("digest", "")
         word = state.lower() or "not loaded"
         if memory is not None and state == "READY":
             here = held.get(name, [])
@@ -111,7 +117,8 @@ def rows_of(index: list[Json], statistics: list[Json], memory: Json | None) -> l
             # the weight is the model's: of several versions the first one is told with it
             bytes_ = sum(r["bytes"] for r in here) if all(r.name != name for r in rows[-1:]) else 0
             note = "pinned" if any(r["pinned"] for r in here) else ""
-        rows.append(Row(name, version, word, bytes_, good + bad, bad, int(one.get("last_inference", 0)), note))
+        used = int(one.get("last_inference", 0))
+        rows.append(Row(name, version, word, bytes_, good + bad, bad, used, note, digest))
     return rows
 
 

@@ -21,7 +21,7 @@ from gantline.errors import UsageError
 from gantline.settings import ServeSettings
 
 from ..certificate import Certificate
-from ..exchange import Head, Headers
+from ..exchange import Head, Headers, Standing
 from ..rpc.call import Methods, Screen, Streaming, Unary
 
 MAX_MESSAGE = (1 << 31) - 1  # bytes; protobuf knows no larger ones
@@ -245,7 +245,8 @@ class GrpcCall:
             self._context.set_code(_STATUS[status])
             self._context.set_details(details)
         if trailers:
-            self._context.set_trailing_metadata([(k.decode(), v.decode("latin-1")) for k, v in trailers])
+            known = trailers.pairs if isinstance(trailers, Standing) else _pairs(trailers)
+            self._context.set_trailing_metadata(known)
 
 
 class UnaryCall(GrpcCall):
@@ -351,6 +352,10 @@ class StreamCall(GrpcCall):
         while len(self._unsent) >= UNSENT and not self.closed:
             self._taken.clear()
             await self._taken.wait()
+
+
+def _pairs(headers: Headers) -> tuple[tuple[str, str], ...]:
+    return tuple((name.decode(), value.decode("latin-1")) for name, value in headers)
 
 
 def _client(peer: str) -> tuple[str, int] | None:

@@ -11,8 +11,8 @@ from gantline.errors import Denied, GantlineError, Unavailable
 from gantline.settings import ServeSettings
 
 from ..access import SCORE, Access
-from ..exchange import Handler, Head, Headers
-from ..statuses import BROKEN, JSON, refusal, told
+from ..exchange import Handler, Head, Headers, Standing
+from ..statuses import BROKEN, refusal, told
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -56,7 +56,6 @@ class Front:
         self.draining = False
         self._common_for: object = None
         self._common = b""
-        self._ok_json = b""
 
     def handler(self, path: bytes) -> Handler | None:
         """Who answers a POST to this raw path, or None for the slow road."""
@@ -92,17 +91,17 @@ class Front:
         """Whether a head that was let in before still is: no, once the keys have changed."""
         return self.access is None or head.keys is self.access.keys
 
-    def ok_json(self, common: list[tuple[bytes, bytes]]) -> bytes:
-        """The head of a 200 JSON answer up to the content length."""
-        if common is not self._common_for:  # uvicorn makes a new list each second, with a new date
-            self._common_for = common
-            self._common = b"".join(b"%s: %s\r\n" % pair for pair in common)
-            self._ok_json = b"HTTP/1.1 200 OK\r\n" + self._common + b"%s: %s\r\ncontent-length: " % JSON
-        return self._ok_json
+    def standing(self, headers: Standing, common: list[tuple[bytes, bytes]]) -> bytes:
+        """The head of a 200 answer with such headers, up to the content length."""
+        headers.head = self.head(200, headers, common) + b"content-length: "
+        headers.made_for = common
+        return headers.head
 
     def head(self, status: int, headers: Headers, common: list[tuple[bytes, bytes]]) -> bytes:
         """An answer's head, without the empty line at its end. ValueError for a header that would break out of it."""
-        self.ok_json(common)
+        if common is not self._common_for:  # uvicorn makes a new list each second, with a new date
+            self._common_for = common
+            self._common = b"".join(b"%s: %s\r\n" % pair for pair in common)
         lines = b"".join([b"%s: %s\r\n" % h for h in headers])
         if not lines.count(b"\r") == lines.count(b"\n") == len(headers) or b"\0" in lines:
             raise ValueError(f"a header would break the answer's head: {headers}")
@@ -179,8 +178,9 @@ class Exchange:
         common = protocol.server_state.default_headers
         # those that wait on this connection were accepted: only the last answer tells the client to go
         keep = self.keep_alive and not (front.draining and not protocol.pipeline)
-        if status == 200 and keep and len(headers) == 1 and headers[0] is JSON:
-            head = b"%s%d\r\n\r\n" % (front.ok_json(common), len(body))
+        if type(headers) is Standing and status == 200 and keep:
+            known = headers.head if headers.made_for is common else front.standing(headers, common)
+            head = b"%s%d\r\n\r\n" % (known, len(body))
         else:
             self.keep_alive = keep
             close = b"" if keep else b"connection: close\r\n"

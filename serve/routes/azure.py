@@ -258,7 +258,7 @@ class Face:
 
     def common(self, head: Head, exchanged: wire.Exchanged) -> Headers:
         """The headers of every answer to this request."""
-        headers = exchanged.headers(self.server)
+        headers = exchanged.headers(self.server) + self.model.mark
         if self.cors:
             headers += wire.cors_headers(self.cors, exchanged, head.method, head.headers)
         return headers

@@ -66,16 +66,18 @@ class GenerateRoutes:
     async def _run(self, head: Head, body: bytes, responder: Responder, events: bool) -> None:
         """The whole exchange. An error before the first event has its status; after it, it is an event."""
         started = False
+        mark: Headers = []  # of the model that answers, once it is known
         error: GantlineError | None = None
         try:
-            async with aclosing(self._answers(head, body)) as found:
+            async with aclosing(self._answers(head, body, mark)) as found:
                 if not events:
-                    responder.send(200, [JSON], await _only(found))
+                    answer = await _only(found)
+                    responder.send(200, [JSON, *mark], answer)
                     return
                 async for answer in found:
                     if not started:
                         started = True
-                        responder.start(200, _EVENTS)
+                        responder.start(200, [*_EVENTS, *mark])
                     responder.chunk(b"data: " + answer + b"\n\n")
                     await responder.drain()
         except GantlineError as e:
@@ -86,14 +88,14 @@ class GenerateRoutes:
         if error is not None:
             status, text = v2_error(error)
             if not started:
-                responder.send(status, [JSON], text)
+                responder.send(status, [JSON, *mark], text)
                 return
             responder.chunk(b"data: " + text + b"\n\n")
         elif not started:
-            responder.start(200, _EVENTS)  # a model that had nothing to say
+            responder.start(200, [*_EVENTS, *mark])  # a model that had nothing to say
         responder.end()
 
-    async def _answers(self, head: Head, body: bytes) -> AsyncGenerator[bytes, None]:
+    async def _answers(self, head: Head, body: bytes, mark: Headers) -> AsyncGenerator[bytes, None]:
         hold: Hold | None = None
         try:
             try:
@@ -101,6 +103,7 @@ class GenerateRoutes:
                 model = await loaded(partial(self._find, head))
                 request = await self._decode(head, body, model)
                 model = await loaded(partial(self._find, head))  # by now another may be in its place, or none
+                mark += model.mark
             except GantlineError as e:
                 self._repository.ledger.refused(e)
                 raise

@@ -78,11 +78,13 @@ class V2Routes:
     # -- models
 
     async def metadata(self, request: Request) -> Response:
-        return json_response(metadata(self.repository, await self._loaded(request)))
+        model = await self._loaded(request)
+        return marked(json_response(metadata(self.repository, model)), model)
 
     async def model_ready(self, request: Request) -> Response:
+        answer = Response(status_code=200, media_type="text/plain")
         try:
-            self._model(request)
+            return marked(answer, self._model(request))
         except NotFound:
             raise
         except Standby as e:
@@ -90,10 +92,11 @@ class V2Routes:
                 return json_response({"error": e.message}, 400)
         except GantlineError as e:
             return json_response({"error": e.message}, 400)  # as Triton answers a version that is not ready
-        return Response(status_code=200, media_type="text/plain")
+        return answer
 
     async def config(self, request: Request) -> Response:
-        return json_response(configuration(self.repository, await self._loaded(request)))
+        model = await self._loaded(request)
+        return marked(json_response(configuration(self.repository, model)), model)
 
     async def statistics(self, request: Request) -> Response:
         name = request.path_params.get("name", "")
@@ -148,3 +151,9 @@ class V2Routes:
         if version and not (version.isascii() and version.isdigit()):
             raise NotFound("Not Found")
         return self.repository.find(request.path_params["name"], version)
+
+
+def marked(answer: Response, model: Model) -> Response:
+    """With the headers of all that a model answers."""
+    answer.raw_headers.extend(model.mark)
+    return answer

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from gantline.errors import BadRequest, EngineFailed, GantlineError
 from gantline.pb import message
 
+from ..exchange import Headers
 from .call import Call, Unary
 from .gate import Permit
 from .statuses import pushback, refusal
@@ -41,10 +42,11 @@ def parse(kind: str, data: bytes) -> Any:
         raise BadRequest(f"the message is no {kind}: {' '.join(str(e).split())}") from e
 
 
-def refuse(call: Call, error: GantlineError) -> None:
-    """End a call with what went wrong."""
+def refuse(call: Call, error: GantlineError, mark: Headers | None = None) -> None:
+    """End a call with what went wrong. `mark`: the trailers of all that the model answers."""
     code, details = refusal(error)
-    call.finish(code, details, pushback(error))
+    trailers = pushback(error)
+    call.finish(code, details, [*(trailers or ()), *mark] if mark else trailers)
 
 
 def broken(what: str, error: BaseException | None) -> EngineFailed:

@@ -191,10 +191,10 @@ class Infer:
         data, error = self.result(ticket, outputs, error)
         call: Call = ticket.responder
         if error is not None:
-            refuse(call, error)
+            refuse(call, error, ticket.context.mark)
         else:
             call.send(data)
-            call.finish()
+            call.finish(0, "", ticket.context.mark)
 
     def result(
         self, ticket: Ticket, outputs: list[Array] | None, error: GantlineError | None,

@@ -27,6 +27,12 @@ _MORE: dict[str, Parameter] = {"triton_final_response": False}
 _FINAL: dict[str, Parameter] = {"triton_final_response": True}
 
 
+def _told(model: Model, parameters: dict[str, Parameter]) -> dict[str, Parameter]:
+    """What an answer's parameters say: of a stream's answers each may be another model's, so metadata cannot."""
+    digest = model.session.package.digest
+    return {**parameters, "package_digest": digest} if digest else parameters
+
+
 class Streams:
     """All ModelStreamInfer calls of a server."""
 
@@ -166,10 +172,10 @@ class Stream:
         try:
             async with aclosing(infer.answers(model, request, call.head)) as found:
                 async for outputs in found:
-                    call.send(stream_answer(infer.encode(model, request, outputs, _MORE)))
+                    call.send(stream_answer(infer.encode(model, request, outputs, _told(model, _MORE))))
                     await call.drain()
             if wants_last:
-                call.send(stream_answer(infer.encode(model, replace(request, outputs=None), [], _FINAL)))
+                call.send(stream_answer(infer.encode(model, replace(request, outputs=None), [], _told(model, _FINAL))))
         except Exception as e:
             error = e if isinstance(e, GantlineError) else broken(f"model '{model.name}': a stream failed", e)
             if self._ends(error):
@@ -178,7 +184,7 @@ class Stream:
                 call.send(stream_error(refusal(error)[1], request.id or "", _FINAL))
 
     def _deliver(self, slot: Slot, ticket: Ticket, outputs: list[Array] | None, error: GantlineError | None) -> None:
-        data, error = self._infer.result(ticket, outputs, error, _FINAL)
+        data, error = self._infer.result(ticket, outputs, error, _told(ticket.context, _FINAL))
         if error is not None:
             self._refuse(slot, error, ticket.request.id or "")
         else:

@@ -54,7 +54,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 def test_on_demand(url: str, run: Run) -> None:
     lines = run("--url", url).splitlines()
-    assert lines[0].split() == ["NAME", "VERSION", "STATE", "MEMORY", "REQUESTS", "FAILED", "LAST", "USED"]
+    assert lines[0].split() == ["NAME", "VERSION", "STATE", "MEMORY", "REQUESTS", "FAILED", "LAST", "USED", "DIGEST"]
     assert [line.split() for line in lines[1:-1]] == [
         [name, "1", "standby", "-", "0", "0", "never"] for name in ("bad", "neg-1", "neg-2", "neg-3")
     ]

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from gantline.serve.exchange import Head, Responder
+from gantline.serve.exchange import Head, Responder, Standing
 from gantline.serve.fronts.hot import Front
+from gantline.serve.statuses import JSON
 
 from gantline.settings import ServeSettings
 
@@ -35,8 +36,10 @@ def test_a_front_finds_handlers() -> None:
 def test_the_common_headers_are_written_once_and_renewed() -> None:
     front = Front(ServeSettings(), lambda *_: None, {}, {})
     first, second = [(b"date", b"one")], [(b"date", b"two")]
-    assert front.ok_json(first) is front.ok_json(first)
-    assert b"date: two\r\n" in front.ok_json(second) and b"one" not in front.head(404, [], second)
+    mine = Standing(JSON, (b"a", b"1"))
+    head = b"HTTP/1.1 200 OK\r\ndate: one\r\ncontent-type: application/json\r\na: 1\r\ncontent-length: "
+    assert front.standing(mine, first) == mine.head == head and mine.made_for is first
+    assert front.standing(mine, second) == head.replace(b"one", b"two") and b"one" not in front.head(404, [], second)
     assert front.head(404, TEXT, second) == b"HTTP/1.1 404 Not Found\r\ndate: two\r\ncontent-type: text/plain\r\n"
     assert front.head(299, [], second).startswith(b"HTTP/1.1 299 \r\n")
 

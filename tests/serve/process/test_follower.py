@@ -59,10 +59,11 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Regist
 
 
 class Asking:
-    """Clients that ask on and on: which version said what, and what was no answer."""
+    """Clients that ask on and on: which version, by its digest, said what; and what was no answer."""
 
-    def __init__(self, port: int) -> None:
-        self.said: Counter[tuple[str, float]] = Counter()
+    def __init__(self, port: int, registry: Registry) -> None:
+        self.said: Counter[tuple[int, float]] = Counter()
+        self._versions = {one.digest: one.version for one in registry.list("iris")}
         self.lost: list[str] = []
         self._port = port
         self._news = threading.Condition()
@@ -81,7 +82,7 @@ class Asking:
 
     def see(self, version: int) -> None:
         """Until more answers of a version come than there are clients: one at least that was asked after this."""
-        key = (str(version), float(version))
+        key = (version, float(version))
         with self._news:
             goal = self.said[key] + len(self._threads) + 1
             assert self._news.wait_for(lambda: self.lost or self.said[key] >= goal, WAIT_S), self.said
@@ -93,8 +94,10 @@ class Asking:
                 connection.request("POST", "/v2/models/iris/infer", BODY)
                 answer = connection.getresponse()
                 tree = json.loads(answer.read())
-                one = (tree["model_version"], tree["outputs"][0]["data"][0])
-            except (OSError, ValueError, LookupError, http.client.HTTPException) as e:
+                version = self._versions[answer.headers["gantline-package-digest"]]
+                assert tree["model_version"] == str(version)
+                one = (version, tree["outputs"][0]["data"][0])
+            except (OSError, ValueError, LookupError, AssertionError, http.client.HTTPException) as e:
                 self.lost.append(repr(e))
                 connection.close()
             else:
@@ -155,18 +158,18 @@ def swaps(registry: Registry, run: Program, clients: Asking) -> None:
 def test_a_promotion_swaps_a_broken_version_does_not(registry: Registry, program: Programs) -> None:
     ref = ("registry://iris@champion", "--registry", registry.place)
     with program(*ref, *FLAGS) as run:
-        with Asking(run.port) as clients:
+        with Asking(run.port, registry) as clients:
             swaps(registry, run, clients)
         run.signal()
         assert run.code() == 0, run.log.read_text()
-    assert clients.lost == [] and set(clients.said) == {("1", 1.0), ("2", 2.0)}
+    assert clients.lost == [] and set(clients.said) == {(1, 1.0), (2, 2.0)}
 
 
 @pytest.mark.slow
 def test_workers_go_together_and_a_registry_may_be_away(registry: Registry, program: Programs, tmp_path: Path) -> None:
     there, away = tmp_path / "registry", tmp_path / "away"
     ref = ("registry://iris@champion", "--registry", registry.place)
-    with program(*ref, *FLAGS, "--workers", 2) as run, Asking(run.port) as clients:
+    with program(*ref, *FLAGS, "--workers", 2) as run, Asking(run.port, registry) as clients:
         for version, times in ((2, 1), (1, 1), (2, 2)):
             registry.promote(f"iris:{version}", "champion")
             run.wait_for_log(f"iris@champion: version {version} serves", times)
@@ -192,4 +195,4 @@ def test_workers_go_together_and_a_registry_may_be_away(registry: Registry, prog
         clients.see(1)
         run.signal()
         assert run.code() == 0, run.log.read_text()
-    assert set(clients.said) == {("1", 1.0), ("2", 2.0)}
+    assert set(clients.said) == {(1, 1.0), (2, 2.0)}
