@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gantline.settings import Resolved, ServeSettings
 
@@ -38,9 +38,8 @@ def serve(
             if aliases:
                 from .follower import Follower
 
-                async def act(verb: str, arguments: Arguments, _: Effect) -> bool:
-                    await stack.control.call(verb, **arguments)
-                    return True
+                async def act(verb: str, arguments: Arguments, _: Effect | None) -> list[Any]:
+                    return [await stack.control.call(verb, **arguments)]
 
                 follower = Follower(aliases, registry, resolved.settings.follow_s, act)
                 stack.control.first = follower.asked

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from threading import Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gantline.errors import BadArtefact, GantlineError, NotFound, Unavailable, Unreachable
 from gantline.registry.checkout import let_go
@@ -23,8 +23,8 @@ from gantline.registry.version import Version
 
 from ..control import Arguments, Effect, Undo
 
-# does a verb in all workers; False when there is none that could
-Act = Callable[[str, Arguments, Effect], Awaitable[bool]]
+# does a verb in all workers, and gives what each of them answered: nothing when there is none that could
+Act = Callable[[str, Arguments, Effect | None], Awaitable[list[Any]]]
 MOST_PATIENT = 8  # times the interval, between two looks at a registry that is away
 T = TypeVar("T")
 _log = logging.getLogger("gantline.follower")
@@ -46,6 +46,7 @@ class Follower:
         self._misses = 0  # looks in a row that came to nothing
         self._turn = asyncio.Lock()
         self._told: Arguments = {}
+        self._swapped: list[tuple[str, str]] = []  # digest and place of what served, until nobody is answered from it
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -85,6 +86,7 @@ class Follower:
                     _log.info("registry %s: aliases are followed again", self._registry.place)
                 self._position, self._misses = position, 0
             await self._tell()
+            await self._let_go()
         if failure is not None:
             raise BadArtefact(f"failed to load '{name}', {failure.message}") from failure
 
@@ -124,18 +126,34 @@ class Follower:
             raise _Away(e.message) from e
         except GantlineError as e:
             return _failed(one, version, e)
-        place, went = str(path.parent), version.digest
+        place, was = str(path.parent), one.version
         try:
             if not await self._act(*_change(one, place)):
                 raise _Away(f"{one} points at version {version.version}, and no worker can be asked")
-            went, was = one.digest, one.version
+            self._swapped.append((one.digest, one.place))
             one.place, one.version, one.digest, one.failed = place, version.version, version.digest, 0
-        except GantlineError as e:
-            return _failed(one, version, e)
-        finally:
-            await _apart(partial(_release, went))
+        except BaseException as e:
+            self._swapped.append((version.digest, place))
+            if isinstance(e, GantlineError):
+                return _failed(one, version, e)
+            raise
         _log.info("%s: version %d serves (%s), was %d", one, one.version, one.digest, was)
         return None
+
+    async def _let_go(self) -> None:
+        """Give back the leases of what nobody is answered from any more."""
+        if not self._swapped:
+            return
+        try:
+            answers = await self._act("leaving", {}, None)
+        except GantlineError as e:
+            _log.warning("what was swapped out is kept for now: %s", e)
+            return
+        busy = {place for found in answers for place in found}
+        gone = [digest for digest, place in self._swapped if answers and place not in busy]
+        self._swapped = [(digest, place) for digest, place in self._swapped if not answers or place in busy]
+        for digest in gone:
+            await _apart(partial(_release, digest))
 
     async def _tell(self) -> None:
         """Let all workers know what /metrics says of this."""

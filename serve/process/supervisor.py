@@ -258,21 +258,22 @@ class Supervisor:
 
     # -- all of them
 
-    async def _act(self, verb: str, arguments: Arguments, effect: Effect) -> bool:
-        """What the follower wants done in all workers; False when there is none to begin with."""
+    async def _act(self, verb: str, arguments: Arguments, effect: Effect | None) -> list[Any]:
+        """What the follower wants done in all workers; their answers, none when there is none to begin with."""
         seat = next((s for s in self._at(SERVING) if not s.silent), None)
         if seat is None:
-            return False
+            return []
+        answers: list[Any] = [None]
         try:
-            await self.relay.ask(seat, verb, arguments, effect)
+            answers = await self.relay.ask(seat, verb, arguments, effect)
         except WorkerGone:
-            return False
+            return []
         except GantlineError:
-            if not self.relay.stands(effect.subject, verb, arguments):
+            if effect is None or not self.relay.stands(effect.subject, verb, arguments):
                 raise  # and else those in which it failed are replaced, by such as do it
         if verb == "follow":
             self._refs[arguments["at"]] = arguments["place"]  # of workers that start from now on
-        return True
+        return answers
 
     def _at(self, *phases: str) -> list[Seat]:
         return [s for s in self.seats if self.roster.phase(s.number) in phases]

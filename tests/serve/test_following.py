@@ -89,6 +89,22 @@ def test_it_swaps_and_an_error_leaves_all_as_it_was(places: list[Path]) -> None:
     at(places, test)
 
 
+def test_a_stream_that_goes_on_holds_up_nobody(places: list[Path]) -> None:
+    async def test(desk: Desk) -> None:
+        old = desk.loader.repository.find("iris")
+        old.streams += 1
+        await desk.follow(1)
+        assert desk.known == [("2", True)] and await desk.control.call("leaving") == [str(places[0])]
+        await desk.follow(0)
+        await desk.follow(1)
+        assert desk.known == [("2", True)] and str(places[0]) in await desk.control.call("leaving")
+        old.streams -= 1
+        while await desk.control.call("leaving"):  # noqa: ASYNC110  # it looks at its streams now and then
+            await asyncio.sleep(0.01)
+
+    at(places, test)
+
+
 def test_what_was_unloaded_stays_so_and_what_failed_is_tried(places: list[Path]) -> None:
     async def unloaded(desk: Desk) -> None:
         await desk.loader.unload("iris")
