@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     resolved = resolve(ServeSettings, flags_of(args, ServeSettings), os.environ, args.config)
+    gc.set_threshold(20_000, 20, 50)  # imports leave next to no cycles behind, and would be looked at again and again
     from gantline.serve.process.cores import usable_cores
     from gantline.serve.process.log import set_up_log
 

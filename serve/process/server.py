@@ -144,7 +144,7 @@ class Server(uvicorn.Server):
         self.stack.collector.vitals.tick(time.perf_counter_ns())
         if counter % 10 == 0:
             self._check_connections()
-        if counter % 600 == 0:
+        if counter and counter % 600 == 0:
             gc.collect()  # what little is left for it: see settle_memory
         return await super().on_tick(counter)
 
@@ -244,6 +244,7 @@ async def run(
     `ready` is called when every model has been tried and warmed up, with those that failed.
     """
     memory.settle()
+    gc.freeze()  # what was imported holds little garbage, and to look for it takes as long as to import numpy
     stack = server.stack
     beside: list[asyncio.Future[None]] = []
     allow_connections(stack.settings)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +40,29 @@ def test_ready_line_and_clean_end(zoo: Path, program: Programs, client: type[Run
             assert s.recv(1000).startswith(b"HTTP/1.1 200")
         run.signal()
         assert run.code() == 0
+
+
+LOOKED = """
+import gc, sys
+from gantline.cli import main
+def tell(phase, about):
+    if phase == "stop" and about["generation"] == 2:
+        print("looked", file=sys.stderr)
+gc.callbacks.append(tell)
+raise SystemExit(main(sys.argv[1:]))
+"""
+
+
+def test_the_start_looks_for_garbage_once(zoo: Path) -> None:
+    ports = ["--http-port", "0", "--no-grpc", "--json"]
+    command = [sys.executable, "-c", LOOKED, "serve", str(zoo / "double.onnx"), *ports]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["failed"] == []
+        process.terminate()
+        said = process.communicate(timeout=WAIT_S)[1].splitlines()
+    assert process.returncode == 0
+    assert said[: said.index(next(line for line in said if "stopping" in line))].count("looked") == 1, said
 
 
 @pytest.mark.parametrize("one", [signal.SIGTERM, signal.SIGINT])
