@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .api import build, package
+    from .api import build, package, run
     from .client import AsyncClient, Client
     from .errors import GantlineError
     from .packages import Package
@@ -26,6 +26,7 @@ _LAZY = {
     "TensorSpec": "gantline.signature",
     "build": "gantline.api",
     "package": "gantline.api",
+    "run": "gantline.api",
 }
 __all__ = [
     "AsyncClient",
@@ -38,6 +39,7 @@ __all__ = [
     "__version__",
     "build",
     "package",
+    "run",
 ]
 
 

@@ -15,6 +15,8 @@ from .references import local
 from .tensors import Array
 
 if TYPE_CHECKING:
+    from gantline.builders.engine.running import Running
+    from gantline.builders.engine.subject import Subject
     from gantline.builders.image.order import Delivered
     from gantline.builders.lock.pylock import Lock
     from gantline.builders.lock.sources import Sources
@@ -261,3 +263,79 @@ def _recorded(package: Package, done: Delivered, registry: str) -> Delivered:
 
     record_build(package, done, registry)
     return done
+
+
+def run(
+    ref: str | os.PathLike[str],
+    *,
+    name: str = "",
+    port: int = 0,
+    grpc_port: int | None = None,
+    host: str = "127.0.0.1",
+    network: str = "published",
+    variables: Mapping[str, str] | None = None,
+    memory: str | int = 0,
+    keys: bool | str | os.PathLike[str] = False,
+    wait_s: float = 60.0,
+    engine_url: str = "",
+    engine: bool = True,
+    base: str = "",
+    locks: tuple[str | os.PathLike[str], ...] = (),
+    sources: Sources | None = None,
+    registry: str = "",
+    log: Callable[[str], None] = lambda line: None,
+) -> Running:
+    """Start an image (or a package, which is built first), and wait until it has answered its golden samples.
+
+    It runs in a container engine, or without one (`engine` false, or none answers) in namespaces, and goes on until
+    `stop`, or the end of a `with` block. `port` 0: any free one; `grpc_port` None: the next one. `keys`: True makes
+    two, a path takes those of a keys file. `base`, `locks`, `sources` as for `build`. A GantlineError says in one line
+    what is wrong; nothing runs then.
+    """
+    from gantline.builders.engine.container_place import ContainerPlace
+    from gantline.builders.engine.engine import find
+    from gantline.builders.engine.process_place import ProcessPlace
+    from gantline.builders.engine.running import Running
+    from gantline.builders.engine.start import Starting, start
+    from gantline.builders.engine.wish import Wish, model
+
+    from .endpoint_keys import maker
+    from .oci.platforms import Platform
+    from .setting import size_of
+
+    if network not in ("published", "host"):
+        raise UsageError(f"network {network!r:.40}: expected published or host")
+    bring = bringing(base, locks, sources, registry, log)
+    found = find(engine_url) if engine else None
+    place: Starting = ContainerPlace(engine=found) if found is not None else ProcessPlace()
+    try:
+        what = bring(os.fspath(ref), found.platform if found is not None else Platform.of_this_machine())
+        grpc = grpc_port if grpc_port is not None else port and port % 65535 + 1
+        size = size_of(memory, "--memory") if isinstance(memory, str) else memory
+        wish = Wish(
+            name or model(what.image), port, grpc, host, network == "host", dict(variables or {}), memory=size
+        )  # fmt: skip
+        return Running(start(place, what, wish, wait_s, log, maker(keys)), bring)
+    finally:
+        place.close()
+
+
+def bringing(
+    base: str,
+    locks: tuple[str | os.PathLike[str], ...],
+    sources: Sources | None,
+    registry: str,
+    log: Callable[[str], None],
+) -> Callable[[str, Platform], Subject]:
+    """What brings an image into this user's store, and builds a package first, as `run` was told."""
+    from gantline.builders.engine.subject import subject
+
+    from .oci.store import Store
+
+    def built(ref: str, platform: Platform) -> tuple[str, Descriptor]:
+        done = build(
+            ref, platforms=(str(platform),), base=base, locks=locks, sources=sources, registry=registry, log=log
+        )
+        return done.tag, done.descriptor
+
+    return lambda ref, platform: subject(ref, platform, Store.of_user(), built)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
 import re
 import secrets
 import tomllib
@@ -154,3 +155,21 @@ def _known(given: Mapping[str, Any], known: tuple[str, ...], where: str, what: s
             # a secret could be in the wrong place
             shown = f" {name!r}; {nearest(name, known)}" if len(name) < SHORTEST else f"; known: {', '.join(known)}"
             raise UsageError(f"{where}: unknown {what}{shown}")
+
+
+def written(keys: KeySet) -> str:
+    """A keys file with the same keys, each secret by its digest: whoever reads it can ask nothing."""
+    lines = []
+    for key in (keys[name] for name in keys.names):
+        lines += [f"[key.{key.name}]", f'role = "{key.role.name.lower()}"']
+        lines += [
+            f'{kind} = "{_HASHED}{digest.hex()}"'
+            for kind, digest in zip(("primary", "secondary"), key.digests, strict=False)
+        ]
+        if key.models is not None:
+            # JSON's strings are TOML's, too
+            lines.append(f"models = [{', '.join(json.dumps(m, ensure_ascii=False) for m in sorted(key.models))}]")
+        if key.tenant:
+            lines.append(f"tenant = {json.dumps(key.tenant.decode())}")
+        lines.append("")
+    return "\n".join(lines)

@@ -6,10 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from gantline.accelerators.script.environment import SCRIPT_PYTHON
@@ -19,11 +16,9 @@ from gantline.errors import Unsupported
 from gantline.oci.image import Image
 
 from . import jail
-from .awaiting import until_ready
-from .wish import Wish, listening
+from .key_folder import INSIDE
+from .wish import Wish, keyed, listening
 
-_STOP_S = 30
-_LINES = 200  # of the log, kept for a reason
 _PROBE_S = 20
 Log = Callable[[str], None]
 
@@ -35,13 +30,13 @@ def command(root: Path, image: Image, wish: Wish, log: Log) -> tuple[list[str], 
     variables = told | dict(wish.variables) | listening(wish)
     program = [*(settings.get("Entrypoint") or []), *(settings.get("Cmd") or []), *wish.arguments]
     if refused := _refused(root):
-        return _on_host(root, image, program, variables, refused, log)
+        return _on_host(root, program, variables | (keyed(wish.keys) if wish.keys else {}), refused, log)
     log("no container engine: it runs in namespaces of its own, on this machine's network")
-    return [*_jail(root), *program], variables
+    return [*_jail(root, wish.keys), *program], variables | (keyed(INSIDE) if wish.keys else {})
 
 
-def _jail(root: Path) -> list[str]:
-    return [sys.executable, "-I", jail.__file__, str(root), str(places.USER)]
+def _jail(root: Path, keys: str = "") -> list[str]:
+    return [sys.executable, "-I", jail.__file__, str(root), str(places.USER), keys]
 
 
 def _refused(root: Path) -> str:
@@ -53,7 +48,7 @@ def _refused(root: Path) -> str:
 
 
 def _on_host(
-    root: Path, image: Image, program: list[str], variables: dict[str, str], refused: str, log: Log
+    root: Path, program: list[str], variables: dict[str, str], refused: str, log: Log
 ) -> tuple[list[str], dict[str, str]]:
     """The image's packages in a virtual environment of this machine's Python of the same minor version."""
     (site,) = (root / places.ENVIRONMENT / "lib").glob("python3.*")
@@ -93,35 +88,3 @@ def _environment(root: Path, place: str, python: str, minor: str) -> Path:
         link.unlink(missing_ok=True)
         link.symlink_to(target)
     return made / "bin" / "python"
-
-
-@contextmanager
-def running(
-    words: list[str], variables: dict[str, str], wish: Wish, wait_s: float
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Start it, wait until it is ready, and stop it with the block. Its log goes to stderr, too."""
-    lines: deque[str] = deque(maxlen=_LINES)
-    with subprocess.Popen(
-        words, env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        start_new_session=True,
-    ) as process:  # fmt: skip
-        relay = threading.Thread(target=_relay, args=(process, lines), daemon=True)
-        relay.start()
-        try:
-            ended: Callable[[], bool] = lambda: process.poll() is not None and not relay.is_alive()  # noqa: E731
-            until_ready(wish.host, wish.port, wait_s, ended, lambda: "".join(lines), f"image {wish.name}")
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-            relay.join()
-
-
-def _relay(process: subprocess.Popen[bytes], lines: deque[str]) -> None:
-    assert process.stdout is not None
-    for line in process.stdout:
-        lines.append(line.decode("utf-8", "replace"))
-        sys.stderr.write(lines[-1])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from gantline.errors import DeadlineExceeded, Unavailable
 
@@ -13,19 +15,34 @@ _ANSWER_S = 2.0
 _LINES = 3  # of a log, as the reason
 
 
-def until_ready(
-    host: str, port: int, wait_s: float, ended: Callable[[], bool], log: Callable[[], str], what: str
+def until(
+    done: Callable[[], bool], wait_s: float, ended: Callable[[], bool], log: Callable[[], str], what: str
 ) -> None:
-    """Ask until it is ready. Unavailable when it ended before, DeadlineExceeded, both with its log's last lines."""
+    """Wait for a sign; what has ended is not ready, whoever else answers in its place.
+
+    Unavailable when it ended before, DeadlineExceeded, both with its log's last lines.
+    """
     end = time.monotonic() + wait_s
-    while not ready(host, port):
+    while True:
+        fine = done()
         if ended():
             raise Unavailable(f"{what}: ended before it was ready: {reason(log())}")
+        if fine:
+            return
         if time.monotonic() > end:
             raise DeadlineExceeded(
                 f"{what}: not ready within {wait_s:g} s; --wait-s gives it longer; its last words: {reason(log())}"
             )
         time.sleep(_PAUSE_S)
+
+
+def announced(log: str) -> bool:
+    """Whether a server has said that it serves, by what `gantline serve --json` prints."""
+    for line in log.splitlines():
+        if line.startswith('{"url"'):
+            with suppress(ValueError):
+                return bool(json.loads(line)["models"])
+    return False
 
 
 def ready(host: str, port: int) -> bool:

@@ -6,49 +6,83 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from gantline.errors import NotFound, UsageError
+from gantline.errors import NotFound, Unavailable, UsageError
 from gantline.oci.image import Image
 
-from .awaiting import until_ready
+from .awaiting import announced, ready, until
 from .endpoint import Endpoint, described
 from .engine import Engine
 from .wish import NAME, Wish, settled, told
 
+NEXT = ".next"  # at the end of the name of one that is to take another's place
 _STOP_S = 30  # what it has accepted is finished
 _TAIL = 200  # lines of a log that are read for a reason
+_REMOVE_S = 15.0  # for an engine whose disk is still busy with it
+_PAUSE_S = 0.3
+_HOST_NETWORK = "host"
 
 
-def start(engine: Engine, image: Image, image_in_engine: str, name: str, wish: Wish, wait_s: float) -> Endpoint:
-    """Start a container and wait until it is ready. One that does not become ready is taken away again.
+def create(engine: Engine, image: Image, image_in_engine: str, name: str, wish: Wish, called: str = "") -> Any:
+    """A container that does not run yet. `name`: what the image was asked for by; `called`: if not as the endpoint.
 
-    `name`: what the image was asked for by. UsageError for a name that is taken, Unavailable, DeadlineExceeded.
+    UsageError for a name that is taken, and for an address or a network that this engine cannot give.
     """
     if engine.away and wish.host in ("127.0.0.1", "::1", "localhost"):
         raise UsageError(
             f"engine {engine.url}: on another host, whose {wish.host} is not here; "
             "pass --host 0.0.0.0 if all may ask it who reach that host"
         )
+    if engine.away and wish.keys:
+        raise UsageError(f"engine {engine.url}: on another host, which does not see a keys file of this one")
     with engine.spoken():
-        _refuse_taken(engine, wish.name)
+        _refuse_taken(engine, called or wish.name)
+        container = engine.client.containers.create(image_in_engine, **told(wish, image, name, called))
+    try:
+        with engine.spoken():
+            container.reload()
+        if not wish.shared and container.attrs.get("HostConfig", {}).get("NetworkMode") == _HOST_NETWORK:
+            raise UsageError(
+                f"engine {engine.url}: gives containers no network of their own (netns in containers.conf), so there "
+                "is nothing to publish; pass --network host"
+            )
+    except BaseException:
+        remove(engine, container)
+        raise
+    return container
+
+
+def start(engine: Engine, image: Image, image_in_engine: str, name: str, wish: Wish, wait_s: float) -> Endpoint:
+    """Start a container and wait until it is ready. One that does not become ready is taken away again.
+
+    UsageError as for `create`, Unavailable, DeadlineExceeded.
+    """
     if wish.shared and not engine.away:
         wish = settled(wish)
-    with engine.spoken():
-        container = engine.client.containers.create(image_in_engine, **told(wish, image, name))
+    return begin(engine, create(engine, image, image_in_engine, name, wish), wish, wait_s)
+
+
+def begin(engine: Engine, container: Any, wish: Wish, wait_s: float) -> Endpoint:
+    """Start one that was created, and wait until it is ready; else it is taken away."""
     try:
         with engine.spoken():
             container.start()
             container.reload()
         found = described(container.attrs, engine.away)
-        host, _, port = found.url.removeprefix("http://").rpartition(":")
-        until_ready(
-            host.strip("[]") or wish.host, int(port or 0), wait_s,
-            lambda: _ended(engine, container), lambda: _log(engine, container), f"container {wish.name}",
+        sign = (lambda: announced(log_of(engine, container))) if wish.joins else (lambda: ready_at(found, wish))
+        until(
+            sign, wait_s, lambda: _ended(engine, container), lambda: log_of(engine, container),
+            f"container {container.name}",
         )  # fmt: skip
         return found
     except BaseException:
-        with engine.spoken():
-            container.remove(force=True, v=True)
+        remove(engine, container)
         raise
+
+
+def ready_at(found: Endpoint, wish: Wish) -> bool:
+    """Whether it answers so at the address that its engine tells."""
+    host, _, port = found.url.removeprefix("http://").rpartition(":")
+    return ready(host.strip("[]") or wish.host, int(port or 0))
 
 
 def _refuse_taken(engine: Engine, name: str) -> None:
@@ -68,24 +102,36 @@ def _ended(engine: Engine, container: Any) -> bool:
     return container.status in ("exited", "dead", "stopped")
 
 
-def _log(engine: Engine, container: Any) -> str:
+def log_of(engine: Engine, container: Any) -> str:
+    """The last of what it has logged."""
     with engine.spoken():
         return str(container.logs(tail=_TAIL).decode("utf-8", "replace"))
 
 
 def endpoints(engine: Engine) -> list[Endpoint]:
-    """All of them, by name."""
+    """All of them, by name; of one that is being replaced, the one that serves."""
     with engine.spoken():
         found = engine.client.containers.list(all=True, filters={"label": NAME}, ignore_removed=True)
-        return sorted((described(one.attrs, engine.away) for one in found), key=lambda e: e.name)
+    own = {one.labels[NAME]: one for one in sorted(found, key=lambda one: _rank(one, one.labels[NAME]), reverse=True)}
+    return [described(own[name].attrs, engine.away) for name in sorted(own)]
+
+
+def _rank(container: Any, name: str) -> tuple[bool, bool]:
+    """The least is the endpoint's own: it runs, and is called as the endpoint."""
+    return container.status != "running", container.name != name
+
+
+def all_of(engine: Engine, name: str) -> list[Any]:
+    """Every container of an endpoint, its own first; another is one that was to take its place."""
+    with engine.spoken():
+        found = engine.client.containers.list(all=True, filters={"label": f"{NAME}={name}"}, ignore_removed=True)
+    return sorted(found, key=lambda one: _rank(one, name))
 
 
 def container_of(engine: Engine, name: str) -> Any:
     """The container of an endpoint; NotFound says which there are."""
-    with engine.spoken():
-        found = engine.client.containers.list(all=True, filters={"label": f"{NAME}={name}"}, ignore_removed=True)
-        if found:
-            return found[0]
+    if found := all_of(engine, name):
+        return found[0]
     there = ", ".join(e.name for e in endpoints(engine)) or "none"
     raise NotFound(f"endpoint {name!r:.200}: not in engine {engine.url}; there is {there}")
 
@@ -103,12 +149,36 @@ def logs(engine: Engine, name: str, tail: int | None, follow: bool) -> Iterator[
         yield from found
 
 
-def delete(engine: Engine, name: str) -> None:
-    """Stop it, with time to finish what it accepted, and remove its container."""
-    container = container_of(engine, name)
+def stop(engine: Engine, container: Any) -> None:
+    """Let it finish what it accepted."""
     with engine.spoken():
         container.stop(timeout=_STOP_S)
-        container.remove(force=True, v=True)
+
+
+def remove(engine: Engine, container: Any) -> None:
+    """Kill it if it runs, and take it away. An engine may say that its disk is busy: it is asked again for a while."""
+    end = time.monotonic() + _REMOVE_S
+    while True:
+        try:
+            with engine.spoken():
+                container.remove(force=True, v=True)
+            return
+        except NotFound:
+            return
+        except (Unavailable, UsageError) as e:  # 500: device or resource busy; 409: it is being removed
+            if time.monotonic() > end:
+                raise Unavailable(f"{e.message}; `gantline endpoint delete` tries it again") from e
+        time.sleep(_PAUSE_S)
+
+
+def delete(engine: Engine, name: str) -> None:
+    """Stop all containers of an endpoint, with time to finish what they accepted, and remove them."""
+    for container in all_of(engine, name):
+        try:
+            stop(engine, container)
+        except NotFound:
+            continue
+        remove(engine, container)
 
 
 def follow(engine: Engine, name: str) -> int:

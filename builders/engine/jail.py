@@ -1,6 +1,7 @@
 """Jail: a program with a directory for its root, read-only, as nobody, in namespaces of its own (Linux).
 
-`python -I jail.py ROOT UID PROGRAM...`; exit code 125 where the system does not allow it.
+`python -I jail.py ROOT UID KEYS PROGRAM...`; exit code 125 where the system does not allow it. KEYS: a folder that is
+to be seen read-only at /run/gantline/keys, or nothing.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ _SET_PDEATHSIG, _SET_NO_NEW_PRIVS = 1, 38
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217, "armv7l": 218, "i686": 217}
 _FROM_HOST = ("dev/null", "dev/zero", "dev/full", "dev/random", "dev/urandom", "etc/resolv.conf", "etc/hosts")
 _IN_MEMORY = ("dev/shm", "tmp")
+_KEYS = "run/gantline/keys"
 
 
 def main(argv: Sequence[str]) -> int:
     """Enter, and become the program."""
-    root, uid, *program = argv
+    root, uid, keys, *program = argv
     try:
-        enter(root, int(uid))
+        enter(root, int(uid), keys)
     except OSError as e:
         sys.stderr.write(f"jail: {e.filename or 'namespaces'}: {e.strerror}\n")
         return REFUSED
@@ -34,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
     os.execv(program[0], program)
 
 
-def enter(root: str, uid: int) -> None:
+def enter(root: str, uid: int, keys: str = "") -> None:
     """Make `root` this process's root, and this process nobody's. OSError where that is not allowed."""
     libc = ctypes.CDLL(None, use_errno=True)
     root = os.path.realpath(root)
@@ -57,6 +59,9 @@ def enter(root: str, uid: int) -> None:
     mount("/proc", f"{root}/proc", "", _BIND | _REC)
     for path in _IN_MEMORY:
         mount("tmpfs", f"{root}/{path}", "tmpfs", _NOSUID | _NODEV, "mode=1777")
+    if keys:
+        mount(keys, f"{root}/{_KEYS}", "", _BIND)
+        mount("none", f"{root}/{_KEYS}", "", _BIND | _REMOUNT | _RDONLY | _NOSUID | _NODEV)
     mount("none", root, "", _BIND | _REMOUNT | _RDONLY | _NOSUID)
     os.chdir(root)
     _call("pivot_root", libc.syscall(_PIVOT_ROOT[os.uname().machine], b".", b"."))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gantline.errors import NotFound
 from gantline.oci.artifact import is_package
@@ -41,6 +42,14 @@ def subject(ref: str, platform: Platform, store: Store, build: Build) -> Subject
             name, descriptor = build(ref, platform)
     image = Image.open(store, choose(store, descriptor, platform, ref))
     return Subject(called(name, image), image, store)
+
+
+def once_more(tree: Any, name: str, store: Store) -> Subject:
+    """The image that a record tells by its manifest, whatever its name stands for now. NotFound where it is no more."""
+    descriptor = Descriptor.from_json(tree, f"the record of {name}")
+    if not store.has(descriptor.digest):
+        raise NotFound(f"image {name}: {descriptor.digest} is not in {store.root} any more; name an image to change to")
+    return Subject(name, Image.open(store, descriptor), store)
 
 
 def _found(ref: str, store: Store) -> tuple[str, Descriptor]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import stat
 import tarfile
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -25,27 +27,35 @@ from gantline.oci.image import Image
 from gantline.oci.store import Store
 
 MOUNTS = ("dev/null", "dev/zero", "dev/full", "dev/random", "dev/urandom", "etc/resolv.conf", "etc/hosts")  # files
-FOLDERS = ("proc", "sys", "dev/shm", "tmp")
+FOLDERS = ("proc", "sys", "dev/shm", "tmp", "run/gantline/keys")
+KEPT = 3  # images that nothing runs of
+_WORK = ".unpacking."
+_ID = re.compile(r"[0-9a-f]{64}")
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 _HOPS = 40  # from link to link, as Linux has it
 _PIECE = 1 << 20
 
 
-def unpacked(store: Store, image: Image, folder: Path) -> Path:
-    """`folder`/ID, with all files of the image. Errors leave nothing: BadArtefact, VerificationFailed, UsageError."""
+def unpacked(store: Store, image: Image, folder: Path, used: Callable[[], set[str]] = set) -> Path:
+    """`folder`/ID, with all files of the image. Errors leave nothing: BadArtefact, VerificationFailed, UsageError.
+
+    Of others, those that `used` does not name (IDs) go, but for the last few.
+    """
     target = folder / image.id.removeprefix("sha256:")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with only_one(folder / ".lock"):
+            collect(folder, {one.removeprefix("sha256:") for one in (image.id, *used())})
             if not target.is_dir():
                 _write(store, image, folder, target)
+            os.utime(target)  # used now
     except OSError as e:
         raise UsageError(f"{folder}: cannot be written: {e.strerror}; set GANTLINE_HOME to another place") from e
     return target
 
 
 def _write(store: Store, image: Image, folder: Path, target: Path) -> None:
-    work = Path(tempfile.mkdtemp(prefix=".unpacking.", dir=folder))
+    work = Path(tempfile.mkdtemp(prefix=_WORK, dir=folder))
     try:
         root = Root(work)
         for layer, diff_id in zip(image.layers, image.diff_ids, strict=True):
@@ -62,6 +72,20 @@ def _write(store: Store, image: Image, folder: Path, target: Path) -> None:
     except BaseException:
         _remove(work)
         raise
+
+
+def collect(folder: Path, used: set[str]) -> None:
+    """Remove what was left half written, and of what is not used all but the `KEPT` that were used last."""
+    if not os.access(folder, os.W_OK):
+        return
+    for left in folder.glob(f"{_WORK}*"):
+        _remove(left)
+    there = [path for path in folder.iterdir() if _ID.fullmatch(path.name) and path.name not in used]
+    for path in sorted(there, key=lambda p: p.stat().st_mtime, reverse=True)[KEPT:]:
+        gone = path.with_name(f"{_WORK}{path.name}")  # whole or not there
+        path.rename(gone)
+        for one in (gone, path.with_name(f"{path.name}.host")):
+            _remove(one)
 
 
 def _remove(path: Path) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from gantline.errors import UsageError
+from gantline.errors import BadArtefact, UsageError
 from gantline.oci.image import Image
+
+from .key_folder import FILE, INSIDE
 
 NAME = "dev.gantline.endpoint"  # labels of what we start: its name,
 STARTED = "dev.gantline.started"  # and with what, as JSON
 HTTP, GRPC = 8000, 8001  # inside
 _PACKAGE = "dev.gantline.package.digest"
-_OURS = ("GANTLINE_HOST", "GANTLINE_HTTP_PORT", "GANTLINE_GRPC_PORT", "PORT")
+_OURS = ("GANTLINE_HOST", "GANTLINE_HTTP_PORT", "GANTLINE_GRPC_PORT", "GANTLINE_SHARE_PORTS", "PORT")
+_KEYS = ("GANTLINE_KEYS", "GANTLINE_NO_AUTH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +33,38 @@ class Wish:
     variables: Mapping[str, str] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
     memory: int = 0  # bytes; 0: any
+    keys: str = ""  # the folder with its keys file; none: it asks nobody for keys
+    joins: bool = False  # another server has its ports now, and gives way when this one is ready
 
     def __post_init__(self) -> None:
         if clash := next((name for name in _OURS if name in self.variables), None):
             raise UsageError(f"--env {clash}: say where it listens by --port, --grpc-port and --host")
         if self.port and self.port == self.grpc_port:
             raise UsageError(f"--grpc-port {self.port}: the same as --port")
+        if self.keys and (clash := next((name for name in _KEYS if name in self.variables), None)):
+            raise UsageError(f"--env {clash}: --keys says it")
+
+    def to_json(self) -> dict[str, Any]:
+        """What `from_json` takes."""
+        return {**asdict(self), "variables": dict(self.variables), "arguments": list(self.arguments)}
+
+    @classmethod
+    def from_json(cls, tree: Mapping[str, Any]) -> Wish:
+        """The same again. BadArtefact for what is none."""
+        try:
+            return cls(**{**tree, "arguments": tuple(tree["arguments"])})
+        except (KeyError, TypeError) as e:
+            raise BadArtefact(f"endpoint: its record does not say how it was started ({e})") from e
 
 
 def settled(wish: Wish) -> Wish:
     """The same with ports that are free now, for those that were left to choose: a server in the host's network."""
-    ports = [free_port(wish.host, asked) for asked in (wish.port, wish.grpc_port)]
-    return Wish(wish.name, ports[0], ports[1], wish.host, wish.shared, wish.variables, wish.arguments, wish.memory)
+    http = free_port(wish.host, wish.port)
+    return replace(wish, port=http, grpc_port=free_port(wish.host, wish.grpc_port, http))
 
 
-def free_port(host: str, asked: int) -> int:
-    """The port, or any that is free for 0. UsageError where it is taken."""
+def free_port(host: str, asked: int, but: int = 0) -> int:
+    """The port, or any that is free for 0 (`but` one). UsageError where it is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as s:
         try:
@@ -53,13 +72,14 @@ def free_port(host: str, asked: int) -> int:
             s.bind((host, asked))
         except OSError as e:
             raise UsageError(f"{host}:{asked}: {e.strerror}; choose another --port, or 0 for any free one") from e
-        return int(s.getsockname()[1])
+        found = int(s.getsockname()[1])
+        return found if found != but else free_port(host, asked)
 
 
-def told(wish: Wish, image: Image, name: str) -> dict[str, Any]:
+def told(wish: Wish, image: Image, name: str, called: str = "") -> dict[str, Any]:
     """What the docker SDK's `containers.create` takes: a root that is read-only, no capabilities, no new privileges.
 
-    `name`: what the image was asked for by.
+    `name`: what the image was asked for by; `called`: the container, if not as the endpoint.
     """
     started = {
         "image": name, "image_id": image.id, "package": image.labels.get(_PACKAGE, ""),
@@ -67,7 +87,7 @@ def told(wish: Wish, image: Image, name: str) -> dict[str, Any]:
         "network": "host" if wish.shared else "published",
     }  # fmt: skip
     options: dict[str, Any] = {
-        "name": wish.name,
+        "name": called or wish.name,
         "labels": {NAME: wish.name, STARTED: json.dumps(started, sort_keys=True)},
         "environment": dict(wish.variables),
         "read_only": True,
@@ -78,6 +98,9 @@ def told(wish: Wish, image: Image, name: str) -> dict[str, Any]:
         options["command"] = [*(image.settings.get("Cmd") or []), *wish.arguments]
     if wish.memory:
         options["mem_limit"] = wish.memory
+    if wish.keys:
+        options["environment"] |= keyed(INSIDE)
+        options["volumes"] = {wish.keys: {"bind": INSIDE, "mode": "ro,z"}}
     if wish.shared:
         options["network_mode"] = "host"
         options["environment"] |= listening(wish)
@@ -90,7 +113,12 @@ def told(wish: Wish, image: Image, name: str) -> dict[str, Any]:
 def listening(wish: Wish) -> dict[str, str]:
     """The variables that tell a server in the host's network where to listen."""
     ports = {"GANTLINE_HTTP_PORT": str(wish.port), "GANTLINE_GRPC_PORT": str(wish.grpc_port)}
-    return {"GANTLINE_HOST": wish.host, **ports}
+    return {"GANTLINE_HOST": wish.host, **ports, "GANTLINE_SHARE_PORTS": "join" if wish.joins else "offer"}
+
+
+def keyed(folder: str) -> dict[str, str]:
+    """The variables that tell a server where its keys file is; images are without keys otherwise."""
+    return {"GANTLINE_KEYS": f"{folder}/{FILE}", "GANTLINE_NO_AUTH": "false"}
 
 
 def model(image: Image) -> str:

@@ -1,19 +1,25 @@
-"""`gantline endpoint`: what `gantline run` left running in a container engine."""
+"""`gantline endpoint`: what `gantline run` or `gantline deploy` left running, wherever that is."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import Unavailable
+from ..endpoint_keys import OWN, rotated, taken
+from ..errors import GantlineError, UsageError
 from ..exits import OK
 from . import infer, remote
-from .run import URL_HELP
+from .run import URL_HELP, asked_to_stop, building, told, variable
 from .show import columns, print_json, table, write
 
 if TYPE_CHECKING:
-    from gantline.builders.engine.engine import Engine
+    from gantline.builders.engine.key_folder import KeyFolder
+    from gantline.builders.engine.place import Place, Status
+    from gantline.builders.engine.record import Record
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +33,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     logs = _act(acts, "logs", "what it has logged", json=False)
     logs.add_argument("--tail", type=int, metavar="N", help="the last lines only")
     logs.add_argument("--follow", action="store_true", help="and what comes, until it ends")
+    update = _act(acts, "update", "put another image, or other variables, in its place, at the same address")
+    add = update.add_argument
+    add("ref", nargs="?", default="", metavar="REF", help="as for `gantline run` (default: the image that it has)")
+    add("--env", action="append", default=[], metavar="NAME=VALUE", help="set a variable; repeatable")
+    add("--unset", action="append", default=[], metavar="NAME", help="take a variable out; repeatable")
+    add("--wait-s", type=float, default=60.0, metavar="S", help="seconds that it may take to be ready (default 60)")
+    building(update)
+    keys = _act(acts, "keys", "the API keys that it asks for: primary and secondary")
+    one = keys.add_mutually_exclusive_group()
+    one.add_argument("--rotate", choices=("primary", "secondary"), help="make one anew; the other stays valid")
+    one.add_argument("--refresh", action="store_true", help="read again the file that `run --keys FILE` was given")
+    one.add_argument("--show", action="store_true", help="print the secrets")
     _act(acts, "delete", "let it finish what it has accepted, and remove it")
 
 
@@ -48,64 +66,181 @@ def _act(
 
 def run(args: argparse.Namespace) -> int:
     """Do one of these."""
-    from gantline.builders.engine.engine import needed
+    acts = {
+        "list": _list, "show": _show, "invoke": _invoke, "logs": _logs, "update": _update, "keys": _keys,
+        "delete": _delete,
+    }  # fmt: skip
+    return acts[args.act](args)
 
-    engine = needed(args.engine_url)
+
+@contextmanager
+def _at(record: Record) -> Iterator[Place]:
+    from gantline.builders.engine.place import place_of
+
+    place = place_of(record)
     try:
-        return {"list": _list, "show": _show, "invoke": _invoke, "logs": _logs, "delete": _delete}[args.act](
-            engine, args
-        )
+        yield place
     finally:
-        engine.close()
+        place.close()
 
 
-def _list(engine: Engine, args: argparse.Namespace) -> int:
-    from gantline.builders.engine.container import endpoints
+def _record(args: argparse.Namespace) -> Record:
+    """By its name: of this user's records, or of an engine's containers that another user or home has started."""
+    from gantline.builders.engine.found import record_of
 
-    found = endpoints(engine)
+    return record_of(args.name, args.engine_url)
+
+
+def _list(args: argparse.Namespace) -> int:
+    from gantline.builders.engine.found import everything
+
+    found = [(record, _status(record)) for record in everything(args.engine_url, told)]
     if args.json:
-        print_json([one.to_json() for one in found])
+        print_json([_tree(record, status) for record, status in found])
         return OK
-    rows = [(e.name, e.state, e.url, e.model, e.image, e.package[:19], e.created[:19]) for e in found]
-    columns(("NAME", "STATE", "URL", "MODEL", "IMAGE", "PACKAGE", "CREATED"), rows)
+    rows = []
+    for record, status in found:
+        images = ", ".join(one.image for one in record.deployments)
+        packages = ", ".join(one.package[:19] for one in record.deployments)
+        rows.append(
+            (record.name, record.place, status.state, status.url, record.model, images, packages, record.created[:19])
+        )
+    columns(("NAME", "PLACE", "STATE", "URL", "MODEL", "IMAGE", "PACKAGE", "CREATED"), rows)
     return OK
 
 
-def _show(engine: Engine, args: argparse.Namespace) -> int:
-    from gantline.builders.engine.container import shown
+def _status(record: Record) -> Status:
+    from gantline.builders.engine.place import Status
 
-    found = shown(engine, args.name).to_json()
+    try:
+        with _at(record) as place:
+            return place.status(record)
+    except GantlineError as e:  # the list is of all, whatever is wrong with one
+        return Status("unknown", why=e.message)
+
+
+def _tree(record: Record, status: Status) -> dict[str, object]:
+    one = record.deployments[0]
+    return {
+        **record.to_json(), "state": status.state, "why": status.why, "url": status.url, "grpc": status.grpc,
+        "image": one.image, "image_id": one.image_id, "package": one.package,
+    }  # fmt: skip
+
+
+def _show(args: argparse.Namespace) -> int:
+    record = _record(args)
+    status = _status(record)
     if args.json:
-        print_json(found)
+        print_json(_tree(record, status))
+        return OK
+    rows = [("name", record.name), ("place", f"{record.place} {record.where}".strip()), ("state", status.state)]
+    rows += [("why", status.why), ("url", status.url), ("grpc", status.grpc), ("model", record.model)]
+    for one in record.deployments:
+        rows += [("deployment", f"{one.name}, {one.traffic} % of the traffic"), ("image", one.image)]
+        rows += [("image id", one.image_id), ("package", one.package)]
+    keys = "primary and secondary" if record.keys == OWN else record.keys
+    rows += [("keys", keys or "none: whoever reaches it may ask it"), ("created", record.created)]
+    table((what, value) for what, value in rows if value)
+    return OK
+
+
+def _invoke(args: argparse.Namespace) -> int:
+    from gantline.builders.engine.running import answering
+
+    found = answering(_record(args))
+    keys = _folder(found).secret_file("primary") if args.key_file is None and found.keys == OWN else args.key_file
+    return infer.run(argparse.Namespace(**{**vars(args), "model": found.model, "url": found.url, "key_file": keys}))
+
+
+def _logs(args: argparse.Namespace) -> int:
+    record = _record(args)
+    with _at(record) as place:
+        for piece in place.logs(record, args.tail, args.follow):
+            sys.stdout.buffer.write(piece)
+            sys.stdout.flush()
+    return OK
+
+
+def _update(args: argparse.Namespace) -> int:
+    from gantline.builders.engine.place import Change
+    from gantline.builders.engine.start import update
+
+    from ..api import bringing
+    from .lock import sources_of
+
+    variables: dict[str, str | None] = {name: None for name in args.unset}
+    variables |= dict(variable(text) for text in args.env)
+    if not args.ref and not variables:
+        raise UsageError("update: nothing to change; name an image, --env NAME=VALUE or --unset NAME")
+    say = (lambda line: None) if args.json else told
+    bring = bringing(args.base, tuple(args.lock), sources_of(args), args.registry, say)
+    with asked_to_stop():
+        record = update(args.name, Change(args.ref, bring, variables, args.wait_s, say))
+    if args.json:
+        print_json(_tree(record, _status(record)))
     else:
-        table((what.replace("_", " "), value) for what, value in found.items() if value)
+        one = record.deployments[0]
+        table([("endpoint", record.name), ("url", record.url), ("image", one.image), ("package", one.package)])
     return OK
 
 
-def _invoke(engine: Engine, args: argparse.Namespace) -> int:
-    from gantline.builders.engine.container import shown
+def _keys(args: argparse.Namespace) -> int:
+    from gantline.builders.engine.key_folder import KINDS
 
-    found = shown(engine, args.name)
-    if not found.url:
-        raise Unavailable(f"endpoint {found.name}: {found.state}; `gantline endpoint logs {found.name}` says why")
-    return infer.run(argparse.Namespace(**{**vars(args), "model": found.model, "url": found.url}))
-
-
-def _logs(engine: Engine, args: argparse.Namespace) -> int:
-    from gantline.builders.engine.container import logs
-
-    for piece in logs(engine, args.name, args.tail, args.follow):
-        sys.stdout.buffer.write(piece)
-        sys.stdout.flush()
+    record = _record(args)
+    with _at(record) as place:
+        folder = place.keys(record)
+    if not record.keys:
+        raise UsageError(f"endpoint {record.name}: asks nobody for keys; start it with `gantline run --keys`")
+    keys = _folder(record)
+    if args.refresh:
+        if record.keys == OWN:
+            raise UsageError(f"endpoint {record.name}: its keys are of no file; --rotate primary makes one anew")
+        taken(keys, Path(record.keys))
+        _told(args, record, {"file": record.keys, "copy": str(folder)}, f"read again: {record.keys}")
+        return OK
+    if record.keys != OWN and (args.rotate or args.show):
+        raise UsageError(
+            f"endpoint {record.name}: its keys are those of a file: `gantline keys rotate --keys {record.keys}`, "
+            f"then `gantline endpoint keys {record.name} --refresh`"
+        )
+    if args.rotate:
+        secret = rotated(keys, args.rotate)
+        if args.json:
+            print_json({"name": record.name, "rotated": args.rotate, args.rotate: secret})
+        else:
+            sys.stderr.write(f"The new {args.rotate} key, in force within some seconds; the other stays as it was.\n")
+            write(secret + "\n")
+        return OK
+    shown = {kind: keys.secret(kind) if args.show else str(keys.secret_file(kind)) for kind in KINDS}
+    if record.keys != OWN:
+        shown = {"file": record.keys}
+    _told(args, record, shown, "")
     return OK
 
 
-def _delete(engine: Engine, args: argparse.Namespace) -> int:
-    from gantline.builders.engine.container import delete
+def _told(args: argparse.Namespace, record: Record, rows: dict[str, str], line: str) -> None:
+    if args.json:
+        print_json({"name": record.name, **rows})
+    elif line:
+        write(line + "\n")
+    else:
+        table(rows.items())
 
-    delete(engine, args.name)
+
+def _delete(args: argparse.Namespace) -> int:
+    from gantline.builders.engine.start import delete
+
+    delete(_record(args))
     if args.json:
         print_json({"deleted": args.name})
     else:
         write(f"deleted  {args.name}\n")
     return OK
+
+
+def _folder(record: Record) -> KeyFolder:
+    from gantline.builders.engine.key_folder import KeyFolder
+    from gantline.builders.engine.record import Records
+
+    return KeyFolder(Records.of_user().folder(record.name))

@@ -14,14 +14,22 @@ from gantline.settings import Resolved, ServeSettings
 
 
 def bind(settings: ServeSettings) -> socket.socket:
-    """The HTTP listener. UsageError says why the address cannot be had."""
+    """The HTTP listener. UsageError says why the address cannot be had.
+
+    One that joins others on its port does not listen yet: the kernel would give it its share of the clients.
+    """
     host, port = settings.host, settings.http_port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if settings.share_ports != "no":
+            if settings.share_ports == "offer" and port:
+                _check_free(family, host, port)
+            listener.setsockopt(socket.SOL_SOCKET, _shareable(), 1)
         listener.bind((host.strip("[]"), port))
-        listener.listen(2048)
+        if settings.share_ports != "join":
+            listener.listen(2048)
     except OSError as e:
         listener.close()
         raise UsageError(f"cannot listen on {host}:{port}: {e.strerror}; choose another --http-port or --host") from e
@@ -43,10 +51,8 @@ def reserve(resolved: Resolved[ServeSettings]) -> socket.socket | None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     holder = socket.socket(family, socket.SOCK_STREAM)
     try:
-        if port:
-            with socket.socket(family, socket.SOCK_STREAM) as alone:  # else we would share it with whoever has it
-                alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                alone.bind((host.strip("[]"), port))
+        if port and settings.share_ports != "join":
+            _check_free(family, host, port)
         holder.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_REUSEPORT", socket.SO_REUSEADDR), 1)
         holder.bind((host.strip("[]"), port))
     except OSError as e:
@@ -58,12 +64,29 @@ def reserve(resolved: Resolved[ServeSettings]) -> socket.socket | None:
     return holder
 
 
+def _check_free(family: socket.AddressFamily, host: str, port: int) -> None:
+    """Or we would share it with whoever has it. OSError where somebody does."""
+    with socket.socket(family, socket.SOCK_STREAM) as alone:
+        alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        alone.bind((host.strip("[]"), port))
+
+
+def _shareable() -> int:
+    """The option of a socket whose port others of the same user may have, too. UsageError where there is none."""
+    option: int | None = getattr(socket, "SO_REUSEPORT", None)
+    if option is None:
+        raise UsageError("share_ports: this system does not let two servers have one port")
+    return option
+
+
 def port_of(holder: socket.socket | None) -> int:
     """The port that a socket holds; 0 for none."""
     return int(holder.getsockname()[1]) if holder is not None else 0
 
 
-_SO_ATTACH_FILTER = 26  # of Linux's socket.h
+_SO_ATTACH_FILTER, _SO_ATTACH_REUSEPORT_CBPF = 26, 51  # of Linux's socket.h
+# of the listeners on one port the second; where there is one alone, it is that one
+_SECOND = struct.pack("HBBI", 0x06, 0, 0, 1)
 # a classic BPF program, which sees each packet from its TCP header on: drop SYN without ACK, let all others pass
 _NO_SYN = b"".join(
     struct.pack("HBBI", *one)
@@ -77,16 +100,28 @@ _NO_SYN = b"".join(
 )
 
 
+def take_over(listener: socket.socket) -> None:
+    """New clients on a shared port come to the listener that joined; whoever had it keeps those that it has.
+
+    Else some would be on the way to that one when it closes. Where the system cannot do this, that stays so.
+    """
+    with suppress(OSError):
+        _attach(listener, _SO_ATTACH_REUSEPORT_CBPF, _SECOND)
+
+
+def _attach(listener: socket.socket, option: int, code: bytes) -> None:
+    program = ctypes.create_string_buffer(code, len(code))
+    listener.setsockopt(socket.SOL_SOCKET, option, struct.pack("HP", len(code) // 8, ctypes.addressof(program)))
+
+
 def turn_away(listener: socket.socket) -> None:
     """Begin no more connections, in all processes that share the listener; those that are begun can be accepted still.
 
     Closing a listener resets what waits in its backlog, and what comes between the last accept and the close. Where
     the system cannot do this (it is not Linux), that stays so.
     """
-    program = ctypes.create_string_buffer(_NO_SYN, len(_NO_SYN))
     with suppress(OSError):
-        filter_ = struct.pack("HP", len(_NO_SYN) // 8, ctypes.addressof(program))
-        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, filter_)
+        _attach(listener, _SO_ATTACH_FILTER, _NO_SYN)
 
 
 @contextmanager

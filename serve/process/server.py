@@ -31,7 +31,7 @@ from ..rpc.call import Methods
 from ..scratch import sweep
 from ..shelf import Shelf
 from .endings import endings
-from .listener import own_listeners, turn_away
+from .listener import own_listeners, take_over, turn_away
 from .promptness import be_prompt
 
 if TYPE_CHECKING:
@@ -77,7 +77,9 @@ class Server(uvicorn.Server):
         config.load()
         self.stack = stack
         self.listening = asyncio.Event()  # set: the listener may be used
-        if early:
+        # another server has the port, too, and answers while this one loads
+        self.joins = early and settings.share_ports == "join"
+        if early and not self.joins:
             self.listening.set()
         stack.collector.connections = lambda: len(self.server_state.connections)
         self.opened = asyncio.Event()  # set: whoever connects is heard
@@ -137,7 +139,9 @@ class Server(uvicorn.Server):
             make = await asyncio.get_running_loop().run_in_executor(stack.pools[1], _import_grpcio)
             self.grpc = make(stack.service().methods, stack.settings, stack.certificate)
             await self.grpc.start(stack.settings, self.grpc_port)
-        await super().startup(sockets if self.accepts else [])
+        await super().startup(sockets if self.accepts and not (self.joins and self.should_exit) else [])
+        for listener in (sockets or []) if self.joins else []:
+            take_over(listener)
         self.opened.set()
 
     async def on_tick(self, counter: int) -> bool:
@@ -278,6 +282,8 @@ async def run(
 
 async def _load(server: Server, progress: Callable[[int, int, Slot], None] | None) -> list[Slot]:
     failed = await server.stack.loader.load_all(progress)
+    if server.joins and any(slot.model is not None for slot in server.stack.repository.slots()):
+        server.listening.set()
     if server.listening.is_set():
         await server.opened.wait()  # unlike HTTP's, gRPC's port does not listen before
     return failed

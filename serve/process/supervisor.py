@@ -25,7 +25,7 @@ from .announcement import Announcement, Report
 from .endings import endings
 from .handover import to_json
 from .link import Message, error_fields, error_of
-from .listener import bind, port_of, reserve
+from .listener import bind, port_of, reserve, take_over
 from .pulse import TICK_S
 from .relay import Kept, Relay
 from .roster import JOINED, SERVING, Roster
@@ -236,6 +236,8 @@ class Supervisor:
             _log.info("worker %d serves again", seat.number)
         if self.roster.serves(seat.number, asyncio.get_running_loop().time()) and self._report is not None:
             self._tell("serve", ready=True)
+            if self.settings.share_ports == "join":
+                take_over(self.listener)
             self.announcement.ready(self._report)
             if self.follower is not None:
                 self._spawn(self.follower.run())

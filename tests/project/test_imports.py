@@ -18,7 +18,7 @@ MAY = {
     "serve": ("gantline", "accelerators"),
 }
 # these bring the parts together, and import them inside functions
-MEETING_PLACES = ("gantline/cli/", "gantline/api.py")
+MEETING_PLACES = ("gantline/cli/", "gantline/api.py", "gantline/endpoint_keys.py")
 # modules whose import is dear, or which a reader of packages or a client may not have
 HEAVY = {
     "fsspec",

@@ -6,7 +6,7 @@ import hashlib
 import tomllib
 
 import pytest
-from gantline.serve.keys import MAX_KEYS, PREFIX, Key, Role, hashed, new_secret, parse
+from gantline.serve.keys import MAX_KEYS, PREFIX, Key, Role, hashed, new_secret, parse, written
 
 from gantline.errors import UsageError
 
@@ -117,3 +117,11 @@ def test_there_is_a_limit() -> None:
 
 def test_a_hash_is_a_toml_string() -> None:
     assert tomllib.loads(f'x = "{hashed(PLAIN)}"')["x"] == "sha256:" + hashlib.sha256(PLAIN.encode()).hexdigest()
+
+
+def test_written_again_it_is_the_same_without_secrets() -> None:
+    keys = parse(FILE, "keys.toml")
+    text = written(keys)
+    again = parse(text, "again")
+    assert [again[name] for name in again.names] == [keys[name] for name in keys.names]
+    assert OTHER not in text and "ops-has" not in text

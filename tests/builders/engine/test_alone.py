@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 from gantline.builders.engine import alone
-from gantline.builders.engine.alone import command, running
+from gantline.builders.engine.alone import command
+from gantline.builders.engine.awaiting import ready, until
+from gantline.builders.engine.seat import Seat
 from gantline.builders.engine.unpack import unpacked
 from gantline.builders.engine.wish import Wish, settled
 
 from gantline.client import Client
-from gantline.errors import Unavailable
 from gantline.oci.image import Image
 from gantline.oci.store import Store
 
@@ -96,11 +97,12 @@ def test_elsewhere_on_this_machines_python(
     wish = settled(Wish("iris", free_port(), 0))
     words, variables = command(root, image, wish, said.append)
     assert "not in namespaces (Operation not permitted)" in said[0] and "not isolated" in said[0]
-    with running(words, variables, wish, 60), Client(f"http://127.0.0.1:{wish.port}") as client:
-        assert client.infer("iris", [[6.7, 3.0, 5.2, 2.3]])["label"].tolist() == [2]
-    wrong = Wish("iris", wish.port, wish.grpc_port, variables={"GANTLINE_WORKERS": "many"})
-    words, variables = command(root, image, wrong, said.append)
-    with pytest.raises(Unavailable, match=r"ended before it was ready: .*GANTLINE_WORKERS"), running(
-        words, variables, wrong, 60
-    ):  # fmt: skip
-        pass
+    seat = Seat(home / "seat")
+    minder = seat.start(words, variables)
+    try:
+        until(lambda: ready("127.0.0.1", wish.port), 60, lambda: minder.poll() is not None, seat.log, "it")
+        with Client(f"http://127.0.0.1:{wish.port}") as client:
+            assert client.infer("iris", [[6.7, 3.0, 5.2, 2.3]])["label"].tolist() == [2]
+    finally:
+        seat.stop()
+        minder.wait(60)

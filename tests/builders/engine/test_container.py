@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from gantline.builders.engine.awaiting import until
 
 from tests.engine import container_engine
 
@@ -47,10 +50,10 @@ def test_from_package_to_endpoint_and_away(
     typed: Typed, engine: Any, iris_package: Path, base_tar: Path, tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
     words = ("--network", "host", "--detach", "--json")
-    done = typed("run", iris_package, "--base", base_tar, "--port", free_port(), "--grpc-port", 0, *words)
+    done = typed("run", iris_package, "--base", base_tar, "--port", free_port(), "--grpc-port", 0, "--keys", *words)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)
-    assert found["state"] == "running" and not found["image_reused"]
+    assert found["state"] == "running" and not found["details"]["image_reused"]
     (container,) = engine.containers.list()
     host = container.attrs["HostConfig"]
     assert host["ReadonlyRootfs"] and container.attrs["Config"]["User"] == "65532:65532"
@@ -62,18 +65,54 @@ def test_from_package_to_endpoint_and_away(
     assert asked.returncode == 0, asked.stderr
     assert len(json.loads(asked.stdout)["outputs"][0]["data"]) == 2
     assert [one["url"] for one in json.loads(typed("endpoint", "list", "--json").stdout)] == [found["url"]]
-    assert json.loads(typed("endpoint", "show", name, "--json").stdout)["container"] == found["container"]
+    shown = json.loads(typed("endpoint", "show", name, "--json").stdout)
+    assert shown["details"]["container"] == found["details"]["container"] == container.short_id
     assert "golden sample" in typed("endpoint", "logs", name).stdout
 
     taken = typed("run", found["image"], *words)
     assert taken.returncode == 2 and f"`gantline endpoint delete {name}`" in json.loads(taken.stdout)["error"]
+    _rotated(typed, name, found["url"])
+    _changed(typed, engine, name, found)
     second = typed("run", found["image"], "--name", "second", "--port", 0, *words)
-    assert second.returncode == 0 and json.loads(second.stdout)["image_reused"], second.stderr
+    assert second.returncode == 0 and json.loads(second.stdout)["details"]["image_reused"], second.stderr
     for one in (name, "second"):
         assert typed("endpoint", "delete", one).returncode == 0
     assert engine.containers.list(all=True) == []
     gone = typed("endpoint", "show", name, "--json")
     assert gone.returncode == 3 and "there is none" in json.loads(gone.stdout)["error"]
+
+
+def _status(url: str, secret: str) -> int:
+    asked = urllib.request.Request(f"{url}/v2/models/iris", headers={"x-api-key": secret})
+    try:
+        with urllib.request.urlopen(asked, timeout=20) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as e:
+        e.close()
+        return e.code
+
+
+def _rotated(typed: Typed, name: str, url: str) -> None:
+    """One is made anew, and clients with the other notice nothing."""
+    before = json.loads(typed("endpoint", "keys", name, "--show", "--json").stdout)
+    new = json.loads(typed("endpoint", "keys", name, "--rotate", "primary", "--json").stdout)["primary"]
+    until(lambda: _status(url, new) == 200, 30, lambda: _status(url, before["secondary"]) != 200, lambda: "", "key")
+    assert [_status(url, key) for key in (new, before["secondary"], before["primary"], "")] == [200, 200, 401, 401]
+
+
+def _changed(typed: Typed, engine: Any, name: str, found: dict[str, Any]) -> None:
+    """Another container at the same address; one that fails changes nothing."""
+    failed = typed("endpoint", "update", name, "--env", "GANTLINE_WORKERS=many", "--json")
+    assert failed.returncode == 1 and "GANTLINE_WORKERS" in json.loads(failed.stdout)["error"]
+    assert [one.short_id for one in engine.containers.list(all=True)] == [found["details"]["container"]]
+    done = typed("endpoint", "update", name, "--env", "GANTLINE_LOG_LEVEL=debug", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = json.loads(done.stdout)
+    (container,) = engine.containers.list(all=True)
+    assert (
+        container.name == name and container.short_id == after["details"]["container"] != found["details"]["container"]
+    )
+    assert after["url"] == found["url"] and "GANTLINE_LOG_LEVEL=debug" in container.attrs["Config"]["Env"]
 
 
 def test_what_does_not_start_says_why_and_leaves_nothing(

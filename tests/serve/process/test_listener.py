@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from gantline.serve.process.listener import bind, own_listeners, port_of, reserve, turn_away
+from gantline.serve.process.listener import bind, own_listeners, port_of, reserve, take_over, turn_away
 
 from gantline.errors import UsageError
 from gantline.settings import ServeSettings, resolve
@@ -109,3 +109,30 @@ def test_whose_listeners_are_found() -> None:
         assert listener.fileno() >= 0 and other.getsockname()[1] != port
         with own_listeners(1) as found:
             assert found == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="which of several listeners it is, is said in Linux's way")
+def test_a_successor_takes_a_port_over() -> None:
+    with bind(ServeSettings(http_port=0, share_ports="offer")) as old:
+        port = port_of(old)
+        with pytest.raises(UsageError, match="cannot listen on"):
+            bind(ServeSettings(http_port=port, share_ports="offer"))
+        with bind(ServeSettings(http_port=port, share_ports="join")) as new:
+
+            def accepted_by(one: socket.socket, count: int) -> None:
+                one.settimeout(20)
+                clients = [socket.create_connection(("127.0.0.1", port), 20) for _ in range(count)]
+                for client in clients:
+                    one.accept()[0].close()
+                    client.close()
+
+            accepted_by(old, 20)  # the other does not listen yet
+            new.listen(64)
+            take_over(new)
+            accepted_by(new, 20)
+            old.close()
+            accepted_by(new, 20)
+            with bind(ServeSettings(http_port=port, share_ports="join")) as third:
+                third.listen(64)
+                take_over(third)
+                accepted_by(third, 20)

@@ -1,0 +1,118 @@
+"""Running: what `gantline.run` gives: one endpoint, to be asked, looked at and stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import TracebackType
+from typing import Any
+
+from gantline.client import Client, Result
+from gantline.errors import Unavailable
+from gantline.oci.platforms import Platform
+
+from . import start
+from .key_folder import KeyFolder
+from .place import Change, Status, place_of
+from .record import Record, Records
+from .subject import Subject
+
+
+class Running:
+    """An endpoint; as a context manager it ends with the block. Else it runs until `stop`, also after this program."""
+
+    def __init__(self, record: Record, bring: Callable[[str, Platform], Subject]) -> None:
+        self.record = record
+        self._bring = bring
+
+    def __repr__(self) -> str:
+        return f"Running({self.name!r}, {self.url!r})"
+
+    @property
+    def name(self) -> str:
+        return self.record.name
+
+    @property
+    def model(self) -> str:
+        return self.record.model
+
+    @property
+    def url(self) -> str:
+        """Where it answers HTTP."""
+        return self.record.url
+
+    @property
+    def grpc(self) -> str:
+        """HOST:PORT for gRPC."""
+        return self.record.grpc
+
+    @property
+    def key(self) -> str | None:
+        """The key that it asks for, where it was made with it."""
+        return key_of(self.record)
+
+    @property
+    def status(self) -> Status:
+        """As it is now."""
+        place = place_of(self.record)
+        try:
+            return place.status(self.record)
+        finally:
+            place.close()
+
+    def client(self, **options: Any) -> Client:
+        """A client of it, with its key; options as for `Client`."""
+        return Client(self.url, **{"key": self.key, **options})
+
+    def infer(self, inputs: Any, outputs: list[str] | None = None) -> Result:
+        """Ask its model, as `Client.infer` does."""
+        with self.client() as client:
+            return client.infer(self.model, inputs, outputs)
+
+    def score(self, body: Any) -> Any:
+        """Ask its scoring script, as `Client.score` does."""
+        with self.client() as client:
+            return client.score(body)
+
+    def logs(self, tail: int | None = None) -> str:
+        """What it has logged; the last lines of it, or all."""
+        place = place_of(self.record)
+        try:
+            return b"".join(place.logs(self.record, tail, False)).decode("utf-8", "replace")
+        finally:
+            place.close()
+
+    def update(self, ref: str = "", variables: Mapping[str, str | None] | None = None, wait_s: float = 60.0) -> None:
+        """Put another image, or other variables, in its place; after an error the one from before serves still."""
+        self.record = start.update(self.name, Change(ref, self._bring, variables or {}, wait_s))
+
+    def stop(self) -> None:
+        """Let it finish what it has accepted, and remove it; nothing where that is done already."""
+        if Records.of_user().find(self.name) is not None:
+            start.delete(self.record)
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def key_of(record: Record, kind: str = "primary") -> str | None:
+    """The secret of an endpoint whose keys were made with it; None for others."""
+    return KeyFolder(Records.of_user().folder(record.name)).secret(kind) if record.keys == "own" else None
+
+
+def answering(record: Record) -> Record:
+    """Where it answers now. Unavailable for one that does not."""
+    place = place_of(record)
+    try:
+        status = place.status(record)
+    finally:
+        place.close()
+    if not status.url:
+        why = f" ({status.why})" if status.why else ""
+        raise Unavailable(f"endpoint {record.name}: {status.state}{why}; see `gantline endpoint logs {record.name}`")
+    return replace(record, url=status.url, grpc=status.grpc)

@@ -1,0 +1,76 @@
+"""The keys of an endpoint, made, taken from a file and rotated: primary and secondary, as Azure has them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import UsageError
+
+if TYPE_CHECKING:
+    from gantline.builders.engine.key_folder import KeyFolder
+
+OWN = "own"  # those that are made with the endpoint
+_NAME = "endpoint"
+
+
+def maker(keys: bool | str | os.PathLike[str]) -> Callable[[KeyFolder], str] | None:
+    """What fills an endpoint's folder when it starts: nothing, keys of its own (True), or a file's; and says which."""
+    if keys is False or keys == "":
+        return None
+
+    def fill(folder: KeyFolder) -> str:
+        if keys is True:
+            made(folder)
+            return OWN
+        file = Path(os.path.abspath(keys))
+        taken(folder, file)
+        return str(file)
+
+    return fill
+
+
+def made(folder: KeyFolder) -> None:
+    """Two secrets of one key with the role `score`."""
+    from gantline.builders.engine.key_folder import KINDS
+    from gantline.serve.keys import new_secret
+
+    for kind in KINDS:
+        folder.put_secret(kind, new_secret())
+    _write(folder)
+
+
+def rotated(folder: KeyFolder, kind: str) -> str:
+    """A new secret in the place of one; clients that use the other notice nothing."""
+    from gantline.serve.keys import new_secret
+
+    secret = new_secret()
+    folder.put_secret(kind, secret)
+    _write(folder)
+    return secret
+
+
+def taken(folder: KeyFolder, file: Path) -> None:
+    """Those of somebody's keys file, by their digests. UsageError says what is wrong with it, and quotes no secret."""
+    from gantline.serve.keys import MAX_BYTES, parse, written
+
+    try:
+        with file.open("rb") as f:
+            text = f.read(MAX_BYTES + 1)
+        if len(text) > MAX_BYTES:
+            raise UsageError(f"--keys {file}: larger than {MAX_BYTES} bytes")
+        folder.put(written(parse(text.decode(), f"--keys {file}")))
+    except OSError as e:
+        raise UsageError(f"--keys {file}: cannot be read: {e.strerror}; `gantline keys new` makes one") from e
+    except UnicodeDecodeError:
+        raise UsageError(f"--keys {file}: not UTF-8") from None
+
+
+def _write(folder: KeyFolder) -> None:
+    from gantline.builders.engine.key_folder import KINDS
+    from gantline.serve.keys import hashed
+
+    digests = [f'{kind} = "{hashed(folder.secret(kind))}"' for kind in KINDS]
+    folder.put("\n".join([f"[key.{_NAME}]", 'role = "score"', *digests, ""]))

@@ -1,0 +1,33 @@
+"""The files of an endpoint's keys: who may read what."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+from gantline.builders.engine.key_folder import FILE, KeyFolder
+
+from gantline.errors import NotFound, UsageError
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_digests_for_the_server_and_secrets_for_their_owner(tmp_path: Path) -> None:
+    folder = KeyFolder(tmp_path)
+    folder.put("one")
+    folder.put("two")
+    assert (folder.mounted / FILE).read_text() == "two" and [p.name for p in folder.mounted.iterdir()] == [FILE]
+    assert mode(folder.mounted) == 0o755 and mode(folder.mounted / FILE) == 0o644
+    folder.put_secret("primary", "s3cret")
+    assert folder.secret("primary") == "s3cret" and mode(folder.secret_file("primary")) == 0o600
+    with pytest.raises(NotFound, match=r"secondary.key: .*--rotate secondary"):
+        folder.secret("secondary")
+
+
+def test_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("")
+    with pytest.raises(UsageError, match=r"keys.toml: cannot be written: .*set GANTLINE_HOME"):
+        KeyFolder(tmp_path).put("one")

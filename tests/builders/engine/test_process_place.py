@@ -1,0 +1,98 @@
+"""Endpoints without an engine: started, asked, changed under load, found dead, ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from gantline.builders.engine.process_place import ProcessPlace
+from gantline.builders.engine.record import Deployed, Record, Records
+from gantline.builders.engine.wish import Wish
+
+import gantline
+from gantline.client import Client
+from gantline.errors import GantlineError, Unavailable, Unsupported
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="images without an engine are for Linux")
+ROW = [[5.1, 3.5, 1.4, 0.2]]
+
+
+def test_a_record_whose_server_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANTLINE_HOME", str(tmp_path))
+    place, records = ProcessPlace(), Records.of_user()
+    details = {"seat": "seat-1", "wish": Wish("one", 1, 2).to_json()}
+    record = Record("one", "process", "", "iris", (Deployed("main", "iris:1", "sha256:1"),), details=details)
+    records.put(record)
+    assert place.status(record).state == "gone" and place.used() == set()
+    seat = records.folder("one") / "seat-1"
+    seat.mkdir()
+    (seat / "running").touch()
+    (seat / "pid").write_text(str(os.getpid()))  # a number that came again
+    (seat / "log").write_text("gantline serve: error: no room\n")
+    found = place.status(record)
+    assert found.state == "exited" and found.why.endswith(": gantline serve: error: no room") and not found.url
+    with records.claim("one"):
+        assert place.used() == {"sha256:1", ""}  # it is being started
+    place.delete(record)
+    assert not seat.exists()
+    place.delete(record)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory, iris_package: Path, base_tar: Path) -> Iterator[Path]:
+    """A home whose store has iris:1."""
+    made = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GANTLINE_HOME", str(made))
+        gantline.build(iris_package, tag="iris:1", base=str(base_tar), record=False)
+        yield made
+
+
+@pytest.mark.container
+def test_from_start_to_end(images: Path) -> None:
+    """One start for all, since each takes seconds: keys, two runs of one name, a change that fails, one under load."""
+    running = gantline.run("iris:1", engine=False, keys=True)
+    try:
+        assert running.infer(ROW)["label"].tolist() == [0] and running.status.state == "running"
+        with Client(running.url) as stranger, pytest.raises(GantlineError, match="key"):
+            stranger.infer("iris", ROW)
+        with pytest.raises(GantlineError, match="there is an endpoint of that name"):
+            gantline.run("iris:1", engine=False)
+        with pytest.raises(Unsupported, match="--memory"):
+            gantline.run("iris:1", engine=False, name="other", memory="1GB")
+        before = running.url
+        with pytest.raises(Unavailable, match="GANTLINE_WORKERS"):
+            running.update(variables={"GANTLINE_WORKERS": "many"})
+        errors: list[BaseException] = []
+        done = threading.Event()
+
+        def ask() -> None:
+            while not done.is_set():
+                try:
+                    running.infer(ROW)
+                except BaseException as e:
+                    errors.append(e)
+                done.wait(0.005)
+
+        clients = [threading.Thread(target=ask) for _ in range(4)]
+        for client in clients:
+            client.start()
+        running.update(variables={"GANTLINE_LOG_LEVEL": "debug"})
+        done.set()
+        for client in clients:
+            client.join()
+        assert not errors and running.url == before
+        (seat,) = Records.of_user().folder("iris").glob("seat-*")
+        assert '"GANTLINE_LOG_LEVEL": "debug"' in json.dumps(Records.of_user().get("iris").details)
+        assert "golden sample" in running.logs()
+        os.kill(int((seat / "pid").read_text()), signal.SIGKILL)
+        assert running.status.state == "exited"
+    finally:
+        running.stop()
+    assert Records.of_user().names() == []

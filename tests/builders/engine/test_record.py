@@ -1,0 +1,62 @@
+"""Records of endpoints: whole or not there, one command at a time for each name."""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from gantline.builders.engine.record import Deployed, Record, Records, check_name, now
+
+from gantline.errors import BadArtefact, NotFound, UsageError
+
+ONE = Record(
+    "one", "process", "", "iris", (Deployed("main", "iris:1", "sha256:1", "sha256:2", 90), Deployed("b", "iris:2")),
+    "http://127.0.0.1:1", keys="own", created=now(), details={"seat": "seat-1"},
+)  # fmt: skip
+
+
+def test_what_is_put_is_found(tmp_path: Path) -> None:
+    records = Records(tmp_path / "endpoints")
+    assert records.names() == [] and records.find("one") is None
+    records.put(ONE)
+    records.put(replace(ONE, name="another"))
+    assert records.names() == ["another", "one"] and records.get("one") == ONE
+    assert stat.S_IMODE(records.folder("one").stat().st_mode) == 0o700
+    with pytest.raises(NotFound, match="endpoint 'two': not known here; there is another, one"):
+        records.get("two")
+    records.remove("one")
+    records.remove("one")
+    assert records.all() == [replace(ONE, name="another")]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"deployments": [{}]}', '{"deployments": [], "colour": 1}'])
+def test_a_file_that_is_no_record(tmp_path: Path, text: str) -> None:
+    records = Records(tmp_path)
+    (records.made("one") / "endpoint.json").write_text(text)
+    with pytest.raises(BadArtefact, match=r"endpoint.json: .*remove it"):
+        records.find("one")
+
+
+def test_one_command_at_a_time(tmp_path: Path) -> None:
+    records = Records(tmp_path / "endpoints")
+    with records.claim("one"):
+        assert records.claimed("one") and not records.claimed("two")
+        with pytest.raises(UsageError, match="endpoint one: another command"), records.claim("one"):
+            pass
+        with records.claim("two"):
+            pass
+    assert not records.claimed("one")
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", "-a", "a" * 64, "a b", "one.next"])
+def test_no_name(name: str) -> None:
+    with pytest.raises(UsageError, match="--name"):
+        check_name(name)
+
+
+def test_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "endpoints").write_text("")
+    with pytest.raises(UsageError, match="set GANTLINE_HOME"):
+        Records(tmp_path / "endpoints").put(ONE)

@@ -1,0 +1,39 @@
+"""What `gantline.run` gives, where its server is gone; with a server: `test_process_place`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from gantline.builders.engine.process_place import ProcessPlace
+from gantline.builders.engine.record import Deployed, Record, Records
+from gantline.builders.engine.running import Running, answering, key_of
+from gantline.builders.engine.subject import Subject
+
+from gantline.errors import Unavailable
+from gantline.oci.platforms import Platform
+
+
+def never(ref: str, platform: Platform) -> Subject:
+    raise AssertionError(ref)
+
+
+def test_one_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANTLINE_HOME", str(tmp_path))
+    record = Record("one", "process", "", "iris", (Deployed("main", "iris:1"),), "http://127.0.0.1:1")
+    Records.of_user().put(record)
+    with Running(record, never) as running:
+        assert repr(running) == "Running('one', 'http://127.0.0.1:1')"
+        assert running.status.state == "gone" and running.logs() == "" and running.key is None
+        with pytest.raises(Unavailable, match=r"endpoint one: gone .*; see `gantline endpoint logs one`"):
+            answering(record)
+    assert Records.of_user().names() == []
+    running.stop()
+
+
+def test_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANTLINE_HOME", str(tmp_path))
+    (tmp_path / "endpoints" / "one").mkdir(parents=True)
+    (tmp_path / "endpoints" / "one" / "primary.key").write_text("s3cret\n")
+    record = Record("one", "process", "", "iris", (), keys="own")
+    assert key_of(record) == "s3cret" and ProcessPlace().keys(record) == tmp_path / "endpoints" / "one" / "keys"

@@ -1,0 +1,1 @@
+../../gantline/endpoint_keys.py
