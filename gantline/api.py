@@ -282,6 +282,7 @@ def run(
     base: str = "",
     locks: tuple[str | os.PathLike[str], ...] = (),
     sources: Sources | None = None,
+    wiring: Wiring | None = None,
     registry: str = "",
     log: Callable[[str], None] = lambda line: None,
 ) -> Running:
@@ -289,8 +290,8 @@ def run(
 
     It runs in a container engine, or without one (`engine` false, or none answers) in namespaces, and goes on until
     `stop`, or the end of a `with` block. `port` 0: any free one; `grpc_port` None: the next one. `keys`: True makes
-    two, a path takes those of a keys file. `base`, `locks`, `sources` as for `build`. A GantlineError says in one line
-    what is wrong; nothing runs then.
+    two, a path takes those of a keys file. `base`, `locks`, `sources`, `wiring` as for `build`. A GantlineError says in
+    one line what is wrong; nothing runs then.
     """
     from gantline.builders.engine.container_place import ContainerPlace
     from gantline.builders.engine.engine import find
@@ -305,7 +306,7 @@ def run(
 
     if network not in ("published", "host"):
         raise UsageError(f"network {network!r:.40}: expected published or host")
-    bring = bringing(base, locks, sources, registry, log)
+    bring = bringing(base, locks, sources, wiring, registry, log)
     found = find(engine_url) if engine else None
     place: Starting = ContainerPlace(engine=found) if found is not None else ProcessPlace()
     try:
@@ -324,6 +325,7 @@ def bringing(
     base: str,
     locks: tuple[str | os.PathLike[str], ...],
     sources: Sources | None,
+    wiring: Wiring | None,
     registry: str,
     log: Callable[[str], None],
 ) -> Callable[[str, Platform], Subject]:
@@ -334,8 +336,9 @@ def bringing(
 
     def built(ref: str, platform: Platform) -> tuple[str, Descriptor]:
         done = build(
-            ref, platforms=(str(platform),), base=base, locks=locks, sources=sources, registry=registry, log=log
-        )
+            ref, platforms=(str(platform),), base=base, locks=locks, sources=sources, wiring=wiring, registry=registry,
+            log=log,
+        )  # fmt: skip
         return done.tag, done.descriptor
 
-    return lambda ref, platform: subject(ref, platform, Store.of_user(), built)
+    return lambda ref, platform: subject(ref, platform, Store.of_user(), built, wiring)

@@ -19,13 +19,12 @@ _STOP_S = 30  # what it has accepted is finished
 _TAIL = 200  # lines of a log that are read for a reason
 _REMOVE_S = 15.0  # for an engine whose disk is still busy with it
 _PAUSE_S = 0.3
-_HOST_NETWORK = "host"
 
 
 def create(engine: Engine, image: Image, image_in_engine: str, name: str, wish: Wish, called: str = "") -> Any:
     """A container that does not run yet. `name`: what the image was asked for by; `called`: if not as the endpoint.
 
-    UsageError for a name that is taken, and for an address or a network that this engine cannot give.
+    UsageError for a name that is taken, and for an address or keys that an engine elsewhere cannot have.
     """
     if engine.away and wish.host in ("127.0.0.1", "::1", "localhost"):
         raise UsageError(
@@ -36,19 +35,7 @@ def create(engine: Engine, image: Image, image_in_engine: str, name: str, wish: 
         raise UsageError(f"engine {engine.url}: on another host, which does not see a keys file of this one")
     with engine.spoken():
         _refuse_taken(engine, called or wish.name)
-        container = engine.client.containers.create(image_in_engine, **told(wish, image, name, called))
-    try:
-        with engine.spoken():
-            container.reload()
-        if not wish.shared and container.attrs.get("HostConfig", {}).get("NetworkMode") == _HOST_NETWORK:
-            raise UsageError(
-                f"engine {engine.url}: gives containers no network of their own (netns in containers.conf), so there "
-                "is nothing to publish; pass --network host"
-            )
-    except BaseException:
-        remove(engine, container)
-        raise
-    return container
+        return engine.client.containers.create(image_in_engine, **told(wish, image, name, called))
 
 
 def start(engine: Engine, image: Image, image_in_engine: str, name: str, wish: Wish, wait_s: float) -> Endpoint:
@@ -179,11 +166,3 @@ def delete(engine: Engine, name: str) -> None:
         except NotFound:
             continue
         remove(engine, container)
-
-
-def follow(engine: Engine, name: str) -> int:
-    """Wait until it ends; its exit code."""
-    container = container_of(engine, name)
-    while not _ended(engine, container):
-        time.sleep(0.5)
-    return int(container.attrs["State"].get("ExitCode") or 0)

@@ -77,6 +77,8 @@ class ContainerPlace:
             return Status("gone", why="the engine has no such container")
         except (Unreachable, Denied) as e:
             return Status("unreachable", why=e.message)
+        if found.state in ("exited", "dead", "stopped"):
+            return Status("exited", why=f"exit status {found.code}", code=found.code)
         return Status(found.state, found.url, found.grpc)
 
     def logs(self, record: Record, tail: int | None, follow: bool) -> Iterator[bytes]:

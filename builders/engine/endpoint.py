@@ -26,10 +26,7 @@ class Endpoint:
     package: str
     created: str
     container: str
-
-    def to_json(self) -> dict[str, str]:
-        """For programs."""
-        return {name: getattr(self, name) for name in self.__slots__}
+    code: int = 0  # the exit status of one that has ended
 
 
 def described(attrs: dict[str, Any], away: str = "") -> Endpoint:
@@ -50,6 +47,7 @@ def described(attrs: dict[str, Any], away: str = "") -> Endpoint:
         labels[NAME], state, http, grpc.removeprefix("http://"), str(started.get("model", "")),
         str(started.get("image", "")), str(started.get("image_id", "")), str(started.get("package", "")),
         str(attrs.get("Created", "")), str(attrs.get("Id", ""))[:12],
+        int(attrs.get("State", {}).get("ExitCode") or 0),
     )  # fmt: skip
 
 

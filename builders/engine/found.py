@@ -16,7 +16,7 @@ from .record import Deployed, Record, Records
 
 def everything(engine_url: str = "", say: Callable[[str], None] = lambda line: None) -> list[Record]:
     """All, by name. A URL that does not answer is an error; `say` is told of an engine that may be there."""
-    records = {record.name: record for record in Records.of_user().all()}
+    records = {record.name: record for record in Records.of_user().all(say)}
     engine: Engine | None = None
     try:
         engine = find(engine_url)

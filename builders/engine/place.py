@@ -26,13 +26,15 @@ PLACES: dict[str, str] = {
 class Status:
     """`state`: running, starting, exited, gone (nothing is left of it), unreachable, or the place's own word.
 
-    `why` says in a line what is wrong, where something is; `url` and `grpc` are empty for one that does not run.
+    `why` says in a line what is wrong, where something is; `url` and `grpc` are empty for one that does not run; `code`
+    is the exit status of one that has ended, where that is known.
     """
 
     state: str
     url: str = ""
     grpc: str = ""
     why: str = ""
+    code: int | None = None
 
 
 def _unheard(line: str) -> None:

@@ -95,7 +95,7 @@ class ProcessPlace:
             return Status("gone", why="its folder was removed")
         ended = seat.status
         how = "killed, or the machine was started anew" if ended is None else f"exit status {ended}"
-        return Status("exited", why=f"{how}: {reason(seat.log())}")
+        return Status("exited", why=f"{how}: {reason(seat.log())}", code=ended)
 
     def logs(self, record: Record, tail: int | None, follow: bool) -> Iterator[bytes]:
         return self._seat(record).lines(tail, follow)

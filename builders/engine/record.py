@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -90,9 +90,15 @@ class Records:
         """Of all, sorted."""
         return sorted(path.parent.name for path in self.root.glob(f"*/{_FILE}"))
 
-    def all(self) -> list[Record]:
-        """By name."""
-        return [found for name in self.names() if (found := self.find(name)) is not None]
+    def all(self, say: Callable[[str], None] = lambda line: None) -> list[Record]:
+        """By name; `say` is told of a file that is no record."""
+        found = []
+        for name in self.names():
+            try:
+                found.append(self.find(name))
+            except BadArtefact as e:
+                say(e.message)
+        return [one for one in found if one is not None]
 
     def folder(self, name: str) -> Path:
         """Where what belongs to an endpoint lies, for this user alone."""

@@ -16,6 +16,7 @@ from gantline.oci.platforms import Platform
 from gantline.oci.reading import is_archive, only, read
 from gantline.oci.reference import Reference, has_host
 from gantline.oci.store import Store
+from gantline.oci.wiring import Wiring
 from gantline.packages import MANIFEST
 from gantline.references import is_registered
 
@@ -32,12 +33,12 @@ class Subject:
     store: Store
 
 
-def subject(ref: str, platform: Platform, store: Store, build: Build) -> Subject:
+def subject(ref: str, platform: Platform, store: Store, build: Build, wiring: Wiring | None = None) -> Subject:
     """Bring it into the store. A package is built; a name without a tag is that of `latest`."""
     if is_registered(ref) or (Path(ref) / MANIFEST).is_file():
         name, descriptor = build(ref, platform)
     else:
-        name, descriptor = _found(ref, store)
+        name, descriptor = _found(ref, store, wiring)
         if is_package(store, descriptor):
             name, descriptor = build(ref, platform)
     image = Image.open(store, choose(store, descriptor, platform, ref))
@@ -52,13 +53,13 @@ def once_more(tree: Any, name: str, store: Store) -> Subject:
     return Subject(name, Image.open(store, descriptor), store)
 
 
-def _found(ref: str, store: Store) -> tuple[str, Descriptor]:
+def _found(ref: str, store: Store, wiring: Wiring | None) -> tuple[str, Descriptor]:
     """A name, and what it stands for. A path comes first, then what is in the store; a registry is asked by host."""
     path = Path(ref)
     if is_archive(path):
         return ref, only(read(path, store), path).descriptor
     if has_host(ref):
-        return ref, obtain(Reference.parse(ref), store)
+        return ref, obtain(Reference.parse(ref), store, wiring)
     for name in (ref, f"{ref}:latest"):
         if (found := store.find(name)) is not None:
             return name, found

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..endpoint_keys import OWN, rotated, taken
 from ..errors import GantlineError, UsageError
 from ..exits import OK
-from . import infer, remote
+from . import infer, remote, transfer
 from .run import URL_HELP, asked_to_stop, building, told, variable
 from .show import columns, print_json, table, write
 
@@ -173,7 +173,7 @@ def _update(args: argparse.Namespace) -> int:
     if not args.ref and not variables:
         raise UsageError("update: nothing to change; name an image, --env NAME=VALUE or --unset NAME")
     say = (lambda line: None) if args.json else told
-    bring = bringing(args.base, tuple(args.lock), sources_of(args), args.registry, say)
+    bring = bringing(args.base, tuple(args.lock), sources_of(args), transfer.wiring(args), args.registry, say)
     with asked_to_stop():
         record = update(args.name, Change(args.ref, bring, variables, args.wait_s, say))
     if args.json:

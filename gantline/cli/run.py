@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
-from ..exits import OK
-from . import registered
+from ..exits import FAILED, OK
+from . import registered, transfer
 from .lock import add_sources, sources_of
 from .show import print_json, table, write
 
@@ -66,6 +66,7 @@ def building(parser: argparse.ArgumentParser) -> None:
     add("--base", default="", metavar="REF|FILE|DIR", help="of a package: the image below, as for `gantline build`")
     add("--lock", type=Path, action="append", default=[], metavar="FILE", help="of a package: its lock")
     add_sources(parser)
+    transfer.connection(parser)
     registered.arguments(parser)
 
 
@@ -90,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
             base=args.base,
             locks=tuple(args.lock),
             sources=sources_of(args),
+            wiring=transfer.wiring(args),
             registry=args.registry,
             log=_unheard if args.json else told,
         )
@@ -99,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             _announce(running, args)
             _show_log(running)
-            return OK
+            return _ended(running)
         except KeyboardInterrupt:
             return OK
         finally:
@@ -141,6 +143,13 @@ def _show_log(running: Running) -> None:
             sys.stderr.flush()
     finally:
         place.close()
+
+
+def _ended(running: Running) -> int:
+    """The exit code for a server that ended by itself."""
+    status = running.status
+    told(f"endpoint {running.name}: {status.state}{f': {status.why}' if status.why else ''}")
+    return OK if status.code == 0 else FAILED
 
 
 def _announce(running: Running, args: argparse.Namespace) -> None:

@@ -35,8 +35,11 @@ def test_what_is_put_is_found(tmp_path: Path) -> None:
 def test_a_file_that_is_no_record(tmp_path: Path, text: str) -> None:
     records = Records(tmp_path)
     (records.made("one") / "endpoint.json").write_text(text)
+    records.put(replace(ONE, name="good"))
     with pytest.raises(BadArtefact, match=r"endpoint.json: .*remove it"):
         records.find("one")
+    said: list[str] = []
+    assert [one.name for one in records.all(said.append)] == ["good"] and len(said) == 1
 
 
 def test_one_command_at_a_time(tmp_path: Path) -> None:
