@@ -31,6 +31,7 @@ _VERSIONS: dict[str, Any] = {
     "form": 'latest:N, all, or version numbers such as "1,3"',
 }
 _HOSTS = ("per-worker", "shared")
+_SHARING = ("no", "offer", "join")
 _LOAD = ("start", "on-demand")
 _DAY: dict[str, Any] = {"low": 0, "high": 86400}
 _SECONDS: dict[str, Any] = {"low": 0, "high": 3e7}
@@ -49,10 +50,7 @@ class ServeSettings:
     front: str = setting("http1", "h2: HTTP/2 and gRPC on the HTTP port, too (extra [h2])", choices=("http1", "h2"))
     grpc_port: int = setting(8001, "gRPC port, of each worker; 0, or --http-port 0 alone: any free", low=0, high=65535)
     no_grpc: bool = setting(False, "do not serve gRPC")
-    share_ports: str = setting(
-        "no", "offer: a later server of this user may take the same ports; join: be that one, and listen when ready",
-        choices=("no", "offer", "join"),
-    )  # fmt: skip
+    share_ports: str = setting("no", "offer: a later server may take the ports; join: be that one", choices=_SHARING)
     workers: int = setting(1, "worker processes; 0 or auto: one a usable core", low=0, high=1024, words={"auto": 0})
     worker_timeout_s: float = setting(
         30.0, "with several workers, one whose event loop is stuck so long is replaced; 0: never", low=0, high=86400

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 REFUSED = 125
 _NEWNS, _NEWUSER = 0x00020000, 0x10000000
-_RDONLY, _NOSUID, _NODEV, _REMOUNT, _BIND, _REC, _PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
+_RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND, _REC, _PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
 _DETACH = 2
 _SET_PDEATHSIG, _SET_NO_NEW_PRIVS = 1, 38
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217, "armv7l": 218, "i686": 217}
@@ -61,8 +61,8 @@ def enter(root: str, uid: int, keys: str = "") -> None:
         mount("tmpfs", f"{root}/{path}", "tmpfs", _NOSUID | _NODEV, "mode=1777")
     if keys:
         mount(keys, f"{root}/{_KEYS}", "", _BIND)
-        mount("none", f"{root}/{_KEYS}", "", _BIND | _REMOUNT | _RDONLY | _NOSUID | _NODEV)
-    mount("none", root, "", _BIND | _REMOUNT | _RDONLY | _NOSUID)
+        mount("none", f"{root}/{_KEYS}", "", _BIND | _REMOUNT | _RDONLY | _NOSUID | _kept(keys))
+    mount("none", root, "", _BIND | _REMOUNT | _RDONLY | _NOSUID | _kept(root))
     os.chdir(root)
     _call("pivot_root", libc.syscall(_PIVOT_ROOT[os.uname().machine], b".", b"."))
     _call("umount", libc.umount2(b".", _DETACH))
@@ -73,6 +73,11 @@ def enter(root: str, uid: int, keys: str = "") -> None:
         os.setresuid(uid, uid, uid)
     _call("prctl", libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     _call("prctl", libc.prctl(_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0))
+
+
+def _kept(path: str) -> int:
+    """What a disk is mounted with and whoever is not root may not take away."""
+    return os.statvfs(path).f_flag & (_NODEV | _NOEXEC)
 
 
 def _call(what: str, code: int) -> None:

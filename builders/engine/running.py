@@ -82,6 +82,14 @@ class Running:
         finally:
             place.close()
 
+    def changed(self) -> bool:
+        """Whether somebody has put another in its place meanwhile; then this is that one."""
+        found = Records.of_user().find(self.name)
+        if found is None or found == self.record:
+            return False
+        self.record = found
+        return True
+
     def update(self, ref: str = "", variables: Mapping[str, str | None] | None = None, wait_s: float = 60.0) -> None:
         """Put another image, or other variables, in its place; after an error the one from before serves still."""
         self.record = start.update(self.name, Change(ref, self._bring, variables or {}, wait_s))

@@ -101,6 +101,8 @@ def run(args: argparse.Namespace) -> int:
         try:
             _announce(running, args)
             _show_log(running)
+            while running.changed():
+                _show_log(running)
             return _ended(running)
         except KeyboardInterrupt:
             return OK

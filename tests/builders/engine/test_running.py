@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,10 @@ def test_one_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     record = Record("one", "process", "", "iris", (Deployed("main", "iris:1"),), "http://127.0.0.1:1")
     Records.of_user().put(record)
     with Running(record, never) as running:
+        assert not running.changed()
+        record = replace(record, model="another")
+        Records.of_user().put(record)
+        assert running.changed() and running.model == "another" and not running.changed()
         assert repr(running) == "Running('one', 'http://127.0.0.1:1')"
         assert running.status.state == "gone" and running.logs() == "" and running.key is None
         with pytest.raises(Unavailable, match=r"endpoint one: gone .*; see `gantline endpoint logs one`"):
