@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from gantline.errors import UsageError
 from gantline.oci.image import Image, write_manifest
@@ -21,6 +23,7 @@ from .shelf import Shelf
 from .wheel import Wheel
 
 BIG = 4 << 20  # bytes: a wheel file of so many has a layer of its own
+AT_ONCE = 3  # layers: each takes some 10 MB of memory while it is made, most of it bytecode
 MOST = 40  # layers: engines stop at 127, and each costs a round trip
 
 
@@ -51,6 +54,9 @@ class Made:
 
     layer: Layer
     reused: bool
+
+
+Maker = Callable[[], Made]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +93,15 @@ def build_image(package: Package, base: Base, supplies: Supplies, shelf: Shelf) 
     """Base, wheels, runtime, weights, code, package, evidence: each one layer or several, from what changes least."""
     wheels, parts = supplies.wheels, (*content.parts(package), *supplies.evidence)
     room = MOST - len(base.layers) - len(supplies.beneath) - len(parts) - 4
-    made = _wheel_layers(places.ENVIRONMENT, base, wheels.runtime, shelf, room)
+    makers = _wheel_layers(places.ENVIRONMENT, base, wheels.runtime, shelf, room)
     if wheels.script is not None:
-        made += _wheel_layers(places.SCRIPT_ENVIRONMENT, base, wheels.script, shelf, room - len(made))
-    made += [_part_layer(part, shelf) for part in supplies.beneath]
-    made.append(_runtime_layer(base, wheels, shelf))
-    made += [_part_layer(part, shelf) for part in parts]
-    if len(base.layers) + len(made) > MOST:
-        raise UsageError(f"{len(base.layers) + len(made)} layers; an image has {MOST} at most: use a base with fewer")
+        makers += _wheel_layers(places.SCRIPT_ENVIRONMENT, base, wheels.script, shelf, room - len(makers))
+    makers += [partial(_part_layer, part, shelf) for part in supplies.beneath]
+    makers.append(partial(_runtime_layer, base, wheels, shelf))
+    makers += [partial(_part_layer, part, shelf) for part in parts]
+    if len(base.layers) + len(makers) > MOST:
+        raise UsageError(f"{len(base.layers) + len(makers)} layers; an image has {MOST} at most: use a base with fewer")
+    made = _all(makers)
     descriptors = (*base.layers, *(m.layer.descriptor for m in made))
     diff_ids = (*base.diff_ids, *(m.layer.diff_id for m in made))
     history = (*(f"base {base.name}" for _ in base.layers), *(m.layer.title for m in made))
@@ -104,7 +111,17 @@ def build_image(package: Package, base: Base, supplies: Supplies, shelf: Shelf) 
     return Built(image, base, tuple(made), supplies.lock)
 
 
-def _wheel_layers(at: str, base: Base, wheels: Sequence[Wheel], shelf: Shelf, room: int) -> list[Made]:
+def _all(makers: Sequence[Maker]) -> list[Made]:
+    """Make them at once, since compressing lets other threads run; the first that fails ends what has not begun."""
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="gantline-layer") as pool:
+        try:
+            return [future.result() for future in [pool.submit(maker) for maker in makers]]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _wheel_layers(at: str, base: Base, wheels: Sequence[Wheel], shelf: Shelf, room: int) -> list[Maker]:
     """The heaviest wheels one by one, as many as there is room for; the rest together."""
     site = places.site(at, base.python)
     sizes = {wheel: wheel.path.stat().st_size for wheel in wheels}
@@ -112,7 +129,7 @@ def _wheel_layers(at: str, base: Base, wheels: Sequence[Wheel], shelf: Shelf, ro
     groups = [[w] for w in sorted(heavy, key=lambda w: w.distribution)]
     if rest := sorted((w for w in wheels if w not in heavy), key=lambda w: w.distribution):
         groups.append(rest)
-    return [_group_layer(group, site, base, shelf) for group in groups]
+    return [partial(_group_layer, group, site, base, shelf) for group in groups]
 
 
 def _group_layer(group: list[Wheel], site: str, base: Base, shelf: Shelf) -> Made:

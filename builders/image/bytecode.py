@@ -8,12 +8,14 @@ from __future__ import annotations
 import importlib.util
 import marshal
 import sys
+import threading
 import warnings
 
 from .entry import Entry, of_bytes
 
 _UNCHECKED = 0b01  # flags of PEP 552: by hash, not checked
 _PLAIN = 2  # marshal's version without references: those depend on what else the compiling process holds
+_ONE = threading.Lock()  # what warnings are shown is the whole process's
 TAG = sys.implementation.cache_tag
 
 
@@ -25,7 +27,7 @@ def compiles(python: tuple[int, int]) -> bool:
 def bytecode(path: str, source: bytes) -> Entry | None:
     """The .pyc for a source file at `path`; None for what does not compile, which is then the importer's to say."""
     try:
-        with warnings.catch_warnings():
+        with _ONE, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of other people's code
             code = compile(source, "/" + path, "exec", dont_inherit=True, optimize=0)
     except (SyntaxError, ValueError, RecursionError):

@@ -6,11 +6,8 @@ machine is like does not show (https://reproducible-builds.org/docs/archives/).
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import tarfile
 from collections.abc import Iterable
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, BinaryIO, cast
@@ -20,8 +17,8 @@ from gantline.oci.descriptor import LAYER, LAYER_GZIP, Descriptor
 from gantline.oci.store import Store
 
 from .entry import FOLDER, Entry
+from .press import PIECE, Press, pressed
 
-LEVEL = 6  # of gzip: 9 takes thrice the time for 0.5 %
 TITLE = "dev.gantline.layer"  # an annotation: what the layer is
 
 
@@ -54,32 +51,17 @@ def write_layer(store: Store, entries: Iterable[Entry], title: str, compress: bo
     """Write a layer into the store. BadArtefact for two entries of one path."""
     listed = sorted(entries, key=lambda e: e.path.split("/"))
     _check_apart(listed)
-    with ExitStack() as stack:
-        incoming = stack.enter_context(store.receive())
-        packed: Any = incoming
-        if compress:
-            packed = stack.enter_context(
-                gzip.GzipFile(filename="", mode="wb", compresslevel=LEVEL, fileobj=cast(BinaryIO, incoming), mtime=0)
-            )
-        plain = Hashed(packed)
-        with tarfile.open(fileobj=cast(BinaryIO, plain), mode="w|", format=tarfile.PAX_FORMAT) as tar:
-            _fill(tar, listed)
+    with store.receive() as incoming, pressed(incoming, compress) as plain, written(plain) as tar:
+        _fill(tar, listed)
     kind = LAYER_GZIP if compress else LAYER
     described = Descriptor(kind, incoming.digest, incoming.size, annotations={TITLE: title})
     files = sum(e.open is not None for e in listed)
-    return Layer(described, "sha256:" + plain.hash.hexdigest(), sum(e.size for e in listed), files, title)
+    return Layer(described, plain.digest, sum(e.size for e in listed), files, title)
 
 
-class Hashed:
-    """What is written passes by a hash on its way."""
-
-    def __init__(self, out: Any) -> None:
-        self.hash = hashlib.sha256()
-        self._out = out
-
-    def write(self, data: bytes) -> int:
-        self.hash.update(data)
-        return int(self._out.write(data))
+def written(file: Press) -> tarfile.TarFile:
+    """A tar to be filled, in the form of all layers."""
+    return tarfile.TarFile(None, "w", cast(BinaryIO, file), format=tarfile.PAX_FORMAT, copybufsize=PIECE)
 
 
 def _check_apart(entries: list[Entry]) -> None:

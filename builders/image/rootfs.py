@@ -7,7 +7,6 @@ bytecode that is valid by its source's time is marked valid by itself (PEP 552):
 from __future__ import annotations
 
 import errno
-import gzip
 import hashlib
 import io
 import re
@@ -24,8 +23,9 @@ from gantline.errors import BadArtefact, Unavailable
 from gantline.oci.descriptor import LAYER_GZIP, Descriptor
 from gantline.oci.store import Store
 
-from .layer import LEVEL, TITLE, Hashed
+from .layer import TITLE, written
 from .packed import packing, plain
+from .press import pressed
 
 # what is left out, by name; folders stay
 RULES: dict[str, re.Pattern[str]] = {
@@ -165,18 +165,12 @@ def _source_of(path: str) -> str:
 def _write(
     tar: tarfile.TarFile, members: dict[str, tarfile.TarInfo], dropped: dict[str, int], store: Store, name: str
 ) -> Kept:
-    with store.receive() as incoming:
-        packed: Any = gzip.GzipFile(
-            filename="", mode="wb", compresslevel=LEVEL, fileobj=cast(BinaryIO, incoming), mtime=0
-        )  # fmt: skip
-        with packed:
-            hashed = Hashed(packed)
-            with tarfile.open(fileobj=cast(BinaryIO, hashed), mode="w|", format=tarfile.PAX_FORMAT) as out:
-                for info, data in _normal(tar, members, dropped, name):
-                    out.addfile(info, data)
+    with store.receive() as incoming, pressed(incoming) as plain_tar, written(plain_tar) as out:
+        for info, data in _normal(tar, members, dropped, name):
+            out.addfile(info, data)
     title = {TITLE: f"base {name}"}
     descriptor = Descriptor(LAYER_GZIP, incoming.digest, incoming.size, annotations=title)
-    return Kept(descriptor, "sha256:" + hashed.hash.hexdigest(), dropped)
+    return Kept(descriptor, plain_tar.digest, dropped)
 
 
 def _normal(
