@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,7 +107,6 @@ def _verify_image(args: argparse.Namespace, image: Descriptor) -> int:
     from gantline.builders.evidence.check import check
 
     from ..oci.reading import only, read
-    from ..oci.referrers import referrers
     from ..oci.store import Store
 
     store = Store.of_user()
@@ -116,9 +116,7 @@ def _verify_image(args: argparse.Namespace, image: Descriptor) -> int:
             place = Store(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gantline-verify-")))).prepared()
             image = only(read(Path(args.ref), place), Path(args.ref)).descriptor
         checked = check(place, image, args.ref)
-        if not referrers(place, image.digest):
-            place = store  # an archive may be signed here after it was written
-        signed = _signature(place, image.digest, args.key, args.ref) if args.key else {}
+        signed = _signature_in((place, store), image.digest, args.key, args.ref) if args.key else {}
     if args.json:
         told = {"manifests": checked.manifests, "blobs": checked.blobs, "bytes": checked.size}
         print_json({"ref": args.ref, "digest": image.digest, **told, "verified": True, **signed})
@@ -134,6 +132,19 @@ def _package_signature(package: Package, key: Path) -> dict[str, Any]:
 
     store = Store.of_user()
     return _signature(store, keep_package(store, package).digest, key, str(package.path))
+
+
+def _signature_in(places: Sequence[Store], digest: str, key: Path, ref: str) -> dict[str, Any]:
+    """As `_signature`, or else in the last place, if any is there: an archive may be signed after it was written."""
+    from ..oci.referrers import referrers
+
+    first, last = places
+    try:
+        return _signature(first, digest, key, ref)
+    except VerificationFailed:
+        if first is last or not referrers(last, digest):
+            raise
+    return _signature(last, digest, key, ref)
 
 
 def _signature(store: Store, digest: str, key: Path, ref: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from .descriptor import (
     REF_NAME,
     Descriptor,
 )
+from .graph import Graph
 from .image import Image
 from .platforms import Platform
 from .referrers import attach
@@ -122,8 +123,11 @@ def _found(index: dict[str, Any], store: Store, where: str, get: Any) -> list[Fo
         )
     if not descriptors:
         raise BadArtefact(f"{where}: index.json lists no image")
+    held = {digest for one in descriptors.values() for digest in Graph.of(store, one).manifests}
+    held.update(referrer.digest for _, referrer in said)
     for subject, referrer in said:
-        attach(store, subject, referrer)
+        if subject in held:  # of what is elsewhere an archive has nothing to say
+            attach(store, subject, referrer)
     return [Found(tuple(dict.fromkeys(names[d])), descriptors[d]) for d in descriptors]
 
 

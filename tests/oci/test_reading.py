@@ -13,10 +13,11 @@ import pytest
 
 from gantline.errors import BadArtefact, GantlineError, UsageError, VerificationFailed
 from gantline.oci.archive import write_archive, write_layout
-from gantline.oci.descriptor import LAYER
+from gantline.oci.descriptor import LAYER, MANIFEST
 from gantline.oci.image import Image, choose, write_index
 from gantline.oci.platforms import Platform
 from gantline.oci.reading import Found, is_archive, only, read
+from gantline.oci.referrers import attach, referrers
 from gantline.oci.store import Store
 from tests.oci.conftest import MakeImage
 from tests.oci.faulty_registry import digest_of
@@ -71,6 +72,29 @@ def test_our_own(store: Store, mine: Store, make_image: MakeImage, tmp_path: Pat
     write_layout(store, index, "iris:1", tmp_path / "layout")
     assert read(tmp_path / "layout", other) == [found]
     assert is_archive(tmp_path / "layout") and is_archive(tmp_path / "a.tar") and not is_archive(tmp_path)
+
+
+def test_what_is_said_about_its_images_comes_along(
+    store: Store, mine: Store, make_image: MakeImage, tmp_path: Path
+) -> None:
+    image, other = make_image("linux/amd64", b"a"), make_image("linux/amd64", b"b")
+    for subject in (image, other):
+        tree = {"config": image.config_descriptor.to_json(), "layers": [], "subject": subject.descriptor.to_json()}
+        attach(store, subject.descriptor.digest, store.add(json.dumps(tree).encode(), MANIFEST))
+    write_layout(store, image.descriptor, "iris:1", tmp_path / "layout")
+    (found,) = read(tmp_path / "layout", mine)
+    assert found.names == ("iris:1",)
+    assert referrers(mine, image.descriptor.digest) == referrers(store, image.descriptor.digest) != []
+    assert read(tmp_path / "layout", mine) == [found] and len(referrers(mine, image.descriptor.digest)) == 1
+    write_layout(store, image.descriptor, "iris:1", tmp_path / "lies")
+    index = json.loads((tmp_path / "lies" / "index.json").read_bytes())
+    (about,) = referrers(store, other.descriptor.digest)
+    shutil.copy(store.path(about.digest), tmp_path / "lies" / "blobs" / "sha256")
+    index["manifests"].append(about.to_json())
+    (tmp_path / "lies" / "index.json").write_text(json.dumps(index))
+    mine.name("other:1", mine.add(store.read(other.descriptor), MANIFEST))
+    read(tmp_path / "lies", mine)
+    assert referrers(mine, other.descriptor.digest) == [], "it is not in there"
 
 
 @pytest.mark.parametrize("packed", [False, True])
