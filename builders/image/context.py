@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import re
 import shutil
-import tarfile
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from gantline.blobs import canonical_json, publish_directory
-from gantline.errors import Unsupported, UsageError
+from gantline.errors import UsageError
 from gantline.oci.descriptor import Descriptor
 from gantline.oci.store import Store
 
-from .base import Base
 from .build import Built
 from .dockerfile import dockerfile
 from .layer import TITLE
+from .merged import removes, write_merged
 from .packed import packing, plain
 
 _LAYERS = "layers"
@@ -30,29 +29,32 @@ _OTHERS = ("Dockerfile", ".dockerignore", ".gitattributes")
 _IGNORED = "*\n!layers/\n"
 _ATTRIBUTES = "* -text\nlayers/*.tar filter=lfs diff=lfs merge=lfs\nlayers/*.tar.gz filter=lfs diff=lfs merge=lfs\n"
 _LONGEST = 60  # characters of a file's name
-_WHITEOUT = ".wh."
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A tar of the context, and the layers that it is made of: one, or a base's that cannot be added one by one."""
+
+    file: str
+    title: str
+    of: tuple[Descriptor, ...]
 
 
 def write_context(store: Store, built: Built, name: str, target: Path, overwrite: bool = False) -> int:
-    """Write the directory; the sum of its layers in bytes. UsageError for one that holds what is not a context's.
-
-    Unsupported for an archive's base whose layers remove files, which no ADD does.
-    """
+    """Write the directory; the sum of its layers in bytes. UsageError for one that holds what is not a context's."""
     if overwrite and target.is_dir() and not target.is_symlink():
         _check_ours(target)
-    layers = list(_layers(built))
-    if not built.base.pulled:
-        _check_nothing_removed(store, built.base)
-    text = dockerfile(name, built.image, built.base, [(f"{_LAYERS}/{file}", title) for file, title, _ in layers])
+    layers = list(_layers(store, built))
+    text = dockerfile(name, built.image, built.base, [(f"{_LAYERS}/{one.file}", one.title) for one in layers])
     with publish_directory(target, overwrite, _LISTED) as work:
         (work / _LAYERS).mkdir()
-        for file, _, descriptor in layers:
-            _copy(store, descriptor, work / _LAYERS / file)
-        listed = [{"file": file, "title": title, "digest": one.digest} for file, title, one in layers]
+        for one in layers:
+            _write(store, one.of, work / _LAYERS / one.file)
+        listed = [{"file": one.file, "title": one.title, "digests": [d.digest for d in one.of]} for one in layers]
         (work / _LISTED).write_bytes(canonical_json({"image": built.image.id, "layers": listed}) + b"\n")
         for at, data in zip(_OTHERS, (text, _IGNORED, _ATTRIBUTES), strict=True):
             (work / at).write_bytes(data.encode())
-        return sum((work / _LAYERS / file).stat().st_size for file, _, _ in layers)
+        return sum((work / _LAYERS / one.file).stat().st_size for one in layers)
 
 
 def _check_ours(target: Path) -> None:
@@ -62,19 +64,25 @@ def _check_ours(target: Path) -> None:
         raise UsageError(f"{target} holds {others[0]!r:.80}, too, which is no part of a context: move it elsewhere")
 
 
-def _layers(built: Built) -> Iterator[tuple[str, str, Descriptor]]:
-    """Each one's name in the context, its title and its descriptor, from the lowest; a registry's base is not in it."""
-    found = [] if built.base.pulled else [(d.annotations.get(TITLE, "base"), d) for d in built.base.layers]
-    found += [(made.layer.title, made.layer.descriptor) for made in built.layers]
+def _layers(store: Store, built: Built) -> Iterator[_File]:
+    """From the lowest; a registry's base is not in it."""
+    base = built.base
+    below: list[tuple[str, tuple[Descriptor, ...]]]
+    below = [(d.annotations.get(TITLE, f"base {base.name}"), (d,)) for d in base.layers]
+    if base.pulled:
+        below = []
+    elif base.digest and removes(store, base.layers):  # without a digest it is a tar of files
+        below = [(f"base {base.name} (its {len(base.layers)} layers as one: some remove files)", base.layers)]
     taken: set[str] = set()
-    for title, descriptor in found:
-        stem = name = _stem(title)
+    for title, of in [*below, *((made.layer.title, (made.layer.descriptor,)) for made in built.layers)]:
+        stem = name = _stem(title.partition(" (")[0])
         number = 1
         while name in taken:
             number += 1
             name = f"{stem}-{number}"
         taken.add(name)
-        yield f"{name}.tar{'.gz' if 'gzip' in descriptor.media_type else ''}", title, descriptor
+        packed = len(of) > 1 or "gzip" in of[0].media_type
+        yield _File(f"{name}.tar{'.gz' if packed else ''}", title, of)
 
 
 def _stem(title: str) -> str:
@@ -84,8 +92,12 @@ def _stem(title: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", what)[:_LONGEST].strip("-.") or "layer"
 
 
-def _copy(store: Store, descriptor: Descriptor, target: Path) -> None:
-    """As it is; plain where it is compressed by what not every engine unpacks."""
+def _write(store: Store, of: Sequence[Descriptor], target: Path) -> None:
+    """As it is; plain where it is compressed by what not every engine unpacks; several as one."""
+    if len(of) > 1:
+        write_merged(store, of, target)
+        return
+    (descriptor,) = of
     with store.path(descriptor.digest).open("rb") as f:
         head = f.read(6)
         f.seek(0)
@@ -94,18 +106,3 @@ def _copy(store: Store, descriptor: Descriptor, target: Path) -> None:
             return
         with plain(f, f"layer {descriptor.digest}") as stream, target.open("wb") as out:
             shutil.copyfileobj(stream, out, 1 << 20)
-
-
-def _check_nothing_removed(store: Store, base: Base) -> None:
-    for layer in base.layers if base.digest else ():  # without one it is a tar of files
-        with ExitStack() as stack:
-            f = stack.enter_context(store.path(layer.digest).open("rb"))
-            stream = stack.enter_context(plain(f, f"layer {layer.digest}"))
-            tar = stack.enter_context(tarfile.open(fileobj=stream, mode="r|"))
-            for member in tar:
-                tar.members.clear()  # type: ignore[attr-defined]  # tarfile keeps all that it has read
-                if member.name.rpartition("/")[2].startswith(_WHITEOUT):
-                    raise Unsupported(
-                        f"base {base.name}: a layer of it removes {member.name!r:.200}, which no Dockerfile's ADD can; "
-                        "name the base in a registry, or make a tar of its files: `docker export`"
-                    )
