@@ -111,7 +111,11 @@ class Database:
 
 
 def _server(place: Place) -> Engine:
-    options = {"connect_timeout": _CONNECT_S, "application_name": "gantline"}
+    # a server that is gone without a word is noticed in half a minute, and not when the system gives up, in hours
+    options = {
+        "connect_timeout": _CONNECT_S, "application_name": "gantline", "keepalives_idle": 10, "keepalives_interval": 5,
+        "keepalives_count": 4, "tcp_user_timeout": 30_000,
+    }  # fmt: skip
     try:
         return create_engine(place.url, pool_size=2, pool_pre_ping=True, connect_args=options)
     except (exc.ArgumentError, ValueError) as e:

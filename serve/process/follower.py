@@ -25,7 +25,8 @@ from ..control import Arguments, Effect, Undo
 
 # does a verb in all workers, and gives what each of them answered: nothing when there is none that could
 Act = Callable[[str, Arguments, Effect | None], Awaitable[list[Any]]]
-MOST_PATIENT = 8  # times the interval, between two looks at a registry that is away
+READ_S = 20.0  # for the registry to say where aliases point
+MOST_PATIENT = 3  # doublings of the interval, between two looks at a registry that is away
 T = TypeVar("T")
 _log = logging.getLogger("gantline.follower")
 
@@ -46,17 +47,25 @@ class Follower:
         self._misses = 0  # looks in a row that came to nothing
         self._turn = asyncio.Lock()
         self._told: Arguments = {}
+        self._reading: asyncio.Future[tuple[int, list[tuple[Followed, Version | None]]]] | None = None
         self._swapped: list[tuple[str, str]] = []  # digest and place of what served, until nobody is answered from it
 
     async def run(self) -> None:
         """Follow until cancelled."""
-        while True:
-            try:
-                await self.look()
-            except Exception:  # whatever it was, the next look may do
-                self._misses += 1
-                _log.exception("following aliases failed; it is tried again")
-            await asyncio.sleep(self._interval_s * min(2**self._misses, MOST_PATIENT))
+        try:
+            while True:
+                try:
+                    await self.look()
+                except Exception:  # whatever it was, the next look may do
+                    self._misses += 1
+                    _log.exception("following aliases failed; it is tried again")
+                await asyncio.sleep(self._interval_s * 2 ** min(self._misses, MOST_PATIENT))
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Let go of connections to the registry; what serves stays in use by this process."""
+        self._registry.close()
 
     async def asked(self, verb: str, arguments: Arguments) -> None:
         """Before a model is loaded on request: look where its alias points now, and try again what has failed.
@@ -91,8 +100,19 @@ class Follower:
             raise BadArtefact(f"failed to load '{name}', {failure.message}") from failure
 
     async def _ask(self, name: str) -> tuple[int, list[tuple[Followed, Version | None]]]:
+        """What `_read` says. While one does not come back, no second one is begun beside it."""
+        reading = self._reading
+        if reading is not None:
+            await asyncio.wait((reading,), timeout=READ_S)
+        if reading is None or reading.done():
+            reading = self._reading = asyncio.ensure_future(_apart(partial(self._read, name)))
+            reading.add_done_callback(lambda r: r.cancelled() or r.exception())  # nobody may wait for it by then
+            await asyncio.wait((reading,), timeout=READ_S)
+        if not reading.done():
+            raise _Away(f"registry {self._registry.place}: has not answered for {READ_S:g} s")
+        self._reading = None
         try:
-            return await _apart(partial(self._read, name))
+            return reading.result()
         except GantlineError as e:
             raise _Away(e.message) from e
 

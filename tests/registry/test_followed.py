@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
+from gantline.serve.process.follower import Follower
+
+from gantline.errors import BadArtefact, GantlineError
 from gantline.packages import Package
 from gantline.registry import checkout
 from gantline.registry.followed import Followed
@@ -28,3 +34,70 @@ def test_aliases_alone_are_followed(tmp_path: Path, make: MakePackage) -> None:
     assert one.to_json() == told
     one.failed, one.failures = 2, 1
     assert one.to_json() == {**told, "version": 2, "serves": False, "failures": 1}
+
+
+class Workers:
+    """What a follower has all workers do, and what they say: their number, an error, or that something is in use."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []  # the versions that were to serve
+        self.told: dict[str, Any] = {}
+        self.number = 2
+        self.error: GantlineError | None = None
+        self.busy: list[str] = []
+
+    async def act(self, verb: str, arguments: dict[str, Any], effect: object) -> list[Any]:
+        if verb == "following":
+            self.told = arguments
+        elif verb == "follow":
+            self.done.append(Path(arguments["place"]).name)
+            if self.error is not None:
+                raise self.error
+        return [self.busy if verb == "leaving" else None] * self.number
+
+
+def test_a_follower_does_what_the_log_says_once(registry: Registry, where: str, make: MakePackage) -> None:
+    digests = [registry.register(make(factor=factor)).digest for factor in (2, 3, 4)]
+    registry.promote("iris:1", "champion")
+    one = Followed.of(0, "registry://iris@champion", where)
+    assert one is not None
+    workers = Workers()
+    follower = Follower([one], where, 1.0, workers.act)
+
+    async def follow() -> None:
+        await follower.look()
+        assert workers.done == [] and workers.told == {"aliases": [one.to_json()], "reachable": True}
+        workers.number = 0
+        registry.promote("iris:2", "champion")
+        await follower.look()
+        assert one.version == 1 and workers.done == ["iris-2"]
+        workers.number, workers.busy = 2, [one.place]
+        await follower.look()  # again: there was nobody to do it
+        assert one.version == 2 and workers.done == ["iris-2"] * 2
+        assert checkout.leased() == set(digests[:2]), "a stream goes on in some worker"
+        workers.busy = []
+        await follower.look()
+        assert checkout.leased() == {digests[1]} and workers.done == ["iris-2"] * 2
+
+        workers.error = BadArtefact("torn")
+        registry.promote("iris:3", "champion")
+        for _ in range(2):
+            await follower.look()
+        assert workers.done[2:] == ["iris-3"] and (one.version, one.failed) == (2, 3)
+        assert checkout.leased() == {digests[1]}
+        with pytest.raises(BadArtefact, match="failed to load 'iris', torn"):
+            await follower.asked("load", {"name": "iris", "config": "", "files": {}})
+        await follower.asked("load", {"name": "iris", "config": "{}"})
+        await follower.asked("unload", {"name": "iris"})
+        assert workers.done[2:] == ["iris-3"] * 2 and workers.told["aliases"][0]["failures"] == 2
+        registry.release("iris", "champion")
+        await follower.look()
+        assert one.failed == 0 and workers.done[4:] == []
+        workers.error = None
+        registry.promote("iris:3", "champion")
+        await follower.look()
+        assert workers.done[4:] == ["iris-3"] and checkout.leased() == {digests[2]}
+
+    asyncio.run(follow())
+    follower.close()
+    checkout.let_go(digests[2])
