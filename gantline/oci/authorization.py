@@ -122,7 +122,12 @@ class Authorization:
         return self._token(status, data)
 
     def _check_realm(self, realm: str, credential: Credential | None) -> None:
-        parts = urlsplit(realm)
+        try:
+            parts = urlsplit(realm)
+        except ValueError as e:  # half of an IPv6 address
+            raise BadArtefact(f"{self.host}: sends us to {realm!r:.120} for a token: {e}") from e
+        if not re.fullmatch(r"[\x21-\x7e]+", realm):
+            raise BadArtefact(f"{self.host}: sends us to {realm!r:.120} for a token, which is no address")
         safe = parts.scheme == "https" or is_loopback(parts.netloc) or not self._secure
         if parts.scheme not in ("http", "https") or (credential is not None and not safe):
             raise Denied(f"{self.host}: sends us to {realm!r:.120} for a token, where a password would not be safe")

@@ -92,6 +92,7 @@ class Response:
         self._answer = answer
         self.length = whole(answer.headers.get("Content-Length")) if method != "HEAD" else None
         self._done = False
+        self._loaded: bytes | None = None
 
     def __enter__(self) -> Response:
         return self
@@ -118,8 +119,14 @@ class Response:
             raise Cut(f"the connection ended after {seen} of {self.length} bytes")
         self._done = True
 
+    def load(self, most: int) -> None:
+        """Read the body now, as far as `most` bytes: whoever reads it later cannot meet a cut."""
+        self._loaded = self.read(most)
+
     def read(self, most: int = _DOCUMENT) -> bytes:
         """The body whole, as far as `most` bytes."""
+        if self._loaded is not None:
+            return self._loaded[:most]
         found = bytearray()
         for piece in self.pieces():
             found += piece

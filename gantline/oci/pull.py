@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from ..errors import BadArtefact, GantlineError, Unavailable, VerificationFailed
+from ..errors import BadArtefact, GantlineError, NotFound, Unavailable, VerificationFailed
 from .connections import Cut
 from .descriptor import INDEXES, MANIFESTS, Descriptor
 from .graph import DEEPEST, Graph, is_kept, parts
@@ -114,7 +114,10 @@ def _add_referrers(remote: Remote, plan: Graph) -> list[tuple[str, Descriptor]]:
         for digest in unasked:
             asked.add(digest)
             for listed in remote.referrers(digest):
-                descriptor, data = _manifest(remote, listed)
+                try:
+                    descriptor, data = _manifest(remote, listed)
+                except NotFound:
+                    continue  # deleted, where nobody has told the list: no reason to do without the image
                 _add(remote, descriptor, data, plan, 0)
                 about.append((digest, descriptor))
     return about

@@ -69,7 +69,8 @@ class Remote:
         """A manifest or index and its bytes, checked. NotFound, VerificationFailed, BadArtefact."""
         where = f"{self.name}{'@' if ':' in target else ':'}{target}"
         headers = {"Accept": _ACCEPT}
-        with self.transport.call("GET", self.url(f"manifests/{target}"), self.reads, headers) as found:
+        call = self.transport.call
+        with call("GET", self.url(f"manifests/{target}"), self.reads, headers, most=DOCUMENT + 1) as found:
             if found.status == 404:
                 raise NotFound(f"{where}: the registry has no such image; see `skopeo list-tags docker://{self.name}`")
             if found.status != 200:
@@ -158,7 +159,7 @@ class Remote:
     def _pages(self, path: str, key: str, absent: tuple[int, ...] = ()) -> Iterator[list[Any]]:
         url = self.url(path)
         for _ in range(_PAGES):
-            with self.transport.call("GET", url, self.reads) as found:
+            with self.transport.call("GET", url, self.reads, most=DOCUMENT) as found:
                 if found.status in absent:
                     return
                 if found.status != 200:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -94,11 +95,18 @@ class Transport:
             return "https"
 
     def call(
-        self, method: str, url: str, scopes: Scopes, headers: Mapping[str, str] | None = None, body: Body | None = None
+        self,
+        method: str,
+        url: str,
+        scopes: Scopes,
+        headers: Mapping[str, str] | None = None,
+        body: Body | None = None,
+        most: int = 0,
     ) -> Response:
         """An answer, whatever it says, tried again while that may help. Unreachable, Denied, Overloaded, Unavailable.
 
-        For what may be sent twice; `once` is for what may not.
+        For what may be sent twice; `once` is for what may not. `most`: so much of the answer's body is read at once,
+        so that a cut in the middle of it, too, is tried again.
         """
         failures = 0
         error: GantlineError
@@ -106,6 +114,8 @@ class Transport:
             try:
                 response = self.once(method, url, scopes, headers, body, again=True)
                 if response.status not in PASSING:
+                    if most:
+                        _load(response, most)
                     return response
                 with response:
                     error, asked = self.passing(response), retry_after(response.headers.get("Retry-After"), time.time())
@@ -207,7 +217,12 @@ class Transport:
 
         A registry behind a proxy that speaks TLS for it may call itself http.
         """
-        found = urljoin(at, location)
+        try:
+            found = urljoin(at, location)
+        except ValueError as e:  # half of an IPv6 address
+            raise BadArtefact(f"{self.host}: sends us to {location!r:.120}: {e}") from e
+        if not re.fullmatch(r"[\x21-\x7e]+", found):
+            raise BadArtefact(f"{self.host}: sends us to {location!r:.120}, which is no address")
         if at.startswith("https:") and found.startswith("http:"):
             parts = urlsplit(found)
             if parts.hostname != urlsplit(at).hostname:
@@ -248,6 +263,14 @@ class Transport:
         if status in PASSING or status >= 500:  # 507, say: its disk is full
             return Unavailable(f"{text}; try again later")
         return BadArtefact(text)
+
+
+def _load(response: Response, most: int) -> None:
+    try:
+        response.load(most)
+    except BaseException:
+        response.close()
+        raise
 
 
 def words_of(response: Response) -> str:

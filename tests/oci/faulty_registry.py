@@ -31,6 +31,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     times: int = 1
+    lost: int = 0  # bytes behind the body that are promised, and cut
 
 
 @dataclass
@@ -136,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
                 canned.times -= 1
         if canned is not None:
             self._drain()
-            self._answer(canned.status, canned.headers, canned.body)
+            self._answer(canned.status, canned.headers, canned.body, canned.lost)
         elif self.path.startswith("/token"):
             self._token()
         elif self.path.startswith("/elsewhere/"):
@@ -386,14 +387,16 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
         self._answer(status, headers or {}, body)
 
-    def _answer(self, status: int, headers: dict[str, str] | None = None, body: bytes = b"") -> None:
+    def _answer(self, status: int, headers: dict[str, str] | None = None, body: bytes = b"", lost: int = 0) -> None:
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(len(body) + lost))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+        if lost:
+            raise _Cut
 
 
 def digest_of(data: bytes) -> str:

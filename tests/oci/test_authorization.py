@@ -104,6 +104,10 @@ def test_a_password_goes_by_tls_alone(tmp_path: Path) -> None:
         found.refused([f'Bearer realm="{realm}"'], PULL, None)
         with pytest.raises(Denied, match="where a password would not be safe"):
             found.header(PULL)
+    for realm in ("https://[::1", "https://auth.example/\u00ff", "https://a b/"):
+        found.refused([f'Bearer realm="{realm}"'], PULL, None)
+        with pytest.raises(BadArtefact, match=r"sends us to .* for a token"):
+            found.header(PULL)
     assert ask.asked == []
 
 
@@ -114,7 +118,7 @@ def test_refusals_say_what_to_do(tmp_path: Path) -> None:
         Denied, match=r"nothing here says who you are \(its token server answers 401\); type `docker login"
     ):
         found.header(PULL)
-    for answer in ({"token": None}, {"token": "a b"}, {"expires_in": "soon"}):
+    for answer in ({"token": None}, {"token": "a b"}, {"expires_in": "soon"}, {"expires_in": 10**400}):
         strange = Authorization("h.example", credentials(tmp_path), TokenServer(200, **answer), True)
         strange.refused([BEARER], PULL, None)
         with pytest.raises(BadArtefact, match="its token server answered"):

@@ -119,6 +119,16 @@ def test_what_is_about_it_comes_along(registry: Registry, store: Store, mine: St
     assert mine.read(signed) == store.read(signed)
 
 
+def test_one_about_it_that_was_deleted(registry: Registry, store: Store, mine: Store, make_image: MakeImage) -> None:
+    image = make_image()
+    signed, other = about(store, image, "signed"), about(store, image, "other")
+    registry.has_referrers = False  # as in docker-registry, where the list is a tag of its own
+    put(registry, store, image.descriptor)
+    del registry.manifests["iris", signed.digest]
+    assert get(registry, mine).referrers == 1
+    assert [d.digest for d in referrers(mine, image.descriptor.digest)] == [other.digest]
+
+
 def test_blobs_that_are_elsewhere(registry: Registry, store: Store, mine: Store, make_image: MakeImage) -> None:
     image = make_image()
     put(registry, store, image.descriptor)

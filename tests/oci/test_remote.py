@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gantline.errors import BadArtefact, Denied, GantlineError, NotFound, Unsupported, VerificationFailed
+from gantline.errors import BadArtefact, Denied, GantlineError, NotFound, Unreachable, Unsupported, VerificationFailed
 from gantline.oci.credentials import Credentials
 from gantline.oci.descriptor import DOCKER_MANIFEST, INDEX, MANIFEST, Descriptor
 from gantline.oci.patience import Patience
@@ -40,6 +40,33 @@ def test_manifests(remote: Remote) -> None:
     assert remote.manifest("1") == (expected, DATA) == remote.manifest(digest_of(DATA))
     with pytest.raises(NotFound, match="team/iris:2: the registry has no such image"):
         remote.manifest("2")
+
+
+def test_documents_that_are_cut(registry: Registry, remote: Remote) -> None:
+    remote.put_manifest("1", DATA, MANIFEST)
+    registry.answers = [Answer("GET", "manifests/1", 200, {}, DATA[:10], lost=len(DATA) - 10)]
+    assert remote.manifest("1")[1] == DATA
+    registry.answers = [Answer("GET", "tags/list", 200, {}, b'{"tags"', lost=10)]
+    assert remote.tags() == ["1"]
+    registry.answers = [Answer("GET", "manifests/1", 200, {}, b"{", times=9, lost=1)]
+    with pytest.raises(Unreachable, match=r"ended after 1 of 2 bytes|IncompleteRead|closed the connection"):
+        remote.manifest("1")
+
+
+def test_documents_nested_without_end(registry: Registry, remote: Remote) -> None:
+    deep = b"[" * 60_000
+    registry.answers = [Answer("GET", "tags/list", 200, {}, deep), Answer("GET", "tags/list", 404, {}, deep)]
+    with pytest.raises(BadArtefact, match="tags/list is no JSON object"):
+        remote.tags()
+    with pytest.raises(NotFound, match=r"cannot list tags of .*: 404$"):
+        remote.tags()
+
+
+@pytest.mark.parametrize("length", ["\u00b2", "9" * 5000, "-1", "x"])
+def test_a_length_that_is_none(registry: Registry, remote: Remote, length: str) -> None:
+    headers = {"Docker-Content-Digest": digest_of(DATA), "Content-Length": length}
+    registry.answers = [Answer("HEAD", "manifests/1", 200, headers)]
+    assert remote.find("1") is None
 
 
 def test_types_that_a_registry_does_not_say(registry: Registry, remote: Remote) -> None:

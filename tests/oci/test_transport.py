@@ -103,6 +103,10 @@ def test_redirects_end(registry: Registry) -> None:
         registry.answers = [Answer("GET", "/manifests/", 302)]
         with pytest.raises(BadArtefact, match="redirects nowhere"):
             get(transport)
+        for location in ("http://[::1", "/v2/\u00ff", "http://a b/", "http://a:port/"):
+            registry.answers = [Answer("GET", "/manifests/", 302, {"Location": location})]
+            with pytest.raises(GantlineError, match=r"sends us to|address"):
+                get(transport)
         registry.answers = [Answer("GET", "/manifests/", 302, {"Location": "file:///etc/passwd"})]
         with pytest.raises(BadArtefact, match="sends us to 'file:"):
             get(transport)
