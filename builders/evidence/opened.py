@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from gantline.errors import BadArtefact, GantlineError, NotFound
+from gantline.errors import BadArtefact, GantlineError, NotFound, UsageError
 from gantline.oci.artifact import is_package
 from gantline.oci.descriptor import INDEXES, MANIFESTS, Descriptor
 from gantline.oci.image import Image, choose, manifests
@@ -31,10 +32,11 @@ def open_image(ref: str, store: Store, platform: Platform | None = None, wiring:
     return Image.open(store, choose(store, found, platform or Platform.of_this_machine(), ref))
 
 
-def described(ref: str, store: Store, wiring: Wiring | None = None) -> Descriptor:
+def described(ref: str, store: Store, wiring: Wiring | None = None, image: str = "") -> Descriptor:
     """The manifest or index that a REF stands for; an image ID stands for its manifest.
 
-    A registry is asked for `oci://HOST/...`, and for the name of a host that no pull has left in the store.
+    A registry is asked for `oci://HOST/...`, and for the name of a host that no pull has left in the store. `image`
+    chooses one of an archive that holds several.
     """
     if _DIGEST.fullmatch(ref):
         return _by_digest(ref, store)
@@ -42,9 +44,12 @@ def described(ref: str, store: Store, wiring: Wiring | None = None) -> Descripto
     if (found := store.find(ref)) is not None:
         return found
     if is_archive(path):
-        return only(read(path, store), path).descriptor
+        return only(read(path, store), path, image).descriptor
     if has_host(ref):
         return obtain(Reference.parse(ref), store, wiring)
+    with suppress(UsageError):  # `python:3.12`, which was pulled as docker.io/library/python:3.12
+        if (found := store.find(str(Reference.parse(ref)))) is not None:
+            return found
     raise NotFound(f"{ref}: no such name in {store.root}, nor an archive or a layout; see `gantline build`")
 
 

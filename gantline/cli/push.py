@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The grammar of `gantline push`."""
-    parser.add_argument("source", metavar="SRC", help="a name in the store, an image archive or layout, a package")
+    parser.add_argument(
+        "source",
+        metavar="SRC",
+        help="a name, digest or image ID in the store, an archive or layout, a package, one of another registry",
+    )
     parser.add_argument(
         "destination",
         nargs="?",
@@ -68,27 +72,20 @@ def run(args: argparse.Namespace) -> int:
 
 def _source(args: argparse.Namespace, store: Store) -> Descriptor:
     """What SRC is, in the store."""
+    from gantline.builders.evidence.opened import described
+
     from ..oci.artifact import keep_package
-    from ..oci.reading import is_archive, only, read
     from ..oci.reference import Reference
     from ..packages import MANIFEST, Package
     from ..references import is_registered, local
 
     if is_registered(args.source):
         return keep_package(store, Package.open(local(args.source)))
-    if (found := store.find(args.source)) is not None:
+    found = store.find(args.source if args.destination else str(Reference.parse(args.source)))
+    if found is not None:
         return found
-    path = Path(args.source)
-    if (path / MANIFEST).is_file():
-        return keep_package(store, Package.open(path))
-    if is_archive(path):
-        return only(read(path, store), path, args.image).descriptor
-    try:
-        found = store.find(str(Reference.parse(args.source)))
-    except UsageError:
-        found = None
-    if found is None:
-        raise NotFound(
-            f"{args.source}: no such name in {store.root}, nor an archive, a layout or a package; see `gantline build`"
-        )
-    return found
+    if (Path(args.source) / MANIFEST).is_file():
+        return keep_package(store, Package.open(args.source))
+    if not args.destination:  # what is there alone need not be sent there
+        raise NotFound(f"{args.source}: no such name in {store.root}; see `gantline build`")
+    return described(args.source, store, transfer.wiring(args), args.image)

@@ -74,6 +74,22 @@ def test_a_name_in_the_store(
     assert f"{registry.host}/iris:2" in out and "401 B new" in out.replace(str(image.descriptor.size), "401")
 
 
+def test_by_digest_by_id_and_from_another_registry(
+    registry: Registry, store: Store, make_image: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, other = make_image(), make_image("linux/arm64", b"other")
+    store.name("docker.io/library/iris:1", image.descriptor)
+    for i, source in enumerate((image.descriptor.digest, image.id, "iris:1")):
+        assert told(capsys, "push", source, f"{registry.host}/by:{i}")["digest"] == image.descriptor.digest
+    with Registry().serving() as away:
+        store.name("other:1", other.descriptor)
+        told(capsys, "push", "other:1", f"{away.host}/other:1")
+        store.unname("other:1")
+        assert told(capsys, "push", f"oci://{away.host}/other:1", f"{registry.host}/copy:1")["bytes_new"] > 0
+        assert "no such name in" in failed(capsys, 3, "push", f"{away.host}/other:2")
+    assert ("copy", "1") in registry.manifests
+
+
 def test_an_archive_and_a_package(
     registry: Registry, store: Store, make_image: Any, package: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
