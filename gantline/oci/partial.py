@@ -17,6 +17,7 @@ from ..file_lock import take
 from .store import Incoming, Store
 
 KEPT_S = 24 * 3600  # how long a part that nobody goes on with is kept
+_WORTH = 1 << 20  # bytes
 _LOOK_S = 0.2
 _SILENT_S = 180.0  # longer than a registry may ask to wait
 
@@ -29,7 +30,8 @@ class Waited(Exception):
 def going_on(store: Store, digest: str, wait: Callable[[float], None]) -> Iterator[Incoming]:
     """Write a blob from where another try has left it; it is in the store when the block ends well.
 
-    What was written stays for the next try, unless it is wrong or the disk is full. `wait` waits seconds, or raises.
+    A MiB or more that was written stays for the next try, unless it is wrong or the disk is full. `wait` waits some
+    seconds, or raises.
     Waited, before the block, if the blob is there; errors as of `Store.receive`, and Unavailable if another holds it.
     """
     path = _folder(store) / digest.removeprefix("sha256:")
@@ -56,11 +58,15 @@ def going_on(store: Store, digest: str, wait: Callable[[float], None]) -> Iterat
 
 @contextmanager
 def _opened(store: Store, path: Path) -> Iterator[Incoming]:
+    little = False
     try:
         with path.open("a+b") as f:
             incoming = Incoming(f)
             incoming.take_in()
-            yield incoming
+            try:
+                yield incoming
+            finally:
+                little = incoming.size < _WORTH
             f.flush()
             os.fsync(f.fileno())
     except (BadArtefact, VerificationFailed):
@@ -69,6 +75,10 @@ def _opened(store: Store, path: Path) -> Iterator[Incoming]:
     except OSError as e:
         path.unlink(missing_ok=True)  # others may need the room
         raise store.unwritable(e) from e
+    except BaseException:
+        if little:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def kept(store: Store, digest: str) -> int:

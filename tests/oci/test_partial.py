@@ -81,7 +81,12 @@ def test_what_was_left_may_be_wrong(registry: Registry, store: Store, mine: Stor
     assert is_whole(mine, image) and left(mine) == []
 
 
-def test_what_is_cut_stays_and_what_is_wrong_goes(mine: Store) -> None:
+def test_what_is_cut_stays_and_what_is_wrong_goes(mine: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(KeyboardInterrupt), going_on(mine, DIGEST, no_wait) as out:
+        out.write(DATA[:5])
+        raise KeyboardInterrupt
+    assert left(mine) == [], "too little to be kept"
+    monkeypatch.setattr(partial, "_WORTH", 5)
     with pytest.raises(KeyboardInterrupt), going_on(mine, DIGEST, no_wait) as out:
         out.write(DATA[:5])
         raise KeyboardInterrupt
@@ -145,7 +150,8 @@ def test_many_at_once_bring_it_once(mine: Store) -> None:
     assert written == [len(DATA)] and mine.path(DIGEST).read_bytes() == DATA and left(mine) == []
 
 
-def test_what_nobody_goes_on_with_is_removed(mine: Store) -> None:
+def test_what_nobody_goes_on_with_is_removed(mine: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partial, "_WORTH", 1)
     for data in (b"one", b"two", b"three"):
         with suppress(KeyboardInterrupt), going_on(mine, digest_of(data), no_wait) as out:
             out.write(data[:2])
