@@ -104,16 +104,14 @@ class Registry:
             thread.join()
 
 
-class _Cut(Exception):
-    pass
+class _Cut(Exception): ...
 
 
 class _Handler(BaseHTTPRequestHandler):
     registry: Registry
     protocol_version = "HTTP/1.1"
 
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+    def log_message(self, format: str, *args: Any) -> None: ...
 
     def handle_one_request(self) -> None:
         try:
@@ -393,8 +391,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body) + lost))
         self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
+        self.wfile.write(body if self.command != "HEAD" else b"")
         if lost:
             raise _Cut
 
