@@ -1,8 +1,8 @@
 """Minder: the process that keeps a server that no engine keeps: its log within bounds, its end, and that it runs.
 
-`python -I minder.py SEAT BYTES PROGRAM...`, of the standard library alone. It holds the lock of `SEAT/running` for as
-long as it lives: numbers of processes come again, locks do not. The log is `SEAT/log` and, when that is full,
-`SEAT/log.1`.
+`python -I minder.py [--apart] SEAT BYTES PROGRAM...`, of the standard library alone. It holds the lock of
+`SEAT/running` for as long as it lives: numbers of processes come again, locks do not. The log is `SEAT/log` and, when
+that is full, `SEAT/log.1`.
 """
 
 from __future__ import annotations
@@ -18,19 +18,24 @@ from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
 
-RUNNING, LOG, OLDER, ENDED = "running", "log", "log.1", "ended"
+RUNNING, PID, LOG, OLDER, ENDED = "running", "pid", "log", "log.1", "ended"
 _SET_PDEATHSIG = 1
 _PIECE = 1 << 16
 _LOOK_S = 0.25
 
 
 def main(argv: Sequence[str]) -> int:
-    """Start the program and stay until it ends; its exit code."""
-    seat, most, *program = argv
+    """Start the program and stay until it ends; its exit code. Apart: as nobody's child, when the lock is held."""
+    apart = argv[0] == "--apart"
+    seat, most, *program = argv[1:] if apart else argv
     with open(f"{seat}/{RUNNING}", "a+b") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with open(f"{seat}/pid", "w") as f:
-            f.write(str(os.getpid()))
+        number = os.fork() if apart else os.getpid()
+        if number:
+            with open(f"{seat}/{PID}", "w") as f:
+                f.write(str(number))
+        if apart and number:
+            return 0  # the other has the lock, too
         status = mind(seat, int(most), program)
         with suppress(OSError), open(f"{seat}/{ENDED}", "w") as f:
             f.write(str(status))

@@ -69,12 +69,10 @@ class ProcessPlace:
     def _begin(self, what: Subject, wish: Wish, seat: Seat, wait_s: float, say: Callable[[str], None]) -> None:
         root = unpacked(what.store, what.image, home() / "rootfs", self.used)
         words, variables = command(root, what.image, wish, say)
-        minder = seat.start(words, variables)
-        ended: Callable[[], bool] = lambda: minder.poll() is not None  # noqa: E731
-        named = f"endpoint {wish.name}"
+        seat.start(words, variables)
         until(
             lambda: announced(seat.log()) if wish.joins else ready(wish.host, wish.port),
-            wait_s, ended, seat.log, named,
+            wait_s, lambda: not seat.runs, seat.log, f"endpoint {wish.name}",
         )  # fmt: skip
 
     def used(self) -> set[str]:

@@ -15,10 +15,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gantline.errors import Unavailable
+from gantline.errors import Unavailable, UsageError
 from gantline.file_lock import take
 
 from . import minder
+from .awaiting import reason
 
 MOST_LOG = 16 << 20  # bytes of log that are kept, older ones go
 _STOP_S = 40.0  # what it has accepted is finished
@@ -33,15 +34,23 @@ class Seat:
 
     folder: Path
 
-    def start(self, words: Sequence[str], variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        """Start it, apart from this terminal and this process; what comes back is its minder."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        command = [sys.executable, "-I", minder.__file__, str(self.folder), str(MOST_LOG), *words]
-        with (self.folder / minder.LOG).open("ab") as log:  # what the minder itself cannot get over
-            return subprocess.Popen(
-                command, env=dict(variables), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
-                start_new_session=True, cwd="/",
-            )  # fmt: skip
+    def start(self, words: Sequence[str], variables: Mapping[str, str]) -> None:
+        """Start it, apart from this terminal and this process, whose child it is not. It runs when this returns.
+
+        Unavailable where it cannot be started, UsageError where nothing can be written.
+        """
+        command = [sys.executable, "-I", minder.__file__, "--apart", str(self.folder), str(MOST_LOG), *words]
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with (self.folder / minder.LOG).open("ab") as log:  # what the minder itself cannot get over
+                done = subprocess.run(
+                    command, env=dict(variables), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
+                    start_new_session=True, cwd="/", check=False,
+                )  # fmt: skip
+        except OSError as e:
+            raise UsageError(f"{self.folder}: cannot be written: {e.strerror}; make room, or set GANTLINE_HOME") from e
+        if done.returncode != 0:
+            raise Unavailable(f"{self.folder}: its server cannot be minded: {reason(self.log())}")
 
     @property
     def runs(self) -> bool:
@@ -58,7 +67,7 @@ class Seat:
     def _process(self) -> Iterator[int | None]:
         """Its minder by a handle that means no other process, whatever numbers come again; None where it has ended."""
         try:
-            handle = os.pidfd_open(int((self.folder / "pid").read_text()))
+            handle = os.pidfd_open(int((self.folder / minder.PID).read_text()))
         except (OSError, ValueError):
             yield None
             return
@@ -69,7 +78,6 @@ class Seat:
 
     def stop(self) -> None:
         """End it, with time to finish what it has accepted; Unavailable where it does not end at all."""
-        self._settle()
         with self._process() as handle:
             if handle is None:
                 return
@@ -79,12 +87,6 @@ class Seat:
                 if select.select([handle], [], [], seconds)[0]:
                     return
         raise Unavailable(f"{self.folder}: its process does not end; look at `gantline endpoint logs`")
-
-    def _settle(self) -> None:
-        """Its number is written when its lock is had: not before, so one that is being started is waited for."""
-        end = time.monotonic() + _KILL_S
-        while self.runs and not (self.folder / "pid").exists() and time.monotonic() < end:
-            time.sleep(_LOOK_S)
 
     def log(self) -> str:
         """The end of its log."""

@@ -7,10 +7,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from gantline.builders.engine.awaiting import until
 from gantline.builders.engine.process_place import ProcessPlace
 from gantline.builders.engine.record import Deployed, Record, Records
 from gantline.builders.engine.wish import Wish
@@ -44,28 +44,19 @@ def test_a_record_whose_server_is_gone(tmp_path: Path, monkeypatch: pytest.Monke
     place.delete(record)
 
 
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory, iris_package: Path, base_tar: Path) -> Iterator[Path]:
-    """A home whose store has iris:1."""
-    made = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GANTLINE_HOME", str(made))
-        gantline.build(iris_package, tag="iris:1", base=str(base_tar), record=False)
-        yield made
-
-
 @pytest.mark.container
-def test_from_start_to_end(images: Path) -> None:
+def test_from_start_to_end(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One start for all, since each takes seconds: keys, two runs of one name, a change that fails, one under load."""
-    running = gantline.run("iris:1", engine=False, keys=True)
+    monkeypatch.setenv("GANTLINE_HOME", str(home))
+    running = gantline.run("iris", engine=False, keys=True)
     try:
         assert running.infer(ROW)["label"].tolist() == [0] and running.status.state == "running"
         with Client(running.url) as stranger, pytest.raises(GantlineError, match="key"):
             stranger.infer("iris", ROW)
         with pytest.raises(GantlineError, match="there is an endpoint of that name"):
-            gantline.run("iris:1", engine=False)
+            gantline.run("iris", engine=False)
         with pytest.raises(Unsupported, match="--memory"):
-            gantline.run("iris:1", engine=False, name="other", memory="1GB")
+            gantline.run("iris", engine=False, name="other", memory="1GB")
         before = running.url
         with pytest.raises(Unavailable, match="GANTLINE_WORKERS"):
             running.update(variables={"GANTLINE_WORKERS": "many"})
@@ -92,7 +83,7 @@ def test_from_start_to_end(images: Path) -> None:
         assert '"GANTLINE_LOG_LEVEL": "debug"' in json.dumps(Records.of_user().get("iris").details)
         assert "golden sample" in running.logs()
         os.kill(int((seat / "pid").read_text()), signal.SIGKILL)
-        assert running.status.state == "exited"
+        until(lambda: running.status.state == "exited", 30, lambda: False, running.logs, "its end")
     finally:
         running.stop()
     assert Records.of_user().names() == []

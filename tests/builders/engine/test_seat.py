@@ -13,6 +13,8 @@ from gantline.builders.engine import minder
 from gantline.builders.engine.awaiting import until
 from gantline.builders.engine.seat import Seat
 
+from gantline.errors import UsageError
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="images without an engine are for Linux")
 _CODE = "import signal; print('here', flush=True); signal.pause()"
 
@@ -20,21 +22,35 @@ _CODE = "import signal; print('here', flush=True); signal.pause()"
 @pytest.fixture
 def seat(tmp_path: Path) -> Iterator[Seat]:
     seat = Seat(tmp_path / "seat")
-    minder = seat.start([sys.executable, "-c", _CODE], dict(os.environ))
+    seat.start([sys.executable, "-c", _CODE], dict(os.environ))
     until(lambda: "here" in seat.log(), 60, lambda: False, seat.log, "it")
     yield seat
     seat.stop()
-    minder.wait(60)
 
 
 def test_it_runs_apart_from_this_terminal_until_it_is_stopped(seat: Seat) -> None:
     number = int((seat.folder / "pid").read_text())
-    assert seat.runs and os.getsid(number) == number != os.getsid(0)
+    assert seat.runs and os.getsid(number) != os.getsid(0)
+    assert _parent(number) != os.getpid()
     seat.stop()
     assert not seat.runs and seat.status == -15
     seat.stop()
     seat.remove()
     assert not seat.folder.exists() and not seat.runs
+
+
+def _parent(number: int) -> int:
+    return int(Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_what_cannot_be_started_says_so(tmp_path: Path) -> None:
+    seat = Seat(tmp_path / "seat")
+    seat.start([str(tmp_path / "absent")], dict(os.environ))
+    until(lambda: not seat.runs, 60, lambda: False, seat.log, "it")
+    assert "No such file or directory" in seat.log()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot be written"):
+        Seat(tmp_path / "file" / "seat").start(["/bin/true"], {})
 
 
 def test_a_number_that_came_again_is_nobodys(tmp_path: Path) -> None:
