@@ -47,7 +47,7 @@ check: install  ## lint, types, import direction, wheel, links
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright & $(BIN)/mypy && wait $$!
-	$(TESTING) tests/project -m "not readme"
+	$(TESTING) tests/project -m "not readme and not slow"
 
 fix: install  ## let ruff repair and lay out what it can
 	$(BIN)/ruff check --fix .

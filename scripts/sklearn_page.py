@@ -25,8 +25,10 @@ Case = tuple[str, Any, Any, Any]  # name, unfitted estimator, features, target
 def page() -> str:
     """The page's text."""
     import sklearn
+    from threadpoolctl import threadpool_limits
 
-    with warnings.catch_warnings():
+    # so few rows are not worth threads, which beside other work wait for each other more than they compute
+    with threadpool_limits(1), warnings.catch_warnings():
         # convergence, deprecations: of no use to who asks what becomes of an estimator
         warnings.simplefilter("ignore")
         whole = [_row(name, _outcomes(name)) for name in names()]
