@@ -20,6 +20,7 @@ from gantline.oci.store import Store
 from gantline.oci.wiring import Wiring
 from gantline.packages import Package
 
+from ..lock.target import check_platform
 from .base import Base, open_base
 from .build import Built, Supplies, build_image
 from .closure import missing_in
@@ -71,6 +72,8 @@ def carry_out(package: Package, order: Order, supply: Supply, log: Log, sign: Si
     """
     check_tag(order.tag)
     _check_output(order)
+    for platform in order.platforms:
+        check_platform(platform)
     package.verify_files()
     shelf = Shelf(Store.of_user(), home() / "layers")
     images = tuple(_one(package, platform, order, supply, shelf, log) for platform in order.platforms)

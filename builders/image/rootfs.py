@@ -122,6 +122,11 @@ def _members(tar: tarfile.TarFile, where: str) -> dict[str, tarfile.TarInfo]:
         name = inside(member.name, where)
         if name:
             found[name] = member
+    # tarfile takes a head that is cut off, or damaged, for the end
+    assert tar.fileobj is not None
+    tar.fileobj.seek(tar.offset)
+    if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise BadArtefact(f"{where}: cut off or damaged at byte {tar.offset}: no end of an archive is there")
     return found
 
 

@@ -16,6 +16,7 @@ from gantline.home import home
 from gantline.oci.platforms import Platform
 from gantline.packages import Package
 
+from ..lock.covering import check_covers
 from ..lock.download import no_room
 from ..lock.pylock import Lock, Locked
 from ..lock.request import everything
@@ -72,6 +73,7 @@ class Supplier:
         given = self.locks.get(base.platform)
         if given is not None:
             _check(given, base)
+            check_covers(given, package, self.sources)
             return given
         path = home() / "locks" / f"{_key(package, base, self.sources)}.toml"
         if not self.anew and (kept := _read(path)) is not None and _still_there(kept, self.sources):

@@ -28,9 +28,7 @@ class Target:
 
     def __post_init__(self) -> None:
         """Unsupported where there are no wheels to be had for it."""
-        if self.platform.os != "linux" or self.platform.architecture not in _MACHINES:
-            known = ", ".join(f"linux/{name}" for name in _MACHINES)
-            raise Unsupported(f"platform {self.platform}: locks are made for {known}")
+        check_platform(self.platform)
         if self.glibc < (2, _LEVELS[0]):
             what = f"glibc {self.glibc[0]}.{self.glibc[1]}" if any(self.glibc) else "no glibc (musl, as Alpine has)"
             raise Unsupported(f"a base with {what}: wheels need glibc 2.17 or newer; take a Debian base (-slim)")
@@ -83,3 +81,10 @@ class Target:
             yield f"manylinux_2_{minor}_{self.machine}"
             if minor in _OLD_NAMES:
                 yield f"{_OLD_NAMES[minor]}_{self.machine}"
+
+
+def check_platform(platform: Platform) -> None:
+    """Unsupported where no wheels are to be had for it."""
+    if platform.os != "linux" or platform.architecture not in _MACHINES:
+        known = ", ".join(f"linux/{name}" for name in _MACHINES)
+        raise Unsupported(f"platform {platform}: locks and images are made for {known}")

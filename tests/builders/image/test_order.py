@@ -11,7 +11,7 @@ import pytest
 from gantline.builders.image.build import Supplies, Wheels
 from gantline.builders.image.order import Order, carry_out, check_tag
 
-from gantline.errors import UsageError, VerificationFailed
+from gantline.errors import Unsupported, UsageError, VerificationFailed
 from gantline.manifest import Manifest
 from gantline.oci.descriptor import INDEX
 from gantline.oci.platforms import Platform
@@ -84,6 +84,12 @@ def test_what_is_at_the_output_is_said_before_the_work(package: Package, rootfs:
     with pytest.raises(UsageError, match="exists; choose another -o"):
         carry_out(package, Order("m:1", BOTH, str(rootfs), tmp_path / "m.tar"), nothing, lambda _: None)
     assert (tmp_path / "m.tar").read_bytes() == b"mine" and not (tmp_path / "home" / "store").exists()
+
+
+def test_a_platform_that_there_is_nothing_for(package: Package, rootfs: Path) -> None:
+    order = Order("m:1", (Platform("linux", "sparc"),), str(rootfs))
+    with pytest.raises(Unsupported, match="images are made for linux/amd64, linux/arm64"):
+        carry_out(package, order, nothing, lambda _: None)
 
 
 @pytest.mark.parametrize(

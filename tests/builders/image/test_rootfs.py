@@ -142,6 +142,11 @@ def test_what_is_no_root_file_system(tmp_path: Path, store: Store) -> None:
     (tmp_path / "cut").write_bytes(whole[:50_000])
     with pytest.raises(BadArtefact, match="not a tar archive"):
         keep_rootfs(tmp_path / "cut", store)
+    first = pack(tmp_path / "d.tar", {"a": b"", "b": b"x"}).read_bytes()
+    for at, end in ((512, 700), (512, 512), (700, 10240)):  # within a head, between two files, a head that is damaged
+        (tmp_path / "cut").write_bytes((first[:at] + b"?" * 100 + first[at + 100 :])[:end])
+        with pytest.raises(BadArtefact, match="cut off or damaged at byte 512"):
+            keep_rootfs(tmp_path / "cut", store)
     (tmp_path / "cut.gz").write_bytes(gzip.compress(whole)[:-20])
     with pytest.raises(BadArtefact, match="cut off"):
         keep_rootfs(tmp_path / "cut.gz", store)

@@ -235,7 +235,7 @@ def test_hashes_choose_the_wheel(house: Path, tmp_path: Path) -> None:
 
 def test_platforms_without_wheels(tmp_path: Path) -> None:
     made = package(tmp_path / "p", engine="onnx")
-    with pytest.raises(Unsupported, match="locks are made for linux/amd64, linux/arm64"):
+    with pytest.raises(Unsupported, match="locks and images are made for linux/amd64, linux/arm64"):
         lock_package(made, Platform.parse("linux/s390x"), PYTHON)
     with pytest.raises(Unsupported, match=r"no glibc \(musl"):
         lock_package(made, AMD, PYTHON, (0, 0))

@@ -32,7 +32,7 @@ def test_markers_and_names() -> None:
 
 @pytest.mark.parametrize("text", ["linux/386", "windows/amd64", "linux/riscv64"])
 def test_machines_without_wheels(text: str) -> None:
-    with pytest.raises(Unsupported, match="locks are made for linux/amd64, linux/arm64"):
+    with pytest.raises(Unsupported, match="locks and images are made for linux/amd64, linux/arm64"):
         target(text)
 
 
