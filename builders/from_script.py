@@ -25,6 +25,7 @@ _RUN = frozenset(("run", "run_batch", "driver_module"))
 _LEFT_OUT = frozenset((
     "__pycache__", ".git", ".hg", ".svn", ".venv", "venv", ".tox", ".mypy_cache", ".ruff_cache", ".pytest_cache",
     ".ipynb_checkpoints", ".idea", ".vscode", ".DS_Store",
+    ".env", ".netrc", ".pypirc",  # passwords: a package is sent to others
 ))  # fmt: skip
 
 

@@ -65,17 +65,16 @@ def explain(
     return BadArtefact(f"{named}: cannot be had {where}: {_short(reason)}{more}")
 
 
-def _way_out(what: str) -> str:
-    return (
-        f"make a wheel of {what} (pip wheel --no-deps) and pass its directory with --find-links, "
-        "or pass --build-wheels on a machine of that platform and Python"
-    )
+def _way_out(what: str, buildable: bool = True) -> str:
+    made = f"make a wheel of {what} (pip wheel --no-deps) and pass its directory with --find-links"
+    return f"{made}, or pass --build-wheels on a machine of that platform and Python" if buildable else made
 
 
 def source_only(name: str, asked: Sequence[Asked]) -> GantlineError:
     """The error for what would have to be built."""
     named = " and ".join(map(str, asked[:4])) or name
-    return BadArtefact(f"{named}: is source code, and images hold wheels; {_way_out(name or 'it')}")
+    repository = any("git+" in one.line or "hg+" in one.line or "svn+" in one.line for one in asked)
+    return BadArtefact(f"{named}: is source code, and images hold wheels; {_way_out(name or 'it', not repository)}")
 
 
 def _offline(sources: Sources) -> str:

@@ -29,6 +29,7 @@ def code(tmp_path: Path) -> Path:
     (root / "inner" / "words.py").write_text("WORD = 'said: '")
     (root / "inner" / "__pycache__" / "words.cpython-311.pyc").write_bytes(b"x")
     (root / ".git" / "config").write_text("x")
+    (root / ".env").write_text("PASSWORD=x")
     (root / "env" / "pyvenv.cfg").write_text("x")
     return root
 

@@ -115,3 +115,5 @@ def test_source_code() -> None:
     assert line.startswith(
         "'git+https://x.invalid/forest' (the package): is source code, and images hold wheels; make a"
     )
+    assert line.endswith("with --find-links"), "--build-wheels takes no repository"
+    assert source_only("forest", [Asked("forest", "the package")]).message.endswith("of that platform and Python")
