@@ -28,7 +28,10 @@ events_logger = "file"
 
 @contextmanager
 def container_engine(folder: Path) -> Iterator[Any]:
-    """A client of the docker SDK, of an engine whose images are forgotten with the block. Skips where there is none."""
+    """A client of the docker SDK, of an engine whose images are forgotten with the block. Skips where there is none.
+
+    `folder/bin/podman` is that engine's command line.
+    """
     if not (shutil.which("podman") and shutil.which("runc")):
         pytest.skip("needs a container engine: apt-get install podman runc")
     if os.geteuid() != 0:
@@ -42,6 +45,11 @@ def container_engine(folder: Path) -> Iterator[Any]:
     short = tempfile.mkdtemp(prefix="engine-")
     roots = ["--root", str(folder / "storage"), "--runroot", f"{short}/run", "--tmpdir", f"{short}/tmp"]
     command = ["podman", *roots, "system", "service", "--time", "0", f"unix://{socket}"]
+    shim = folder / "bin" / "podman"
+    shim.parent.mkdir()
+    line = " ".join((f"CONTAINERS_CONF={own['CONTAINERS_CONF']}", str(shutil.which("podman")), *roots))
+    shim.write_text(f'#!/bin/sh\nexec env {line} "$@"\n')
+    shim.chmod(0o755)
     log = folder / "engine.log"
     with log.open("w") as out, subprocess.Popen(command, env=own, stdout=out, stderr=out) as process:
         client = None

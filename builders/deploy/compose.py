@@ -9,7 +9,7 @@ from . import quantity
 from .container import KEYS_FOLDER
 from .description import Deployment, Endpoint, Probe, Resources, only_weighted
 from .documents import Tree, Written
-from .single import left_out, single
+from .single import SECRETS, left_out, single
 
 
 def write(endpoint: Endpoint) -> Written:
@@ -18,19 +18,12 @@ def write(endpoint: Endpoint) -> Written:
     notes = tuple(f"{d.name}: {what}" for d in endpoint.deployments for what in left_out(d))
     tree: Tree = {
         "name": endpoint.name,
-        "services": {d.name: _service(single(d), d is served) for d in endpoint.deployments},
+        "services": {d.name: _service(endpoint, single(d), d is served) for d in endpoint.deployments},
     }
-    secrets = {_secret(d): {"file": f"./secrets/{d.keys.secret}/{d.keys.key}"} for d in endpoint.deployments if d.keys}
-    if secrets:
-        tree["secrets"] = secrets
-    return Written({"compose.yaml": tree}, notes, "docker compose -f {path} up --wait")
+    return Written({"compose.yaml": tree}, notes, "docker compose -f {file} up --wait")
 
 
-def _secret(one: Deployment) -> str:
-    return f"{one.name}-keys"
-
-
-def _service(one: Deployment, published: bool) -> Tree:
+def _service(endpoint: Endpoint, one: Deployment, published: bool) -> Tree:
     plain = one.variables
     if one.keys:
         plain |= {"GANTLINE_KEYS": f"{KEYS_FOLDER}/{one.keys.key}", "GANTLINE_NO_AUTH": "false"}
@@ -40,7 +33,7 @@ def _service(one: Deployment, published: bool) -> Tree:
         environment[name] = f"${{{name}:?set it to key {of.key} of secret {of.secret}}}"
     # without keys only this machine may ask
     host = "" if one.keys else "127.0.0.1:"
-    doors = [f"{host}{HTTP}:{HTTP}", f"{host}{GRPC}:{GRPC}"]
+    doors = [f"{host}{endpoint.port}:{HTTP}", f"{host}{endpoint.grpc_port}:{GRPC}"]
     tree: Tree = {
         "image": one.image.name,
         "user": f"{places.USER}:{places.USER}",
@@ -56,7 +49,10 @@ def _service(one: Deployment, published: bool) -> Tree:
         "deploy": {"resources": _resources(one.resources)},
     }
     if one.keys:
-        tree["secrets"] = [{"source": _secret(one), "target": f"{KEYS_FOLDER}/{one.keys.key}"}]
+        # its folder, not a secret of compose's, which is the file: one that takes its place would never be seen
+        source = f"./{SECRETS}/{one.keys.secret}"
+        bind = {"create_host_path": False}
+        tree["volumes"] = [{"type": "bind", "source": source, "target": KEYS_FOLDER, "read_only": True, "bind": bind}]
     return tree
 
 

@@ -53,7 +53,9 @@ def volumes(deployment: Deployment) -> list[Tree]:
     found: list[Tree] = [{"name": "tmp", "emptyDir": {}}]
     if deployment.keys:
         items = [{"key": deployment.keys.key, "path": deployment.keys.key}]
-        found.append({"name": "keys", "secret": {"secretName": deployment.keys.secret, "items": items}})
+        # said, since podman 4 reads it without looking whether it is
+        of = {"secretName": deployment.keys.secret, "items": items, "optional": False}
+        found.append({"name": "keys", "secret": of})
     return found
 
 

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Self
 
+from gantline.builders.image.settings import HTTP
+
 from gantline.errors import UsageError
 from gantline.setting import PREFIX, nearest, settings_of
 from gantline.settings import OTHER_VARIABLES, ServeSettings
@@ -187,10 +189,11 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A name and its deployments, whose traffic adds up to 100."""
+    """A name and its deployments, whose traffic adds up to 100. gRPC is at `port` and one."""
 
     name: str
     deployments: tuple[Deployment, ...]
+    port: int = HTTP
 
     def __post_init__(self) -> None:
         check_name(self.name, "endpoint")
@@ -204,6 +207,11 @@ class Endpoint:
             raise UsageError(f"{self.name}: the traffic of its deployments adds up to {total}; it has to be 100")
         for name in names:
             check_name(f"{self.name}-{name}", "endpoint and deployment together,")
+
+    @property
+    def grpc_port(self) -> int:
+        """The one after the port of HTTP."""
+        return self.port + 1
 
     @property
     def weighted(self) -> tuple[Deployment, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from gantline.builders.image.settings import HTTP
+
 from gantline.errors import UsageError
 
 from .description import (
@@ -22,7 +24,7 @@ from .description import (
 )  # fmt: skip
 from .fields import Fields
 
-_TOP = ("endpoint", "deployments")
+_TOP = ("endpoint", "port", "deployments")
 _KEYS = (
     "image", "traffic", "instances", "resources", "probes", "environment", "secrets", "keys", "drain_s", "shutdown_s",
     "egress",
@@ -37,7 +39,7 @@ def read(tree: Any, where: str, image: Callable[[str, str], ImageName]) -> Endpo
     inner = top.part("deployments")
     alone = len(inner.tree) == 1
     found = tuple(_deployment(name, inner, alone, image) for name in inner.tree)
-    return Endpoint(top.text("endpoint"), found)
+    return Endpoint(top.text("endpoint"), found, top.whole("port", HTTP, 1, 65534))
 
 
 def _deployment(name: str, above: Fields, alone: bool, image: Callable[[str, str], ImageName]) -> Deployment:

@@ -15,7 +15,7 @@ class Written:
 
     documents: dict[str, Tree]
     notes: tuple[str, ...] = ()  # NAME: KEY is not applied: WHY
-    next: str = ""  # the command to type next; {path} is where it lies
+    next: str = ""  # the command to type next; {path} is where all lies, {file} the first
     apart: bool = field(default=False)  # whether they have to be applied one after the other
 
 

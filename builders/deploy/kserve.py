@@ -40,6 +40,8 @@ def write(endpoint: Endpoint) -> Written:
     if deaf := next((d.name for d in endpoint.deployments if _REFUSED in (*d.environment, *d.secrets)), None):
         raise UsageError(f"kserve: {deaf}: environment: KServe admits no {_REFUSED}; put what it names into the image")
     notes = tuple(f"{d.name}: {what}" for d in endpoint.deployments for what in _left_out(d))
+    if endpoint.port != HTTP:
+        notes = ("port is not applied: KServe gives an InferenceService its address", *notes)
     if len(endpoint.deployments) == 1:
         tree = _service(endpoint, endpoint.deployments[0], None)
         return Written({f"inferenceservice-{endpoint.name}.yaml": tree}, notes, "kubectl apply -f {path}")

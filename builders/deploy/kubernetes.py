@@ -55,9 +55,10 @@ def _metadata(name: str, endpoint: Endpoint, one: Deployment) -> Tree:
 
 
 def _service(name: str, endpoint: Endpoint, one: Deployment) -> Tree:
+    doors = (("http", endpoint.port, "http"), ("grpc", endpoint.grpc_port, "kubernetes.io/h2c"))
     sent = [
-        {"name": "http", "port": HTTP, "targetPort": "http", "protocol": "TCP", "appProtocol": "http"},
-        {"name": "grpc", "port": GRPC, "targetPort": "grpc", "protocol": "TCP", "appProtocol": "kubernetes.io/h2c"},
+        {"name": name, "port": port, "targetPort": name, "protocol": "TCP", "appProtocol": spoken}
+        for name, port, spoken in doors
     ]
     return {
         "apiVersion": "v1",

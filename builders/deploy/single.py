@@ -8,6 +8,7 @@ from dataclasses import replace
 from . import quantity
 from .description import Deployment, Instances, Probes, Resources
 
+SECRETS = "secrets"  # a folder: SECRET/KEY in it is what a reference to a secret means
 WORKERS = "GANTLINE_WORKERS"
 
 

@@ -35,6 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add("--image", action="append", default=[], metavar="NAME=REF", help="what one of several deployments runs")
     add("--name", default="", metavar="NAME", help="the endpoint, without --file (default: the repository's name)")
+    add("--port", type=_port, metavar="N", help="of the endpoint, gRPC has the one after it (default: 8000)")
     add("--instances", default="", metavar="N[-M]", help="containers; from N to M by their load (default: 1)")
     add("--cpu", default="", metavar="N", help="processors that each asks for, 500m or 2 say (default: 500m)")
     add("--memory", default="", metavar="N", help="memory that each asks for, and gets at most (default: 512Mi)")
@@ -73,7 +74,7 @@ def _endpoint(args: argparse.Namespace) -> tuple[Endpoint, tuple[str, ...]]:
 
     image = _images(args)
     keys = _keys(args.keys_secret)
-    flags = ("name", "instances", "cpu", "memory", "env", "secret")
+    flags = ("name", "port", "instances", "cpu", "memory", "env", "secret")
     if args.image and not args.file:
         raise UsageError("--image names what a file's deployments run; without --file that is REF")
     if not args.file:
@@ -135,8 +136,14 @@ def _of_flags(args: argparse.Namespace, image: ImageName, keys: SecretKey | None
     if keys:
         one["keys"] = {"secret": keys.secret, "key": keys.key}
     name = args.name or last.lower().replace(".", "-").replace("_", "-")
-    tree = {"endpoint": name, "deployments": {"main": one}}
+    tree = {"endpoint": name, "deployments": {"main": one}, **({"port": args.port} if args.port else {})}
     return description_file.read(tree, "the command line", lambda _name, _said: image)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65534:
+        raise argparse.ArgumentTypeError(f"{text!r:.20} is not a port, 1 to 65534")
+    return int(text)
 
 
 def _pair(text: str, flag: str, form: str) -> tuple[str, str]:
@@ -172,7 +179,8 @@ def _deliver(args: argparse.Namespace, written: Written, notes: tuple[str, ...])
                 (work / name).write_text(text, "utf-8", newline="\n")
     for note in notes if not args.json else ():
         sys.stderr.write(f"{note}\n")
-    following = written.next.format(path=path if path is not None else "FILE")
+    first = path / next(iter(texts)) if path is not None and not one_file else path
+    following = written.next.format(path=path or "FILE", file=first or "FILE")
     if args.json:
         print_json({"documents": written.documents, "not_applied": list(notes), "next": following})
     elif path is None:

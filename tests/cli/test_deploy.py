@@ -56,6 +56,9 @@ def test_a_directory_and_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(["deploy", REF, "--to", "compose", "-o", "compose.yaml"]) == 0
     tree = yaml.safe_load((tmp_path / "compose.yaml").read_text())
     assert list(tree["services"]) == ["main"]
+    assert "next:  docker compose -f compose.yaml up --wait" in capsys.readouterr().out
+    assert main(["deploy", REF, "--to", "compose", "-o", "folder"]) == 0
+    assert f"next:  docker compose -f {Path('folder', 'compose.yaml')} up --wait" in capsys.readouterr().out
 
 
 def test_a_canary_wants_a_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,22 +1,26 @@
-"""The Deployment that is written, run by another's reader of Kubernetes' words, and scored."""
+"""What is written, run by others' readers of Kubernetes' and compose's words, and scored."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import yaml
 
 import gantline
 from gantline.client import Client
+from gantline.errors import Denied
 from tests.engine import container_engine
 
 pytestmark = pytest.mark.container
@@ -24,50 +28,104 @@ WAIT_S = 60
 NAME = "localhost/iris:1"
 
 
-def test_podman_plays_the_deployment(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, base_tar: Path, free_port: Callable[[], int]
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Site:
+    """An engine that has the image, commands that reach it, and a file of keys with the one key in it."""
+
+    engine: Any
+    run: Callable[..., str]
+    keys: Path
+    key: str
+    rows: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.int64]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, base_tar: Path) -> Iterator[Site]:
     from sklearn.datasets import load_iris
     from sklearn.linear_model import LogisticRegression
 
+    folder = tmp_path_factory.mktemp("site")
     data, labels = load_iris(return_X_y=True)
     model = LogisticRegression(max_iter=1000).fit(data, labels)
-    gantline.package(model, name="iris", sample=data.astype(np.float32), output=tmp_path / "iris.pkg")
-    own = os.environ | {"GANTLINE_HOME": str(tmp_path / "home")}
+    gantline.package(model, name="iris", sample=data.astype(np.float32), output=folder / "iris.pkg")
+    house = tmp_path_factory.mktemp("e")  # podman wants a short one
+    path = os.pathsep.join((str(house / "bin"), os.environ["PATH"]))
+    own = os.environ | {"GANTLINE_HOME": str(folder / "home"), "PATH": path}
 
-    def run(*words: str | Path) -> None:
-        command = [sys.executable, "-m", "gantline", *map(str, words)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=own, timeout=300)
+    def run(*words: str | Path, **variables: str) -> str:
+        command = [sys.executable, "-m", "gantline"] if words[0] in ("build", "deploy", "keys", "endpoint") else []
+        done = subprocess.run(
+            [*command, *map(str, words)], capture_output=True, text=True, check=False, env=own | variables, timeout=300
+        )
         assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
-    run("build", tmp_path / "iris.pkg", "--tag", NAME, "--base", base_tar, "-o", tmp_path / "iris.tar")
-    run("deploy", NAME, "--by-tag", "--to", "kubernetes", "--env", "GANTLINE_LOG_FORMAT=json", "-o", tmp_path / "k8s")
+    keys = folder / "keys.toml"
+    key = json.loads(run("keys", "new", "--name", "ann", "--keys", keys, "--json"))["key"]
+    run("build", folder / "iris.pkg", "--tag", NAME, "--base", base_tar, "-o", folder / "iris.tar")
+    with container_engine(house) as engine:
+        engine.images.load((folder / "iris.tar").read_bytes())
+        yield Site(engine, run, keys, key, data.astype(np.float32), model.predict(data))
+
+
+def test_podman_plays_the_deployment(site: Site, tmp_path: Path, free_port: Callable[[], int]) -> None:
+    words = ["--env", "GANTLINE_LOG_FORMAT=json", "--keys-secret", "gate"]
+    site.run("deploy", NAME, "--by-tag", "--to", "kubernetes", *words, "-o", tmp_path / "k8s")
     tree = yaml.safe_load((tmp_path / "k8s" / "02-deployment-iris-main.yaml").read_text())
     port = free_port()
     # the one change: podman publishes container ports, and these may be somebody else's on this machine
     for one, free in zip(tree["spec"]["template"]["spec"]["containers"][0]["ports"], (port, free_port()), strict=True):
         one["hostPort"] = free
     (tmp_path / "played.yaml").write_text(yaml.safe_dump(tree))
-    house = tmp_path_factory.mktemp("e")  # podman wants a short one
-    with container_engine(house) as engine:
-        engine.images.load((tmp_path / "iris.tar").read_bytes())
-        roots = ["--root", str(house / "storage"), "--runroot", str(house / "run")]
-        podman = ["podman", *roots, "play", "kube", "--network", "bridge", str(tmp_path / "played.yaml")]
-        settings = os.environ | {"CONTAINERS_CONF": str(house / "containers.conf")}
-        done = subprocess.run(podman, capture_output=True, text=True, check=False, env=settings, timeout=120)
-        try:
-            assert done.returncode == 0, done.stdout + done.stderr
-            (name,) = [c.name for c in engine.containers.list() if c.name.endswith("-gantline")]
-            container = engine.containers.get(name)
-            _ready(port, lambda: str(container.logs().decode()))
-            with Client(f"http://127.0.0.1:{port}") as client:
-                answer = client.infer("iris", data.astype(np.float32))
-            assert np.array_equal(answer["label"], model.predict(data))
-            settings_of_it = container.attrs["HostConfig"]
-            assert settings_of_it["ReadonlyRootfs"] and container.attrs["Config"]["User"] == "65532:65532"
-            assert "GANTLINE_LOG_FORMAT=json" in container.attrs["Config"]["Env"]
-        finally:
-            subprocess.run([*podman[:-3], "--down", podman[-1]], capture_output=True, check=False, env=settings)
+    # podman 4 puts a secret's base64 into the file as it stands, so it gets one that is decoded already
+    (tmp_path / "gate.yaml").write_text(yaml.safe_dump({"data": {"keys.toml": site.keys.read_text()}}))
+    site.run("podman", "secret", "create", "gate", tmp_path / "gate.yaml")
+    try:
+        site.run("podman", "play", "kube", "--network", "bridge", tmp_path / "played.yaml")
+        (name,) = [c.name for c in site.engine.containers.list() if c.name.endswith("-gantline")]
+        container = site.engine.containers.get(name)
+        _scored(site, port, lambda: str(container.logs().decode()))
+        settings_of_it = container.attrs["HostConfig"]
+        assert settings_of_it["ReadonlyRootfs"] and container.attrs["Config"]["User"] == "65532:65532"
+        assert "GANTLINE_LOG_FORMAT=json" in container.attrs["Config"]["Env"]
+    finally:
+        site.run("podman", "play", "kube", "--down", tmp_path / "played.yaml")
+
+
+@pytest.mark.oracle
+def test_podman_compose_runs_the_file(
+    site: Site, tmp_path: Path, free_port: Callable[[], int], rival: Callable[[str], Path]
+) -> None:
+    compose = rival("manifests").parent / "podman-compose"
+    port = free_port()
+    words = ["--instances", "2", "--keys-secret", "gate", "--secret", "TOKEN=bank:token", "--port", str(port)]
+    file = tmp_path / "compose.yaml"
+    site.run("deploy", NAME, "--by-tag", "--to", "compose", *words, "-o", file)
+    secret = tmp_path / "secrets" / "gate" / "keys.toml"
+    secret.parent.mkdir(parents=True)
+    secret.write_bytes(site.keys.read_bytes())
+    with pytest.raises(AssertionError, match="set it to key token of secret bank"):
+        site.run(compose, "-f", file, "up", "--detach")
+    try:
+        site.run(compose, "-f", file, "up", "--detach", TOKEN="hush")
+        (container,) = [c for c in site.engine.containers.list() if c.name.startswith("iris")]
+        _scored(site, port, lambda: str(container.logs().decode()))
+        log = container.logs().decode()
+        assert "worker 2" in log, log
+        assert container.attrs["HostConfig"]["ReadonlyRootfs"]
+        assert "TOKEN=hush" in container.attrs["Config"]["Env"] and "hush" not in file.read_text()
+    finally:
+        site.run(compose, "-f", file, "down", TOKEN="hush")
+
+
+def _scored(site: Site, port: int, logs: Callable[[], str]) -> None:
+    """Ready for probes, which have no key; answers to whoever has one."""
+    _ready(port, logs)
+    with Client(f"http://127.0.0.1:{port}") as client, pytest.raises(Denied):
+        client.infer("iris", site.rows)
+    with Client(f"http://127.0.0.1:{port}", key=site.key) as client:
+        assert np.array_equal(client.infer("iris", site.rows)["label"], site.labels)
 
 
 def _ready(port: int, logs: Callable[[], str]) -> None:
@@ -76,6 +134,6 @@ def _ready(port: int, logs: Callable[[], str]) -> None:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=5):
                 return
-        except (urllib.error.URLError, ConnectionError):
+        except OSError:
             assert time.monotonic() < end, logs()
             time.sleep(0.05)

@@ -29,8 +29,12 @@ def test_everything_that_is_said_is_written(endpoint: Make) -> None:
         "GANTLINE_WORKERS": "2", "TOKEN": "${TOKEN:?set it to key token of secret bank}",
     }  # fmt: skip
     assert one["ports"] == ["8000:8000", "8001:8001"]
-    assert tree["secrets"] == {"blue-keys": {"file": "./secrets/gate/keys.toml"}}
-    assert one["secrets"] == [{"source": "blue-keys", "target": "/run/gantline/keys/keys.toml"}]
+    (mounted,) = one["volumes"]
+    assert (mounted["source"], mounted["target"], mounted["read_only"]) == (
+        "./secrets/gate",
+        "/run/gantline/keys",
+        True,
+    )
     assert one["deploy"]["resources"] == {
         "limits": {"cpus": "4", "memory": f"{4 << 30}b"},
         "reservations": {

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from gantline.builders.deploy.description import Instances
+from gantline.builders.deploy import compose, kserve, kubernetes
+from gantline.builders.deploy.description import ImageName, Instances
+from gantline.builders.deploy.description_file import read
 
 from gantline.errors import UsageError
 
@@ -41,3 +43,14 @@ def test_all_that_can_be_said(endpoint: Make) -> None:
 def test_what_does_not_fit(endpoint: Make, said: dict[str, Any], told: str) -> None:
     with pytest.raises(UsageError, match=told):
         endpoint(blue=said)
+
+
+def test_where_it_is_published(endpoint: Make) -> None:
+    assert (endpoint(blue={}).port, endpoint(blue={}).grpc_port) == (8000, 8001)
+    found = read({"endpoint": "iris", "port": 9000, "deployments": {"blue": {}}}, "here", lambda n, s: ImageName("x"))
+    assert (found.port, found.grpc_port) == (9000, 9001)
+    (tree,) = compose.write(found).documents.values()
+    assert tree["services"]["blue"]["ports"] == ["127.0.0.1:9000:8000", "127.0.0.1:9001:8001"]
+    service = next(iter(kubernetes.write(found).documents.values()))
+    assert [(p["port"], p["targetPort"]) for p in service["spec"]["ports"]] == [(9000, "http"), (9001, "grpc")]
+    assert "port is not applied" in kserve.write(found).notes[0]

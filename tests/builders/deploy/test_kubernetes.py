@@ -40,7 +40,9 @@ def test_everything_that_is_said_is_written(endpoint: Make) -> None:
         assert found.items() <= template["metadata"]["labels"].items()
     pod = template["spec"]
     assert pod["terminationGracePeriodSeconds"] == 18, "2.5 s to drain, 10 to answer, 5 to stop"
-    assert pod["volumes"][1]["secret"] == {"secretName": "gate", "items": [{"key": "keys.toml", "path": "keys.toml"}]}
+    assert pod["volumes"][1]["secret"] == {
+        "secretName": "gate", "items": [{"key": "keys.toml", "path": "keys.toml"}], "optional": False,
+    }  # fmt: skip
     (one,) = pod["containers"]
     assert one["image"] == DIGEST
     assert one["resources"] == {
