@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-# as root, without systemd: the host's network (no bridge to be made), plain cgroups, limits that may be set
+# as root, without systemd: plain cgroups, limits that may be set, and unless another is asked for the host's network
+# (no bridge to be made)
 _SETTINGS = """\
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
-netns = "host"
+netns = "{network}"
 [engine]
 runtime = "runc"
 cgroup_manager = "cgroupfs"
@@ -27,7 +28,7 @@ events_logger = "file"
 
 
 @contextmanager
-def container_engine(folder: Path) -> Iterator[Any]:
+def container_engine(folder: Path, network: str = "host") -> Iterator[Any]:
     """A client of the docker SDK, of an engine whose images are forgotten with the block. Skips where there is none.
 
     `folder/bin/podman` is that engine's command line.
@@ -38,7 +39,7 @@ def container_engine(folder: Path) -> Iterator[Any]:
         pytest.skip("the engine of these tests runs as root")
     import docker
 
-    (folder / "containers.conf").write_text(_SETTINGS)
+    (folder / "containers.conf").write_text(_SETTINGS.format(network=network))
     socket = folder / "engine.sock"
     own = os.environ | {"CONTAINERS_CONF": str(folder / "containers.conf")}
     # all of its state apart from other engines that run; sockets have short paths

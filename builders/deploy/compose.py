@@ -7,9 +7,9 @@ from gantline.builders.image.settings import GRPC, HTTP
 
 from . import quantity
 from .container import KEYS_FOLDER
-from .description import Deployment, Endpoint, Probe, Resources, only_weighted
+from .description import Deployment, Endpoint, Probes, Resources, only_weighted
 from .documents import Tree, Written
-from .single import SECRETS, left_out, single
+from .single import HEALTHY, SECRETS, left_out, patience_s, single
 
 
 def write(endpoint: Endpoint) -> Written:
@@ -43,7 +43,7 @@ def _service(endpoint: Endpoint, one: Deployment, published: bool) -> Tree:
         "security_opt": ["no-new-privileges:true"],
         "environment": environment,
         **({"ports": doors} if published else {"expose": [str(HTTP), str(GRPC)]}),
-        "healthcheck": _health(one.probes.readiness, one.probes.startup),
+        "healthcheck": _health(one.probes),
         "stop_grace_period": f"{one.grace_s}s",
         "restart": "unless-stopped",
         "deploy": {"resources": _resources(one.resources)},
@@ -56,15 +56,14 @@ def _service(endpoint: Endpoint, one: Deployment, published: bool) -> Tree:
     return tree
 
 
-def _health(ready: Probe, startup: Probe) -> Tree:
-    command = ["CMD", places.interpreter(places.ENVIRONMENT), "-m", "gantline.cli.contained", "--healthy"]
-    patience = ready.initial_delay_s + startup.initial_delay_s + startup.period_s * startup.failures
+def _health(probes: Probes) -> Tree:
+    ready = probes.readiness
     return {
-        "test": command,
+        "test": list(HEALTHY),
         "interval": f"{ready.period_s}s",
         "timeout": f"{ready.timeout_s}s",
         "retries": ready.failures,
-        "start_period": f"{patience}s",
+        "start_period": f"{patience_s(probes)}s",
     }
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from gantline.builders.image import places
+
 from . import quantity
 from .description import Deployment, Instances, Probes, Resources
 
+HEALTHY = ("CMD", places.interpreter(places.ENVIRONMENT), "-m", "gantline.cli.contained", "--healthy")
 SECRETS = "secrets"  # a folder: SECRET/KEY in it is what a reference to a secret means
 WORKERS = "GANTLINE_WORKERS"
 
@@ -33,6 +36,12 @@ def left_out(one: Deployment) -> Iterator[str]:
         yield "probes.readiness.successes is not applied: an engine takes the first answer"
     if one.probes.liveness != Probes().liveness:
         yield "probes.liveness is not applied: an engine restarts what ends, not what answers no more"
+
+
+def patience_s(probes: Probes) -> int:
+    """Seconds in which an engine minds no failure: until it would have started."""
+    startup = probes.startup
+    return probes.readiness.initial_delay_s + startup.initial_delay_s + startup.period_s * startup.failures
 
 
 def _times(one: Resources, count: int) -> Resources:

@@ -12,7 +12,7 @@ from gantline.oci.image import Image
 from .awaiting import announced, ready, until
 from .endpoint import Endpoint, described
 from .engine import Engine
-from .wish import NAME, Wish, settled, told
+from .wish import GRACE, NAME, Wish, settled, told
 
 NEXT = ".next"  # at the end of the name of one that is to take another's place
 _STOP_S = 30  # what it has accepted is finished
@@ -139,7 +139,7 @@ def logs(engine: Engine, name: str, tail: int | None, follow: bool) -> Iterator[
 def stop(engine: Engine, container: Any) -> None:
     """Let it finish what it accepted."""
     with engine.spoken():
-        container.stop(timeout=_STOP_S)
+        container.stop(timeout=int(container.labels.get(GRACE) or _STOP_S))
 
 
 def remove(engine: Engine, container: Any) -> None:

@@ -19,6 +19,9 @@ from .subject import Subject, once_more
 PLACES: dict[str, str] = {
     "engine": "gantline.builders.engine.container_place:ContainerPlace",
     "process": "gantline.builders.engine.process_place:ProcessPlace",
+    "compose": "gantline.builders.deploy.compose_place:ComposePlace",
+    "kubernetes": "gantline.builders.deploy.cluster_place:ClusterPlace",
+    "kserve": "gantline.builders.deploy.cluster_place:ClusterPlace",
 }
 
 

@@ -15,6 +15,7 @@ from .key_folder import FILE, INSIDE
 
 NAME = "dev.gantline.endpoint"  # labels of what we start: its name,
 STARTED = "dev.gantline.started"  # and with what, as JSON
+GRACE = "dev.gantline.grace_s"  # seconds that it is given to end
 HTTP, GRPC = 8000, 8001  # inside
 _PACKAGE = "dev.gantline.package.digest"
 _OURS = ("GANTLINE_HOST", "GANTLINE_HTTP_PORT", "GANTLINE_GRPC_PORT", "GANTLINE_SHARE_PORTS", "PORT")
@@ -34,6 +35,8 @@ class Wish:
     arguments: tuple[str, ...] = ()
     memory: int = 0  # bytes; 0: any
     keys: str = ""  # the folder with its keys file; none: it asks nobody for keys
+    extra: Mapping[str, Any] = field(default_factory=dict)  # what a container engine is told besides, as its SDK has it
+    grace_s: int = 0  # from SIGTERM to SIGKILL; 0: as long as is usual
     joins: bool = False  # another server has its ports now, and gives way when this one is ready
 
     def __post_init__(self) -> None:
@@ -94,6 +97,9 @@ def told(wish: Wish, image: Image, name: str, called: str = "") -> dict[str, Any
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
     }
+    options |= wish.extra
+    if wish.grace_s:
+        options["labels"][GRACE] = str(wish.grace_s)
     if wish.arguments:
         options["command"] = [*(image.settings.get("Cmd") or []), *wish.arguments]
     if wish.memory:

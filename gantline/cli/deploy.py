@@ -1,4 +1,4 @@
-"""`gantline deploy`: an image as a container platform is told to run it."""
+"""`gantline deploy`: an image as a container platform is told to run it, or as it runs on this machine."""
 
 from __future__ import annotations
 
@@ -12,21 +12,25 @@ from typing import TYPE_CHECKING, Any
 from ..blobs import publish_directory, publish_file
 from ..errors import NotFound, UsageError
 from ..exits import OK
-from . import registered, transfer
+from . import deploy_here, registered, transfer
 from .show import print_json, table, write
 
 if TYPE_CHECKING:
     from gantline.builders.deploy.description import Endpoint, ImageName, SecretKey
     from gantline.builders.deploy.documents import Written
 
-TARGETS = ("compose", "kubernetes", "kserve")
+TARGETS = (*deploy_here.TARGETS, "compose", "kubernetes", "kserve")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The grammar of `gantline deploy`."""
     add = parser.add_argument
-    add("ref", metavar="REF", help="an image in a registry: HOST/REPOSITORY:TAG, or @DIGEST")
-    add("--to", required=True, choices=TARGETS, help="what it is described for")
+    add(
+        "ref",
+        metavar="REF",
+        help="an image in a registry: HOST/REPOSITORY:TAG, or @DIGEST; process, docker: as of run",
+    )
+    add("--to", required=True, choices=TARGETS, help="where it is to run, or what it is described for")
     add("-o", dest="output", type=Path, metavar="FILE|DIR", help="one file (*.yaml), or a directory (default: stdout)")
     add("--overwrite", action="store_true", help="replace what is at -o")
     add(
@@ -44,6 +48,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--keys-secret", default="", metavar="SECRET[:KEY]", help="the platform's secret with the file of API keys")
     add("--by-tag", action="store_true", help="name images as given, where the platform has them already")
     add("--strict", action="store_true", help="fail if anything that is asked for is not applied")
+    deploy_here.arguments(parser)
     add("--no-record", action="store_true", help="do not record in the registry which packages are deployed")
     registered.arguments(parser)
     transfer.connection(parser)
@@ -52,19 +57,36 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read all, check all, and only then write."""
+    from gantline.builders.deploy.here import not_applied
     from gantline.builders.deploy.targets import TARGETS as WRITERS
 
+    if args.dry_run and args.to not in deploy_here.TARGETS:
+        raise UsageError(f"--dry-run: --to {args.to} applies nothing; without -o it prints what it would write")
     endpoint, left_out = _endpoint(args)
-    written = WRITERS[args.to](endpoint)
-    notes = (*left_out, *written.notes)
-    if args.strict and notes:
-        raise UsageError(f"--strict: {len(notes)} not applied: {'; '.join(notes)}")
-    _deliver(args, written, notes)
-    if not args.no_record:
+    if args.to in deploy_here.TARGETS:
+        if args.output is not None:
+            raise UsageError(f"-o: with --to {args.to} nothing is written, it runs here; --dry-run says what would be")
+        notes = (*left_out, *not_applied(endpoint, args.to))
+        _heed(args, notes)
+        deploy_here.run(args, endpoint, notes)
+    else:
+        written = WRITERS[args.to](endpoint)
+        notes = (*left_out, *written.notes)
+        _heed(args, notes)
+        _deliver(args, endpoint, written, notes)
+    if not (args.no_record or args.dry_run):
         from ..registry.deployed import record_deployed
 
         record_deployed(endpoint.name, {d.name: d.image.name for d in endpoint.deployments}, args.to, args.registry)
     return OK
+
+
+def _heed(args: argparse.Namespace, notes: tuple[str, ...]) -> None:
+    """Say what is not applied; UsageError with --strict."""
+    if args.strict and notes:
+        raise UsageError(f"--strict: {len(notes)} not applied: {'; '.join(notes)}")
+    for note in notes if not args.json else ():
+        sys.stderr.write(f"{note}\n")
 
 
 def _endpoint(args: argparse.Namespace) -> tuple[Endpoint, tuple[str, ...]]:
@@ -97,6 +119,7 @@ def _endpoint(args: argparse.Namespace) -> tuple[Endpoint, tuple[str, ...]]:
 
 def _images(args: argparse.Namespace) -> Callable[[str, str], ImageName]:
     """From a deployment's name and what a file says of its image to that image."""
+    from gantline.builders.deploy.description import ImageName
     from gantline.builders.deploy.image_name import find
 
     from ..oci.store import Store
@@ -106,6 +129,8 @@ def _images(args: argparse.Namespace) -> Callable[[str, str], ImageName]:
     wiring = transfer.wiring(args)
 
     def image(name: str, said: str) -> ImageName:
+        if args.to in deploy_here.TARGETS:  # it is brought here, whatever it is a name of
+            return ImageName(given.get(name) or said or args.ref, True)
         return find(given.get(name) or said or args.ref, store, wiring, args.by_tag)
 
     return image
@@ -160,7 +185,7 @@ def _keys(text: str) -> SecretKey | None:
     return SecretKey(name, key or KEYS_FILE) if text else None
 
 
-def _deliver(args: argparse.Namespace, written: Written, notes: tuple[str, ...]) -> None:
+def _deliver(args: argparse.Namespace, endpoint: Endpoint, written: Written, notes: tuple[str, ...]) -> None:
     from gantline.builders.deploy.documents import to_yaml
 
     texts = {name: to_yaml([tree]) for name, tree in written.documents.items()}
@@ -177,9 +202,9 @@ def _deliver(args: argparse.Namespace, written: Written, notes: tuple[str, ...])
             work = stack.enter_context(publish_directory(path, args.overwrite, next(iter(texts))))
             for name, text in texts.items():
                 (work / name).write_text(text, "utf-8", newline="\n")
-    for note in notes if not args.json else ():
-        sys.stderr.write(f"{note}\n")
     first = path / next(iter(texts)) if path is not None and not one_file else path
+    if path is not None and first is not None:
+        _keep(args, endpoint, path, first)
     following = written.next.format(path=path or "FILE", file=first or "FILE")
     if args.json:
         print_json({"documents": written.documents, "not_applied": list(notes), "next": following})
@@ -188,3 +213,14 @@ def _deliver(args: argparse.Namespace, written: Written, notes: tuple[str, ...])
     else:
         table([("written", f"{path} ({len(texts)} documents)")])
         write(f"\nnext:  {following}\n")
+
+
+def _keep(args: argparse.Namespace, endpoint: Endpoint, path: Path, first: Path) -> None:
+    """`gantline endpoint` knows it from here on, where it can act on it."""
+    from gantline.builders.deploy.program import can_act
+    from gantline.builders.deploy.recorded import put, record
+
+    from ..oci.store import Store
+
+    if can_act(args.to) and (said := put(record(endpoint, args.to, path, first, Store.of_user()))):
+        sys.stderr.write(f"{said}\n")

@@ -45,7 +45,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     one.add_argument("--rotate", choices=("primary", "secondary"), help="make one anew; the other stays valid")
     one.add_argument("--refresh", action="store_true", help="read again the file that `run --keys FILE` was given")
     one.add_argument("--show", action="store_true", help="print the secrets")
-    _act(acts, "delete", "let it finish what it has accepted, and remove it")
+    delete = _act(acts, "delete", "let it finish what it has accepted, and remove it")
+    delete.add_argument("--forget", action="store_true", help="take it off this user's record only; it is not ended")
 
 
 def _act(
@@ -229,13 +230,18 @@ def _told(args: argparse.Namespace, record: Record, rows: dict[str, str], line: 
 
 
 def _delete(args: argparse.Namespace) -> int:
+    from gantline.builders.engine.record import Records
     from gantline.builders.engine.start import delete
 
-    delete(_record(args))
-    if args.json:
-        print_json({"deleted": args.name})
+    if args.forget:
+        Records.of_user().remove(Records.of_user().get(args.name).name)
     else:
-        write(f"deleted  {args.name}\n")
+        delete(_record(args))
+    done = "forgotten" if args.forget else "deleted"
+    if args.json:
+        print_json({done: args.name})
+    else:
+        write(f"{done}  {args.name}\n")
     return OK
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,30 @@ def test_a_directory_and_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "next:  docker compose -f compose.yaml up --wait" in capsys.readouterr().out
     assert main(["deploy", REF, "--to", "compose", "-o", "folder"]) == 0
     assert f"next:  docker compose -f {Path('folder', 'compose.yaml')} up --wait" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="programs are shell scripts here")
+def test_an_endpoint_from_here_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where something is that acts on it; who only writes files has no endpoints."""
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("DOCKER_HOST", "unix:///absent.sock")
+    words = ["deploy", REF, "--to", "kubernetes", "-o", "k8s", "--overwrite"]
+    assert main(words) == 0 and main(["endpoint", "list", "--json"]) == 0
+    assert capsys.readouterr().out.endswith("[]\n")
+    kubectl = tmp_path / "bin" / "kubectl"
+    kubectl.parent.mkdir()
+    kubectl.write_text("#!/bin/sh\necho there was no answer >&2\nexit 1\n")
+    kubectl.chmod(0o755)
+    assert main(words) == 0
+    capsys.readouterr()
+    assert main(["endpoint", "list", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["name"], found["state"]) == ("iris-flowers", "unreachable") and "no answer" in found["why"]
+    assert main(["endpoint", "delete", "iris-flowers"]) != 0, "what cannot be ended is not forgotten"
+    assert main(["endpoint", "delete", "iris-flowers", "--forget"]) == 0
+    assert main(["endpoint", "show", "iris-flowers"]) != 0
 
 
 def test_a_canary_wants_a_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

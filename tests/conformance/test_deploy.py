@@ -25,7 +25,8 @@ from tests.engine import container_engine
 
 pytestmark = pytest.mark.container
 WAIT_S = 60
-NAME = "localhost/iris:1"
+NAME = "localhost/iris:1"  # as engines call it
+NAME_HERE = "iris:1"  # in this user's store
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Site:
     run: Callable[..., str]
     keys: Path
     key: str
+    path: str  # where its programs are
     rows: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
 
@@ -63,10 +65,44 @@ def site(tmp_path_factory: pytest.TempPathFactory, base_tar: Path) -> Iterator[S
 
     keys = folder / "keys.toml"
     key = json.loads(run("keys", "new", "--name", "ann", "--keys", keys, "--json"))["key"]
-    run("build", folder / "iris.pkg", "--tag", NAME, "--base", base_tar, "-o", folder / "iris.tar")
-    with container_engine(house) as engine:
+    for tag in (NAME_HERE, NAME):
+        run("build", folder / "iris.pkg", "--tag", tag, "--base", base_tar, "--overwrite", "-o", folder / "iris.tar")
+    with container_engine(house, "bridge") as engine:
         engine.images.load((folder / "iris.tar").read_bytes())
-        yield Site(engine, run, keys, key, data.astype(np.float32), model.predict(data))
+        own["DOCKER_HOST"] = f"unix://{house / 'engine.sock'}"
+        yield Site(engine, run, keys, key, path, data.astype(np.float32), model.predict(data))
+
+
+@pytest.mark.parametrize("target", ["process", "docker"])
+def test_it_runs_here(site: Site, tmp_path: Path, free_port: Callable[[], int], target: str) -> None:
+    """From nothing to what is described, again without a change, with one, with another address, and away again."""
+    secrets = tmp_path / "secrets"
+    for name, data in (("gate/keys.toml", site.keys.read_bytes()), ("bank/token", b"hush\n")):
+        (secrets / name).parent.mkdir(parents=True)
+        (secrets / name).write_bytes(data)
+    port, name = free_port(), f"iris-{target}"
+    words = ["--to", target, "--name", name, "--secrets", secrets]
+    words += ["--keys-secret", "gate", "--secret", "TOKEN=bank:token"]
+
+    def deploy(*more: str | Path, at: int = port) -> dict[str, Any]:
+        waiting = ["--wait-s", str(WAIT_S), "--port", str(at), "--json"]
+        told: dict[str, Any] = json.loads(site.run("deploy", NAME_HERE, *words, *waiting, *more))
+        return told
+
+    assert deploy("--dry-run")["act"] == "create" and site.run("endpoint", "list", "--json").count(name) == 0
+    try:
+        assert deploy()["act"] == "create"
+        _scored(site, port, lambda: site.run("endpoint", "logs", name))
+        assert deploy()["act"] == "unchanged"
+        changed = deploy("--env", "GANTLINE_LOG_FORMAT=json")
+        assert (changed["act"], changed["changes"]) == ("update", ["variable GANTLINE_LOG_FORMAT"])
+        _scored(site, port, lambda: site.run("endpoint", "logs", name))
+        moved = free_port()
+        assert deploy("--env", "GANTLINE_LOG_FORMAT=json", at=moved)["act"] == "replace"
+        _scored(site, moved, lambda: site.run("endpoint", "logs", name))
+    finally:
+        site.run("endpoint", "delete", name)
+    assert json.loads(site.run("endpoint", "list", "--json")) == []
 
 
 def test_podman_plays_the_deployment(site: Site, tmp_path: Path, free_port: Callable[[], int]) -> None:
@@ -100,8 +136,10 @@ def test_podman_compose_runs_the_file(
     compose = rival("manifests").parent / "podman-compose"
     port = free_port()
     words = ["--instances", "2", "--keys-secret", "gate", "--secret", "TOKEN=bank:token", "--port", str(port)]
+    words += ["--name", "iris-compose"]
     file = tmp_path / "compose.yaml"
-    site.run("deploy", NAME, "--by-tag", "--to", "compose", *words, "-o", file)
+    own = {"PATH": os.pathsep.join((str(_only(compose, tmp_path)), site.path))}
+    site.run("deploy", NAME, "--by-tag", "--to", "compose", *words, "-o", file, **own)
     secret = tmp_path / "secrets" / "gate" / "keys.toml"
     secret.parent.mkdir(parents=True)
     secret.write_bytes(site.keys.read_bytes())
@@ -109,14 +147,30 @@ def test_podman_compose_runs_the_file(
         site.run(compose, "-f", file, "up", "--detach")
     try:
         site.run(compose, "-f", file, "up", "--detach", TOKEN="hush")
-        (container,) = [c for c in site.engine.containers.list() if c.name.startswith("iris")]
+        (container,) = [c for c in site.engine.containers.list() if c.name.startswith("iris-compose")]
         _scored(site, port, lambda: str(container.logs().decode()))
         log = container.logs().decode()
         assert "worker 2" in log, log
         assert container.attrs["HostConfig"]["ReadonlyRootfs"]
         assert "TOKEN=hush" in container.attrs["Config"]["Env"] and "hush" not in file.read_text()
+        listed = json.loads(site.run("endpoint", "show", "iris-compose", "--json", **own))
+        assert (listed["name"], listed["place"], listed["state"]) == ("iris-compose", "compose", "running")
+        assert listed["url"] == f"http://127.0.0.1:{port}" and listed["model"] == "iris"
+        assert "worker 2" in site.run("endpoint", "logs", "iris-compose", **own)
+        site.run("endpoint", "delete", "iris-compose", **own)
+        assert [c.name for c in site.engine.containers.list(all=True) if c.name.startswith("iris-compose")] == []
     finally:
         site.run(compose, "-f", file, "down", TOKEN="hush")
+
+
+def _only(compose: Path, folder: Path) -> Path:
+    """A folder of programs with this compose, and without Docker's."""
+    made = folder / "bin"
+    made.mkdir()
+    (made / "podman-compose").symlink_to(compose)
+    (made / "docker").write_text("#!/bin/sh\nexit 1\n")
+    (made / "docker").chmod(0o755)
+    return made
 
 
 def _scored(site: Site, port: int, logs: Callable[[], str]) -> None:

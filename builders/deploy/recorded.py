@@ -1,0 +1,64 @@
+"""Recorded: what was written for a platform, as an endpoint on record, so that `gantline endpoint` knows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gantline.builders.engine.record import Deployed, Record, Records, now
+
+from gantline.oci.store import Store
+
+from . import program
+from .compose_place import KIND as COMPOSE
+from .description import Deployment, Endpoint
+from .facts import Facts, facts
+from .single import SECRETS
+
+
+def record(endpoint: Endpoint, target: str, path: Path, first: Path, store: Store) -> Record:
+    """`path`: what was written, `first`: its first file."""
+    main = max(endpoint.deployments, key=lambda d: d.traffic)
+    known = {d.name: facts(d.image.name, store) for d in endpoint.deployments}
+    where, keys, details = _compose(endpoint, main, first) if target == COMPOSE else _cluster(endpoint, main, path)
+    deployed = tuple(_deployed(d, known[d.name]) for d in endpoint.deployments)
+    model = known[main.name].model or endpoint.name
+    return Record(endpoint.name, target, where, model, deployed, keys=keys, created=now(), details=details)
+
+
+def put(made: Record) -> str:
+    """Keep it, unless the name is one of something else: then a line that says so, and what is to be done."""
+    records = Records.of_user()
+    there = records.find(made.name)
+    if there is not None and (there.place, there.where) != (made.place, made.where):
+        return (
+            f"endpoint {made.name}: `gantline endpoint` acts on the one of that name that it knows ({there.place} "
+            f"{there.where}".rstrip()
+            + "), and not on this one, which needs another name"
+        )
+    with records.claim(made.name):
+        records.put(made)
+    return ""
+
+
+def _deployed(one: Deployment, known: Facts) -> Deployed:
+    return Deployed(one.name, one.image.name, known.image_id, known.package, one.traffic)
+
+
+def _compose(endpoint: Endpoint, main: Deployment, first: Path) -> tuple[str, str, dict[str, Any]]:
+    file = first.absolute()
+    keys = str(file.parent / SECRETS / main.keys.secret / main.keys.key) if main.keys else ""
+    secrets = sorted({name for one in endpoint.deployments for name in one.secrets})
+    return str(file), keys, {"service": main.name, "port": endpoint.port, "secrets": secrets}
+
+
+def _cluster(endpoint: Endpoint, main: Deployment, path: Path) -> tuple[str, str, dict[str, Any]]:
+    keys = f"{main.keys.secret}:{main.keys.key}" if main.keys else ""
+    details = {
+        "path": str(path.absolute()),
+        "object": f"{endpoint.name}-{main.name}",
+        "selector": f"app.kubernetes.io/instance={endpoint.name}-{main.name}",
+        "service": f"serving.kserve.io/inferenceservice={endpoint.name}",
+        "owned": f"app.kubernetes.io/name={endpoint.name},app.kubernetes.io/managed-by=gantline",
+    }
+    return program.context(), keys, details

@@ -1,0 +1,63 @@
+"""`gantline deploy --to docker|process`: what is described is made to run on this machine."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .show import print_json, table, write
+
+if TYPE_CHECKING:
+    from gantline.builders.deploy.description import Endpoint
+    from gantline.builders.deploy.here import Plan
+    from gantline.builders.engine.record import Record
+
+TARGETS = ("process", "docker")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What only these targets heed."""
+    from .run import URL_HELP
+
+    add = parser.add_argument
+    add("--dry-run", action="store_true", help="process, docker: say what would be done, and do nothing")
+    add(
+        "--secrets", type=Path, default=Path("secrets"), metavar="DIR",
+        help="process, docker: where SECRET:KEY is the file SECRET/KEY (default: secrets)",
+    )  # fmt: skip
+    add("--wait-s", type=float, default=60.0, metavar="S", help="process, docker: seconds to be ready (default 60)")
+    add("--engine-url", default="", metavar="URL", help=f"docker: {URL_HELP}")
+
+
+def run(args: argparse.Namespace, endpoint: Endpoint, notes: tuple[str, ...]) -> None:
+    """Make it so, and say what was done."""
+    from gantline.builders.deploy.apply import Order, apply
+
+    from ..api import bringing
+    from ..endpoint_keys import maker
+    from .run import asked_to_stop, told
+    from .transfer import wiring
+
+    say = (lambda line: None) if args.json else told
+    bring = bringing("", (), None, wiring(args), args.registry, say)
+    order = Order(args.to, bring, maker, args.secrets, args.engine_url, args.wait_s, say)
+    with asked_to_stop():
+        plan, record = apply(endpoint, order, args.dry_run)
+    _tell(args, endpoint, plan, record, notes)
+
+
+def _tell(
+    args: argparse.Namespace, endpoint: Endpoint, plan: Plan, record: Record | None, notes: tuple[str, ...]
+) -> None:
+    if args.json:
+        tree = record.to_json() if record is not None else None
+        print_json({"act": plan.act, "changes": plan.changes, "endpoint": tree, "not_applied": list(notes)})
+        return
+    rows = [(plan.act, endpoint.name), *(("change", line) for line in plan.changes)]
+    if args.dry_run or record is None:
+        table(rows)
+        return
+    table([*rows, ("url", record.url), ("grpc", record.grpc), ("image", record.deployments[0].image)])
+    write(f"\nnext:  gantline endpoint invoke {record.name} --input rows.csv\n")
+    write(f"       gantline endpoint delete {record.name}\n")

@@ -1,0 +1,41 @@
+"""What was written is known to `gantline endpoint`, unless its name is another's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from gantline.builders.deploy.recorded import put, record
+from gantline.builders.engine.record import Deployed, Record, Records
+
+from gantline.oci.store import Store
+
+from .conftest import DIGEST, FULL, Make
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GANTLINE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+def test_a_compose_file(endpoint: Make, tmp_path: Path) -> None:
+    two = endpoint(blue={"traffic": 0}, green={**FULL, "image": "r.example/other:1"})
+    file = tmp_path / "compose.yaml"
+    made = record(two, "compose", file, file, Store(tmp_path / "store"))
+    assert (made.place, made.where, made.model) == ("compose", str(file), "iris")
+    assert made.keys == str(tmp_path / "secrets" / "gate" / "keys.toml")
+    assert made.details == {"service": "green", "port": 8000, "secrets": ["TOKEN"]}
+    assert made.deployments == (
+        Deployed("blue", DIGEST, traffic=0), Deployed("green", "r.example/other:1", traffic=100),
+    )  # fmt: skip
+    assert put(made) == "" and Records.of_user().get("iris") == made
+    assert put(made) == "", "again"
+
+
+def test_a_name_that_is_anothers(endpoint: Make, tmp_path: Path) -> None:
+    other = Record("iris", "engine", "unix:///x", "iris", (Deployed("main", "iris:1"),))
+    Records.of_user().put(other)
+    made = record(endpoint(blue={}), "kubernetes", tmp_path, tmp_path / "1.yaml", Store(tmp_path / "store"))
+    assert "acts on the one of that name that it knows (engine unix:///x)" in put(made)
+    assert Records.of_user().get("iris") == other
