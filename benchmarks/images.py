@@ -1,9 +1,10 @@
 """Images: their size, how long a build takes, what an edit moves, and how soon a container answers.
 
-`python benchmarks/images.py [--base rootfs.tar] [--weights GIB]`. The iris model, a scikit-learn pickle behind a
-script, and ResNet-50 with weights of its own size. Bytes are of the layers above the base, as pulled. A start is from
-`podman run` to the first answer, beside a container of the same base that only starts Python. Needs debootstrap (or
---base) and podman as root.
+`python benchmarks/images.py [--base rootfs.tar] [--weights GIB] [--rivals none|mlflow,bentoml]`. The iris model, a
+scikit-learn pickle behind a script, and ResNet-50 with weights of its own size. Bytes are of the layers above the base,
+as pulled. A start is from `podman run` to the first answer, beside a container of the same base that only starts
+Python. Then the pickle and ResNet-50 as images of others, built from the Dockerfiles that they write. Needs debootstrap
+(or --base) and podman as root; the others docker-registry and a package index.
 """
 
 from __future__ import annotations
@@ -17,29 +18,24 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
+from image_comparison import compare, tell
+from image_engine import Engine, absent, first_right
+from image_makers import Subject
+from images_report import page
 from iris_model import BODY, make_package
-from measuring import free_port, show, write
+from measuring import RESULTS, free_port, show, write
 
 ROUNDS = 5
 WANTED = {
     "ONNX above base MB": 60, "script above base MB": 130, "warm s": 1.0, "edit s": 1.0, "edit kB": 100, "start s": 1.0,
     "builder's memory MB": 150,
 }  # fmt: skip
-ENGINE = """\
-[containers]
-default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
-netns = "host"
-[engine]
-runtime = "runc"
-cgroup_manager = "cgroupfs"
-"""
 SCRIPT = """
 import json, os, joblib, numpy
 def init():
@@ -85,6 +81,9 @@ def main() -> None:
     parser.add_argument(
         "--weights", type=float, default=4.0, metavar="GIB", help="for the builder's memory; 0: leave out"
     )
+    parser.add_argument(
+        "--rivals", default="mlflow,bentoml", metavar="NAMES", help="whose images to build too; none: nobody's"
+    )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -97,16 +96,22 @@ def main() -> None:
         }
         rows = [row(name, make(work), builds) for name, make in makers.items()]
         edited = edits(work, builds)
-        starts = containers(work, builds, base)
+        starts = containers(work, builds)
+        beside = compared(work, base, args.rivals)
         memory = builder_memory(work, base, args.weights) if args.weights else 0.0
     columns = ("image", "above base MB", "unpacked MB", "files", "cold s", "warm s")
     show("An image of each (cold: wheels and base are there)", columns, [[n, *r.values()] for n, r in rows])
     show("After an edit", ("what", "s", "kB to push"), [[n, *r.values()] for n, r in edited.items()])
     show("From `run` to the first answer", ("container", "median s"), [list(r) for r in starts.items()])
+    tell(beside)
     if memory:
         sys.stdout.write(f"builder's memory for {args.weights:.0f} GiB of weights: {memory:.0f} MB\n")
-    figures = {"images": dict(rows), "edits": edited, "starts_s": starts, "builder_memory_mb": memory, "wanted": WANTED}
+    figures = {
+        "images": dict(rows), "edits": edited, "starts_s": starts, "beside": beside, "builder_memory_mb": memory,
+        "wanted": WANTED,
+    }  # fmt: skip
     write("images", "python benchmarks/images.py", "a container of the same base that only starts Python", figures)
+    (RESULTS / "images.md").write_text(page(beside))
 
 
 def debian(work: Path) -> Path:
@@ -193,45 +198,48 @@ def resnet50(work: Path) -> Path:
     return gantline.package(work / "resnet50.onnx", name="resnet50", output=work / "resnet50.pkg").path
 
 
-def containers(work: Path, builds: Builds, base: Path) -> dict[str, float]:
+def containers(work: Path, builds: Builds) -> dict[str, float]:
     """Medians, in an engine whose images are its own; empty where there is none."""
-    if not shutil.which("podman") or os.geteuid() != 0:
+    if absent():
         return {}
-    (work / "containers.conf").write_text(ENGINE)
-    own = os.environ | {"CONTAINERS_CONF": str(work / "containers.conf")}
-    podman = ["podman", "--root", str(work / "storage"), "--runroot", str(work / "run")]
-
-    def call(*words: str | Path) -> str:
-        done = subprocess.run([*podman, *words], env=own, check=True, capture_output=True, text=True)
-        return done.stdout
-
     builds.run(work / "iris.pkg", "--tag", "iris:1", "-o", str(work / "iris.tar"))
-    call("load", "-q", "-i", work / "iris.tar")
     found: dict[str, list[float]] = {"gantline": [], "python alone": []}
-    for _ in range(ROUNDS):
-        port = free_port()
-        began = time.perf_counter()
-        call("run", "-d", "--name", "one", "-e", f"PORT={port}", "-e", f"GANTLINE_GRPC_PORT={free_port()}", "iris:1")
-        first_answer(f"http://127.0.0.1:{port}/v2/models/iris/infer")
-        found["gantline"].append(time.perf_counter() - began)
-        call("rm", "-f", "one")
-        began = time.perf_counter()
-        call("run", "--rm", "--entrypoint", "/usr/bin/python3.11", "iris:1", "-c", "pass")
-        found["python alone"].append(time.perf_counter() - began)
-    call("system", "reset", "--force")
+    with Engine(work / "starts") as engine:
+        engine.call("load", "--quiet", "--input", work / "iris.tar")
+        for _ in range(ROUNDS):
+            port = free_port()
+            ports = ("--env", f"PORT={port}", "--env", f"GANTLINE_GRPC_PORT={free_port()}")
+            began = time.perf_counter()
+            with engine.running(*ports, "iris:1"):
+                first_right(f"http://127.0.0.1:{port}/v2/models/iris/infer", BODY, [0])
+                found["gantline"].append(time.perf_counter() - began)
+            found["python alone"].append(engine.python_alone("iris:1"))
     return {name: statistics.median(times) for name, times in found.items()}
 
 
-def first_answer(url: str) -> None:
-    """Ask until there is one."""
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        try:
-            with urllib.request.urlopen(urllib.request.Request(url, BODY), timeout=5):
-                return
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.005)
-    raise SystemExit(f"{url}: no answer within a minute")
+def compared(work: Path, base: Path, rivals: str) -> dict[str, Any]:
+    """The pickle behind a script, and ResNet-50, as images of others."""
+    from sklearn.datasets import load_iris
+
+    flowers = load_iris().data[[0, 60, 140]].tolist()
+    pixels = np.random.default_rng(1).random((1, 3, 224, 224), np.float32)
+    quiet = onnxruntime.SessionOptions()
+    quiet.log_severity_level = 3
+    session = onnxruntime.InferenceSession(work / "resnet50.onnx", quiet, ["CPUExecutionProvider"])
+    given = session.get_inputs()[0].name
+    deep = tuple(map(float, np.ravel(session.run(None, {given: pixels})[0])))
+    serving = (f"onnxruntime=={onnxruntime.__version__}", f"numpy=={np.__version__}")
+
+    def subjects(line: str, depth: int) -> list[Subject]:
+        package, pickled = script_package(work, line, depth), work / "script" / "model" / "model.pkl"
+        pins = tuple((work / "script" / "requirements.txt").read_text().split())
+        network, its = work / "resnet50.onnx", work / "resnet50.pkg"
+        return [
+            Subject("tree", pickled, package, pins, "", flowers, (0.0, 1.0, 2.0), line),
+            Subject("resnet50", network, its, serving, given, pixels.tolist(), deep),
+        ]
+
+    return compare(work, base, [name for name in rivals.split(",") if name != "none"], subjects)
 
 
 def builder_memory(work: Path, base: Path, gib: float) -> float:
