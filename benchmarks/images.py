@@ -191,6 +191,8 @@ def resnet50(work: Path) -> Path:
             kept.append(node)
             continue
         weights = random.normal(0, 0.01, tuple(shapes[node.input[0]])).astype(np.float32)
+        if "_bn_riv" in node.output[0] or "_bn_s" in node.output[0]:
+            weights += 1  # variances and scales: else all answers would be NaN, or nothing
         model.graph.initializer.append(onnx.numpy_helper.from_array(weights, node.output[0]))
     del model.graph.node[:]
     model.graph.node.extend(kept)
