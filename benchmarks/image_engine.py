@@ -150,7 +150,7 @@ def first_right(url: str, body: bytes, right: Sequence[float]) -> None:
                 e.close()  # it holds the connection
             time.sleep(0.005)
             continue
-        if len(found) != len(right) or not all(abs(a - b) <= 1e-6 for a, b in zip(found, right, strict=True)):
+        if len(found) != len(right) or not all(abs(a - b) <= 1e-5 for a, b in zip(found, right, strict=True)):
             raise SystemExit(f"{url} answers {found[:5]}..., expected {list(right[:5])}...")
         return
     raise SystemExit(f"{url}: no answer within {WAIT_S} s: {last}")

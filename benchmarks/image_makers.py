@@ -21,6 +21,8 @@ from typing import Any, Protocol
 import numpy as np
 from image_engine import Engine, Site
 from measuring import ROOT, free_port
+
+sys.path.insert(0, str(ROOT / "scripts"))
 from rivals import ensure
 
 BASE = "docker.io/library/python:3.11-slim"  # the name; what it stands for is made here

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import statistics
@@ -190,7 +191,9 @@ def resnet50(work: Path) -> Path:
         if node.op_type != "ConstantOfShape" or node.input[0] not in shapes:
             kept.append(node)
             continue
-        weights = random.normal(0, 0.01, tuple(shapes[node.input[0]])).astype(np.float32)
+        shape = tuple(shapes[node.input[0]])
+        deep = len(shape) > 1  # of layers; of their size, so that what comes out depends on what goes in
+        weights = random.normal(0, math.prod(shape[1:]) ** -0.5 if deep else 0.01, shape).astype(np.float32)
         if "_bn_riv" in node.output[0] or "_bn_s" in node.output[0]:
             weights += 1  # variances and scales: else all answers would be NaN, or nothing
         model.graph.initializer.append(onnx.numpy_helper.from_array(weights, node.output[0]))
