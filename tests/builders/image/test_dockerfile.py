@@ -34,7 +34,7 @@ def said(text: str, word: str) -> dict[str, str]:
     lines = text.replace("\\\n    ", "").splitlines()
     words = next(line.removeprefix(f"{word} ") for line in lines if line.startswith(f"{word} "))
     done = subprocess.run(["sh", "-c", f"printf '%s\\n' {words}"], capture_output=True, text=True, check=True)
-    return dict(line.partition("=")[::2] for line in done.stdout.splitlines())
+    return {name: value for name, _, value in (line.partition("=") for line in done.stdout.splitlines())}
 
 
 def test_settings_are_said_as_they_are(store: Store) -> None:
