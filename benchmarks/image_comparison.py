@@ -76,8 +76,8 @@ class Bench:
 
 def compare(work: Path, base: Path, rivals: Sequence[str], subjects: Subjects) -> dict[str, Any]:
     """Figures by model and maker; `skipped` says why one has none."""
-    if not rivals or (reason := absent("docker-registry")):
-        return {"skipped": reason if rivals else "not asked for"}
+    if reason := absent("docker-registry") if rivals else "not asked for":
+        return {"skipped": reason}
     with Engine(work / "engine") as engine, Site(work / "site") as site:
         bench = Bench(engine, site)
         try:

@@ -78,6 +78,7 @@ class Maker(Protocol):
 
     def make(self, subject: Subject, tag: str) -> float:
         """Seconds; the image is in the engine then."""
+        ...
 
     def push(self, tag: str, to: str) -> None:
         """Send it to the registry."""
