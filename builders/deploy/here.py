@@ -51,6 +51,7 @@ def wish(endpoint: Endpoint, target: str, secrets: Path) -> Wish:
         variables=dict(sorted({**one.variables, **values}.items())),
         extra=_extra(one) if target == DOCKER else {},
         grace_s=one.grace_s,
+        again=target == PROCESS,
     )  # fmt: skip
 
 
@@ -102,7 +103,7 @@ def _changed(before: Mapping[str, str], after: Mapping[str, str]) -> set[str]:
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
     """But for variables and keys; values of variables may be secrets, and these are told nobody."""
-    for key in ("host", "port", "grpc_port", "grace_s"):
+    for key in ("host", "port", "grpc_port", "grace_s", "again"):
         if before.get(key) != after[key]:
             yield f"{key}: {before.get(key)} -> {after[key]}"
     old, new = before.get("extra") or {}, after["extra"]

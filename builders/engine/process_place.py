@@ -69,7 +69,7 @@ class ProcessPlace:
     def _begin(self, what: Subject, wish: Wish, seat: Seat, wait_s: float, say: Callable[[str], None]) -> None:
         root = unpacked(what.store, what.image, home() / "rootfs", self.used)
         words, variables = command(root, what.image, wish, say)
-        seat.start(words, variables)
+        seat.start(words, variables, wish.again)
         until(
             lambda: announced(seat.log()) if wish.joins else ready(wish.host, wish.port),
             wait_s, lambda: not seat.runs, seat.log, f"endpoint {wish.name}",

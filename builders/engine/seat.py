@@ -34,12 +34,14 @@ class Seat:
 
     folder: Path
 
-    def start(self, words: Sequence[str], variables: Mapping[str, str]) -> None:
+    def start(self, words: Sequence[str], variables: Mapping[str, str], again: bool = False) -> None:
         """Start it, apart from this terminal and this process, whose child it is not. It runs when this returns.
 
-        Unavailable where it cannot be started, UsageError where nothing can be written.
+        `again`: and whenever it has ended, once it has run steadily. Unavailable where it cannot be started, UsageError
+        where nothing can be written.
         """
-        command = [sys.executable, "-I", minder.__file__, "--apart", str(self.folder), str(MOST_LOG), *words]
+        flags = ["--apart", "--again"] if again else ["--apart"]
+        command = [sys.executable, "-I", minder.__file__, *flags, str(self.folder), str(MOST_LOG), *words]
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with (self.folder / minder.LOG).open("ab") as log:  # what the minder itself cannot get over

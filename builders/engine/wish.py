@@ -37,6 +37,7 @@ class Wish:
     keys: str = ""  # the folder with its keys file; none: it asks nobody for keys
     extra: Mapping[str, Any] = field(default_factory=dict)  # what a container engine is told besides, as its SDK has it
     grace_s: int = 0  # from SIGTERM to SIGKILL; 0: as long as is usual
+    again: bool = False  # without an engine: whatever ends by itself is started anew; an engine is told by `extra`
     joins: bool = False  # another server has its ports now, and gives way when this one is ready
 
     def __post_init__(self) -> None:

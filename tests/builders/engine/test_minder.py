@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from gantline.builders.engine import minder
+from gantline.builders.engine.awaiting import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="images without an engine are for Linux")
 
@@ -33,6 +34,34 @@ def test_its_end_is_that_of_the_program(tmp_path: Path) -> None:
     with minding(tmp_path, "import os; os.kill(os.getpid(), 9)") as process:
         assert process.wait(60) == 137
     assert (tmp_path / minder.ENDED).read_text() == "-9"
+
+
+def short_lives(seat: Path, steady_s: float) -> subprocess.Popen[bytes]:
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(minder.__file__).parent)!r}); import minder;"
+        f"minder.STEADY_S = {steady_s}; minder.PAUSE_S = 0.05; raise SystemExit(minder.main(sys.argv[1:]))"
+    )
+    words = [sys.executable, "-I", "-c", code, "--again", str(seat), "9000", "/bin/sh", "-c", "echo life; exit 3"]
+    return subprocess.Popen(words, start_new_session=True)
+
+
+def test_what_ran_steadily_is_started_again_until_it_is_told_to_end(tmp_path: Path) -> None:
+    with short_lives(tmp_path, 0) as process:
+        until(lambda: lives(tmp_path) >= 3, 60, lambda: process.poll() is not None, lambda: "", "it")
+        process.terminate()
+        assert process.wait(60) in (3, 143)  # it had ended, or was ended
+    assert "ended (exit status 3); it is started again in 0.05 s" in (tmp_path / minder.LOG).read_text()
+
+
+def test_what_never_ran_steadily_is_not(tmp_path: Path) -> None:
+    with short_lives(tmp_path, 60) as process:
+        assert process.wait(60) == 3
+    assert (tmp_path / minder.LOG).read_text() == "life\n"
+
+
+def lives(seat: Path) -> int:
+    log = seat / minder.LOG
+    return log.read_text().count("life\n") if log.exists() else 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
