@@ -83,10 +83,7 @@ def _opened(store: Store, path: Path) -> Iterator[Incoming]:
 
 def kept(store: Store, digest: str) -> int:
     """Bytes of a blob that an earlier try has left."""
-    try:
-        return (_folder(store) / digest.removeprefix("sha256:")).stat().st_size
-    except OSError:
-        return 0
+    return _size(_folder(store) / digest.removeprefix("sha256:"))
 
 
 def sweep(store: Store, now: float | None = None) -> None:
@@ -100,6 +97,13 @@ def sweep(store: Store, now: float | None = None) -> None:
             path.unlink(missing_ok=True)
             lock_path.unlink(missing_ok=True)
             lock.close()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _folder(store: Store) -> Path:
@@ -117,7 +121,7 @@ def _locked(path: Path, wait: Callable[[float], None]) -> IO[bytes]:
                     return lock
             lock.close()
             continue
-        found = data.stat().st_size if data.exists() else 0
+        found = _size(data)
         looks, size = (looks + 1 if found == size else 0), found
         wait(_LOOK_S)
     raise Unavailable(f"{data}: another process is getting it, and has got nothing for {_SILENT_S:.0f} s; end that one")

@@ -26,6 +26,7 @@ async def start(seat: Seat, ref: Path, folder: Path) -> None:
         told = {
             "resolved": to_json(resolved),
             "refs": [str(ref)],
+            "followed": [],
             "url": "http://x",
             "listener": file,
             "grpc_port": 0,
