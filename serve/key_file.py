@@ -27,10 +27,10 @@ class KeyFile:
 
     def read(self) -> KeySet:
         """The keys in it. UsageError says what is wrong with it."""
-        text, mode = self._read()
+        text, shown = self._read()
         self._text = text
         keys = parse(text, str(self.path))
-        if mode & (stat.S_IRGRP | stat.S_IROTH) and os.name != "nt":  # there it says nothing
+        if shown:
             _log.warning("%s: other users of this machine can read it; type: chmod 600", self.path)
         return keys
 
@@ -55,18 +55,26 @@ class KeyFile:
                 _log.warning("%s has changed: %s", self.path, difference(access.keys, found))
                 access.keys = found
 
-    def _read(self) -> tuple[str, int]:
+    def _read(self) -> tuple[str, bool]:
+        """The text, and whether other users can read it, too."""
         try:
             with self.path.open("rb") as file:
-                data, mode = file.read(MAX_BYTES + 1), os.fstat(file.fileno()).st_mode
+                data, shown = file.read(MAX_BYTES + 1), _shown(file.fileno())
         except OSError as e:
             raise UsageError(f"keys {self.path}: cannot be read: {e.strerror}") from e
         if len(data) > MAX_BYTES:
             raise UsageError(f"keys {self.path}: larger than {MAX_BYTES} bytes")
         try:
-            return data.decode(), mode
+            return data.decode(), shown
         except UnicodeDecodeError:
             raise UsageError(f"keys {self.path}: not UTF-8") from None
+
+
+def _shown(file: int) -> bool:
+    """Where modes say something, and may be changed: what a container is given read-only has an owner outside."""
+    if os.name == "nt" or os.fstatvfs(file).f_flag & os.ST_RDONLY:
+        return False
+    return bool(os.fstat(file).st_mode & (stat.S_IRGRP | stat.S_IROTH))
 
 
 def difference(before: KeySet, after: KeySet) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
 from gantline.client import Client, Result
-from gantline.errors import Unavailable
+from gantline.errors import Denied, GantlineError, Unavailable
 from gantline.oci.platforms import Platform
 
 from . import start
@@ -16,6 +18,8 @@ from .key_folder import KeyFolder
 from .place import Change, Status, place_of
 from .record import Record, Records
 from .subject import Subject
+
+_FORCE_S, _LOOK_S = 10.0, 0.1
 
 
 class Running:
@@ -124,3 +128,15 @@ def answering(record: Record) -> Record:
         why = f" ({status.why})" if status.why else ""
         raise Unavailable(f"endpoint {record.name}: {status.state}{why}; see `gantline endpoint logs {record.name}`")
     return replace(record, url=status.url, grpc=status.grpc)
+
+
+def in_force(record: Record, secret: str) -> bool:
+    """Whether its server takes a key that was made just now; it reads its keys again within a second or two."""
+    end = time.monotonic() + _FORCE_S
+    with suppress(GantlineError), Client(answering(record).url, key=secret) as client:
+        while time.monotonic() < end:
+            with suppress(Denied):
+                client.metadata(record.model)
+                return True
+            time.sleep(_LOOK_S)
+    return False

@@ -206,17 +206,25 @@ def _keys(args: argparse.Namespace) -> int:
             f"then `gantline endpoint keys {record.name} --refresh`"
         )
     if args.rotate:
-        secret = rotated(keys, args.rotate)
-        if args.json:
-            print_json({"name": record.name, "rotated": args.rotate, args.rotate: secret})
-        else:
-            sys.stderr.write(f"The new {args.rotate} key, in force within some seconds; the other stays as it was.\n")
-            write(secret + "\n")
-        return OK
+        return _rotate(args, record, keys)
     shown = {kind: keys.secret(kind) if args.show else str(keys.secret_file(kind)) for kind in KINDS}
     if record.keys != OWN:
         shown = {"file": record.keys}
     _told(args, record, shown, "")
+    return OK
+
+
+def _rotate(args: argparse.Namespace, record: Record, keys: KeyFolder) -> int:
+    from gantline.builders.engine.running import in_force
+
+    secret = rotated(keys, args.rotate)
+    taken = in_force(record, secret)
+    if args.json:
+        print_json({"name": record.name, "rotated": args.rotate, args.rotate: secret, "in_force": taken})
+    else:
+        since = "in force" if taken else "in force as soon as its server has read it"
+        sys.stderr.write(f"The new {args.rotate} key, {since}; the other stays as it was.\n")
+        write(secret + "\n")
     return OK
 
 

@@ -82,6 +82,7 @@ def test_from_start_to_end(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (seat,) = Records.of_user().folder("iris").glob("seat-*")
         assert '"GANTLINE_LOG_LEVEL": "debug"' in json.dumps(Records.of_user().get("iris").details)
         assert "golden sample" in running.logs()
+        assert "chmod" not in running.logs(), "its file of keys holds digests, and is not its own"
         os.kill(int((seat / "pid").read_text()), signal.SIGKILL)
         until(lambda: running.status.state == "exited", 30, lambda: False, running.logs, "its end")
     finally:
