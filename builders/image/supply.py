@@ -79,7 +79,7 @@ class Supplier:
         if not self.anew and (kept := _read(path)) is not None and _still_there(kept, self.sources):
             return kept
         self.log(f"{base.platform}: resolving what {package.name} and the runtime need")
-        made = lock_package(package, base.platform, base.python, base.glibc, self.sources, self.log)
+        made = lock_package(package, base.platform, base.python, base.glibc, self.sources, self.log, base)
         _write(path, made.to_bytes())
         return made
 
@@ -131,7 +131,7 @@ def _key(package: Package, base: Base, sources: Sources) -> str:
         "indexes": list(sources.indexes),
         "folders": [str(folder) for folder in sources.folders],
         "constraints": [[place, _text(place)] for place in sources.constraints],
-        "rules": [sources.prereleases, sources.build],
+        "rules": [sources.prereleases, [sources.build.where, sources.build.image] if sources.build else None],
     }
     return hashlib.sha256(canonical_json(tree)).hexdigest()
 

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform as host
 import shutil
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from gantline.blobs import sha256_file
 from gantline.errors import BadArtefact, Unsupported, VerificationFailed
-from gantline.home import home
 from gantline.oci.platforms import Platform
 
+from . import built
 from .download import Downloader, no_room
 from .solver import Offer, uv
-from .sources import Sources, local_path
+from .sources import Sources, bare, local_path
 from .target import Target
 
-_OF_UV = ("Building wheel from", "error:", "cause:", "hint:")
 SECONDS = 3600  # a compiler may take long, and must end
 
 
@@ -32,30 +30,21 @@ def build_wheel(who: str, source: Offer, target: Target, sources: Sources) -> Pa
     Unsupported where the target is another kind of machine than this; BadArtefact with what the build printed last.
     """
     check_machine(who, target)
-    key = hashlib.sha256(f"{source.digest or source.url} {target}".encode()).hexdigest()[:24]
-    folder = home() / "built" / key
-    if not any(folder.glob("*.whl")):
-        try:
-            _into(folder, who, source, sources)
-        except OSError as e:
-            raise no_room(folder, e) from e
-    return min(folder.glob("*.whl"))
+    at = built.folder(source, target)
+    try:
+        return built.kept(at) or _made(at, who, source, sources)
+    except OSError as e:
+        raise no_room(at, e) from e
 
 
-def _into(folder: Path, who: str, source: Offer, sources: Sources) -> None:
-    """Build beside `folder`, which then appears whole."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".work.", dir=folder.parent) as work:
+def _made(at: Path, who: str, source: Offer, sources: Sources) -> Path:
+    at.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".work.", dir=at.parent) as work:
         archive = Path(work, source.file)
-        _obtain(source, archive, sources)
+        source = obtain(source, archive, sources)
         out = Path(work, "out")
         _build(who, archive, out, sources)
-        for junk in out.iterdir():
-            if junk.suffix != ".whl":
-                junk.unlink()
-        shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):  # another process was first: its wheel is of the same source
-            os.rename(out, folder)
+        return built.keep(at, min(out.glob("*.whl")), source)
 
 
 def check_machine(who: str, target: Target) -> None:
@@ -64,7 +53,7 @@ def check_machine(who: str, target: Target) -> None:
     if sys.platform != "linux" or not here.serves(target.platform) or own != target.python:
         raise Unsupported(
             f"{who}: --build-wheels makes wheels for {here} and Python {own[0]}.{own[1]} (this machine), and the lock "
-            f"is for {target}; build the wheel there and pass it with --find-links"
+            f"is for {target}; build the wheel there and pass it with --find-links, or start a container engine"
         )
     libc = tuple(int(part) for part in (host.libc_ver()[1] or "0.0").split(".")[:2])
     if libc > target.glibc:
@@ -74,7 +63,8 @@ def check_machine(who: str, target: Target) -> None:
         )
 
 
-def _obtain(source: Offer, archive: Path, sources: Sources) -> None:
+def obtain(source: Offer, archive: Path, sources: Sources) -> Offer:
+    """Bring a source archive here; what it is, with its digest. VerificationFailed if that is another than said."""
     local = local_path(source.url)
     if local:
         shutil.copyfile(local, archive)
@@ -82,7 +72,8 @@ def _obtain(source: Offer, archive: Path, sources: Sources) -> None:
         Downloader(sources).fetch(source.url, archive, source.size, lambda step: None)
     found = sha256_file(archive)
     if source.digest and found != source.digest:
-        raise VerificationFailed(f"{source.url}: has {found}, its index says {source.digest}")
+        raise VerificationFailed(f"{bare(source.url)}: has {found}, its index says {source.digest}")
+    return replace(source, digest=found, size=archive.stat().st_size)
 
 
 def _build(who: str, archive: Path, out: Path, sources: Sources) -> None:
@@ -98,7 +89,4 @@ def _build(who: str, archive: Path, out: Path, sources: Sources) -> None:
         raise BadArtefact(f"{who}: {archive.name} was not built within {SECONDS} s") from e
     if done.returncode or not any(out.glob("*.whl")):
         text = (done.stderr or done.stdout).decode("utf-8", "replace")
-        every = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
-        # the build's own words, before what uv says of it
-        last = [line for line in every if not line.startswith(_OF_UV)] or every
-        raise BadArtefact(f"{who}: {archive.name} could not be built here: {'; '.join(last[-3:])[:500]}")
+        raise built.failed(who, archive.name, "here", text)

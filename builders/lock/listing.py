@@ -6,12 +6,13 @@ import html
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
 from gantline.errors import GantlineError
 
 from .download import Downloader
-from .sources import Sources, bare
+from .sources import Sources, bare, local_path
 
 _ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 _LINK = re.compile(r"<a\s[^>]*?href\s*=\s*[\"']([^\"']+)[\"']", re.IGNORECASE)
@@ -25,12 +26,32 @@ def find(name: str, file: str, digest: str, sources: Sources, downloader: Downlo
         page = f"{index.rstrip('/')}/{name}/"
         try:
             body = downloader.read(page, _ACCEPT)
-            found = [url for url, has in links(body, page) if has == digest and _file(url) == file]
+            found = [url for url, has in links(body, page) if has == digest and file_of(url) == file]
         except (GantlineError, ValueError, KeyError, TypeError):
             continue  # it may be at another one
         if found:
             return bare(found[0])
     return ""
+
+
+def offered(name: str, sources: Sources, downloader: Downloader) -> Iterator[tuple[str, str]]:
+    """URL (without a password) and digest, if it is told, of each file that places and indexes have of a distribution.
+
+    Directories name all that is in them. What cannot be read is passed over: it may be at another place.
+    """
+    pages = [place for place in sources.places if not local_path(place)]
+    for folder in (Path(path) for path in map(local_path, sources.places) if path):
+        if folder.is_dir():
+            yield from ((path.as_uri(), "") for path in sorted(folder.absolute().iterdir()) if path.is_file())
+    pages += [] if sources.no_index else [f"{index.rstrip('/')}/{name}/" for index in sources.indexes]
+    for page in () if sources.offline else pages:
+        if not page.startswith(("http:", "https:")):
+            continue
+        try:
+            found = list(links(downloader.read(page, _ACCEPT), page))
+        except (GantlineError, ValueError, KeyError, TypeError):
+            continue
+        yield from ((bare(url).partition("#")[0], digest) for url, digest in found)
 
 
 def links(body: bytes, page: str) -> Iterator[tuple[str, str]]:
@@ -46,5 +67,6 @@ def links(body: bytes, page: str) -> Iterator[tuple[str, str]]:
         yield url, fragment.replace("sha256=", "sha256:") if fragment.startswith("sha256=") else ""
 
 
-def _file(url: str) -> str:
+def file_of(url: str) -> str:
+    """The name of the file that a URL leads to."""
     return unquote(urlsplit(url).path).rpartition("/")[2]

@@ -15,6 +15,7 @@ from gantline.oci.platforms import Platform
 
 from ..image.deb import Deb
 from .asked import RUNTIME, SCRIPT, Asked
+from .solver import Offer
 from .target import Target
 
 FORMAT = 1  # of [tool.gantline]
@@ -26,7 +27,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 class Locked:
     """One wheel. `url` empty: it was found in a directory, and is known by `file` and `digest` alone.
 
-    `asked`: the requirement lines that led to it; `groups`: the environments that hold it.
+    `asked`: the requirement lines that led to it; `groups`: the environments that hold it; `source`: the archive that
+    it was built of, if it was.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Locked:
     url: str = ""
     groups: tuple[str, ...] = (RUNTIME,)
     asked: tuple[str, ...] = ()
+    source: Offer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,10 @@ class Lock:
         if self.apart:
             entry["marker"] = " or ".join(f"'{group}' in dependency_groups" for group in package.groups)
         entry["wheels"] = [wheel]
-        return f"[[packages]]\n{_table(entry)}[packages.tool.gantline]\n{_table({'asked': list(package.asked)})}"
+        about: dict[str, Any] = {"asked": list(package.asked)}
+        if package.source is not None:
+            about["built-from"] = _source(package.source)
+        return f"[[packages]]\n{_table(entry)}[packages.tool.gantline]\n{_table(about)}"
 
     @classmethod
     def read(cls, path: Path) -> Lock:
@@ -146,6 +152,20 @@ class Lock:
             raise BadArtefact(f"{where}: damaged ({type(e).__name__}: {e}); lock again") from e
 
 
+def _source(source: Offer) -> dict[str, Any]:
+    """An archive; not as PEP 751's `sdist`, which would have other installers build it, and be named as they want."""
+    where = {"url": source.url} if source.url else {}
+    hashes = {"sha256": source.digest.removeprefix("sha256:")}
+    return {"name": source.file, **where, "size": source.size, "hashes": hashes}
+
+
+def _read_source(tree: Any) -> Offer | None:
+    if tree is None:
+        return None
+    digest = str(tree["hashes"]["sha256"])
+    return Offer(str(tree["name"]), str(tree.get("url", "")), f"sha256:{digest}", int(tree["size"]))
+
+
 def _read_packages(tree: Mapping[str, Any]) -> Iterator[Locked]:
     for package in tree.get("packages", ()):
         (wheel,) = package["wheels"]
@@ -154,10 +174,11 @@ def _read_packages(tree: Mapping[str, Any]) -> Iterator[Locked]:
             raise ValueError(f"{package['name']}: wheel {file!r:.80} with digest {digest!r:.80}")
         marker = str(package.get("marker", ""))
         groups = tuple(group for group in _GROUPS if f"'{group}'" in marker) or (RUNTIME,)
-        asked = tuple(map(str, package["tool"]["gantline"]["asked"]))
+        about = package["tool"]["gantline"]
+        asked = tuple(map(str, about["asked"]))
         yield Locked(
             str(package["name"]), str(package["version"]), file, f"sha256:{digest}", int(wheel["size"]),
-            str(wheel.get("url", "")), groups, asked,
+            str(wheel.get("url", "")), groups, asked, _read_source(about.get("built-from")),
         )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ _MOST = 700  # characters of uv's explanation
 _URL = re.compile(r"[a-z]+://[^\s`'\")]+")
 _UNREADABLE = re.compile(r"Couldn't parse requirement in `(\d{4})\.in`[^\n]*\n {2}cause: ([^\n]+)")
 _LISTED = re.compile(r"(\n {13}\S+(?=\n)){2,}")
+_TO_BE_BUILT = re.compile(r"([\w.-]+)(\S*) ha(?:s|ve) no (?:usable wheels|wheels with a matching)")
 _UNSATISFIABLE = re.compile(r",? ?we can conclude that your requirements are unsatisfiable\.?")
 
 
@@ -65,9 +66,18 @@ def explain(
     return BadArtefact(f"{named}: cannot be had {where}: {_short(reason)}{more}")
 
 
+def to_be_built(text: str, asked: Sequence[Asked]) -> tuple[str, str, list[Asked]] | None:
+    """What uv refuses that has no wheel for the target: its name, which versions (`==2.0`), and the lines spoken of."""
+    _, causes, _ = _parts(text)
+    match = _TO_BE_BUILT.search(causes)
+    return (match[1], match[2].rstrip(","), _lines_in(causes, asked)) if match else None
+
+
 def _way_out(what: str, buildable: bool = True) -> str:
     made = f"make a wheel of {what} (pip wheel --no-deps) and pass its directory with --find-links"
-    return f"{made}, or pass --build-wheels on a machine of that platform and Python" if buildable else made
+    if not buildable:
+        return made
+    return f"{made}, or pass --build-wheels: a container engine builds it, or a machine of that platform and Python"
 
 
 def source_only(name: str, asked: Sequence[Asked]) -> GantlineError:

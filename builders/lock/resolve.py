@@ -6,33 +6,40 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gantline.errors import BadArtefact, GantlineError
 from gantline.oci.platforms import Platform
 from gantline.packages import Package
 
+from . import built
 from .asked import RUNTIME, SCRIPT, Asked
 from .choice import best
 from .download import Downloader
 from .from_source import build_wheel
+from .making import Making
 from .pylock import Lock, Locked
 from .refusals import explain, source_only
 from .request import check_python, everything, for_script
 from .solver import Offer, Refused, Solved, solve
 from .sources import Sources, configured, local_path
 from .target import GLIBC, Target
-from .wheelhouse import Wheelhouse, folder_of_wheels
+from .wheelhouse import Wheelhouse, fetch, folder_of_wheels
+
+if TYPE_CHECKING:
+    from ..image.base import Base
 
 AT_ONCE = 6  # questions about sizes, and downloads of wheels that an index says nothing of
 
 
 def lock_package(
     package: Package, platform: Platform, python: tuple[int, int], glibc: tuple[int, int] = GLIBC,
-    sources: Sources | None = None, tell: Callable[[str], None] = lambda line: None,
+    sources: Sources | None = None, tell: Callable[[str], None] = lambda line: None, base: Base | None = None,
 ) -> Lock:  # fmt: skip
     """Resolve what the package and the runtime ask for, together; apart where together there is no answer.
 
-    `glibc` is the base's, (0, 0) if it has none. `sources` None: what pip and uv are configured with.
+    `glibc` is the base's, (0, 0) if it has none. `sources` None: what pip and uv are configured with. `base`: in which
+    wheels are built of what has none, where that is asked for; None: the default one.
     Errors name the requirement line. BadArtefact: it cannot be had; Unreachable, Denied: an index; Unsupported: the
     platform.
     """
@@ -41,30 +48,44 @@ def lock_package(
     asked, sources = everything(package, configured() if sources is None else sources)
     sources = _closed(sources)
     for one in asked:
-        if one.is_source and not (sources.build and one.line.endswith((".tar.gz", ".zip"))):
+        if one.is_source and not (sources.build is not None and one.line.endswith((".tar.gz", ".zip"))):
             raise source_only(one.name, [one])
-
-    def refusal(found: Refused, lines: Sequence[Asked]) -> GantlineError:
-        return explain(found.text, lines, target, sources, Downloader(sources).allowed)
 
     if package.manifest.script is not None and package.manifest.environment.kind == "current":
         tell(f"{package.name} asks for no environment: locked to what is installed here: {_listed(asked)}")
-    together = solve(asked, target, sources)
+    with Making(target, sources, base, _tools, tell) as making:
+        return _resolved(asked, target, making, tell)
+
+
+def _resolved(asked: list[Asked], target: Target, making: Making, tell: Callable[[str], None]) -> Lock:
+    def refusal(found: Refused, lines: Sequence[Asked]) -> GantlineError:
+        return explain(found.text, lines, target, making.sources, Downloader(making.sources).allowed)
+
+    together = making.solve(asked)
     if not isinstance(together, Refused):
-        return _locked({RUNTIME: together}, asked, target, sources, tell)
+        return _locked({RUNTIME: together}, asked, target, making.sources, tell)
     why = refusal(together, asked)
     if not isinstance(why, BadArtefact) or not any(one.group == SCRIPT for one in asked):
         raise why
     # the shorter list first: what is wrong with it by itself is told without the other
     alone = {}
     for group, lines in ((SCRIPT, for_script(asked)), (RUNTIME, [one for one in asked if one.group == RUNTIME])):
-        found = solve(lines, target, sources)
+        found = making.solve(lines)
         if isinstance(found, Refused):
             raise refusal(found, lines)
         alone[group] = found
     tell(f"two environments: {why}")
     numpy = [one for one in for_script(asked) if one not in asked]
-    return _locked(alone, [*asked, *numpy], target, sources, tell)
+    return _locked(alone, [*asked, *numpy], target, making.sources, tell)
+
+
+def _tools(lines: Sequence[Asked], target: Target, sources: Sources) -> tuple[Path, ...]:
+    """The wheels of what a build needs; none of them is built itself."""
+    found = solve(lines, target, sources)
+    if isinstance(found, Refused):
+        raise explain(found.text, lines, target, sources, Downloader(sources).allowed)
+    lock = _locked({RUNTIME: found}, lines, target, sources, lambda line: None)
+    return tuple(wheel.path for wheel in fetch(lock, sources=sources))
 
 
 def _closed(sources: Sources) -> Sources:
@@ -111,9 +132,10 @@ def _pinned(solved: Solved, target: Target, sources: Sources, kept: Wheelhouse) 
     if offer is None:
         offer = _made(solved, hashes, target, sources)
     digest, size, url = offer.digest, offer.size, offer.url
-    local = local_path(url)
+    local, source = local_path(url), None
     if local:
         digest, size = kept.adopt(Path(local))
+        source = built.origin(Path(local))
         url = ""
         if offer.digest and offer.digest != digest:
             raise BadArtefact(f"{local}: has {digest}, its index says {offer.digest}; delete one of them")
@@ -122,11 +144,12 @@ def _pinned(solved: Solved, target: Target, sources: Sources, kept: Wheelhouse) 
             size = kept.downloader.size(url)
         if not (digest and size):
             digest, size = kept.adopt_url(url, offer.file)
-    if hashes and digest not in hashes:
+    if hashes and digest not in hashes and not (source is not None and source.digest in hashes):
         raise BadArtefact(f"{_who(solved)}: {offer.file} has {digest}, which is none of the hashes asked for")
     # what follows a `?` is often a signature that ends within the hour; without it, the file is found by its digest
     url = url.partition("?")[0]
-    return Locked(solved.name, solved.version, offer.file, digest, size, url, asked=tuple(_shown(solved.by)))
+    by = tuple(_shown(solved.by))
+    return Locked(solved.name, solved.version, offer.file, digest, size, url, asked=by, source=source)
 
 
 def _made(solved: Solved, hashes: Sequence[str], target: Target, sources: Sources) -> Offer:
@@ -137,13 +160,11 @@ def _made(solved: Solved, hashes: Sequence[str], target: Target, sources: Source
             f"{_who(solved)}: no wheel of {solved.name} {solved.version} for {target} has one of the {len(hashes)} "
             f"hashes asked for ({usable.file} has {usable.digest or 'none that the index says'})"
         )
-    if solved.source is None or not solved.source.file or not sources.build:
+    if solved.source is None or not solved.source.file or sources.build is None:
         raise source_only(solved.name, solved.by)
     path = build_wheel(_who(solved), solved.source, target, sources)
-    made = Offer(path.name, path.as_uri())
-    if best([made], target) is None:
-        raise BadArtefact(f"{_who(solved)}: built here it is {path.name}, which does not run on {target}")
-    return made
+    built.check(_who(solved), path, solved.name, solved.version, solved.source, target, "here")
+    return Offer(path.name, path.as_uri())
 
 
 def _who(solved: Solved) -> str:

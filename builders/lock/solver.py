@@ -123,7 +123,7 @@ def _command(target: Target, sources: Sources) -> list[str]:
         uv(), "pip", "compile", "--no-header", "--quiet", "--python", sys.executable,
         "--python-version", target.version, "--python-platform", target.triple,
     ]  # fmt: skip
-    words += [] if sources.build else ["--no-build"]
+    words += [] if sources.build is not None else ["--no-build"]
     words += ["--no-index"] if sources.no_index else []
     words += ["--prerelease", "allow"] if sources.prereleases else []
     for path in sources.constraints:

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from gantline.errors import UsageError
 
 from . import pip_settings
+from .building import Building
 
 PYPI = "https://pypi.org/simple"
 # what is set from here on, so that the resolver does not see two answers
@@ -25,8 +26,8 @@ _OF_UV = (
 class Sources:
     """URLs may hold names and passwords: they are for asking, and nothing of them is written anywhere.
 
-    `wheelhouse`: a directory of wheels: the only source when `offline`, else where they are gathered. `build`: make
-    wheels of what has none.
+    `wheelhouse`: a directory of wheels: the only source when `offline`, else where they are gathered. `build`: how
+    wheels are made of what has none, if at all.
     """
 
     index: str = ""  # empty: PyPI, or what a uv.toml says
@@ -36,7 +37,7 @@ class Sources:
     offline: bool = False
     wheelhouse: Path | None = None
     prereleases: bool = False
-    build: bool = False
+    build: Building | None = None
     constraints: tuple[str, ...] = ()
     trusted: tuple[str, ...] = ()
     certificates: str = ""

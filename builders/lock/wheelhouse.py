@@ -163,8 +163,9 @@ class Wheelhouse:
             url = find(package.name, package.file, package.digest, self._sources, self.downloader)
         if not url:
             where = ", ".join(map(str, self._sources.folders)) or "none is given"
+            was = f"was built of {package.source.file}" if package.source else "was locked from a directory"
             raise NotFound(
-                f"{package.file}: was locked from a directory; pass it with --find-links or --wheelhouse "
+                f"{package.file}: {was}; pass it with --find-links or --wheelhouse "
                 f"(looked in: {where}), or name an index that has it"
             )
         target = self.place(package.file, package.digest)

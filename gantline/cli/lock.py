@@ -19,6 +19,7 @@ from . import registered, transfer
 from .show import print_json, size, table
 
 if TYPE_CHECKING:
+    from gantline.builders.lock.building import Building
     from gantline.builders.lock.pylock import Lock
     from gantline.builders.lock.sources import Sources
 
@@ -37,6 +38,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add("--overwrite", action="store_true", help="replace a lock that exists")
     add_sources(parser)
+    add(
+        "--engine-url", default="", metavar="URL",
+        help="the container engine that builds wheels (default: DOCKER_HOST, then the sockets of Docker and podman)",
+    )  # fmt: skip
     transfer.connection(parser)
     add("--json", action="store_true", help="print one JSON object")
 
@@ -50,7 +55,15 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
     add("--no-index", action="store_true", help="ask no index")
     add("--wheelhouse", metavar="DIR", type=Path, help="gather the wheels there; with --offline: take them from there")
     add("--offline", action="store_true", help="do not use the network")
-    add("--build-wheels", action="store_true", help="build what is there as source only, for machines like this one")
+    add(
+        "--build-wheels", action="store_true",
+        help="build what is there as source only: in a container, or, where no engine answers, on this machine",
+    )  # fmt: skip
+    add(
+        "--build-wheels-in", choices=("container", "here"), default="",
+        help="the same, and where: code of strangers runs there",
+    )  # fmt: skip
+    add("--builder", metavar="REF|FILE|DIR", default="", help="in which image they are built (default: the base)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -105,8 +118,19 @@ def sources_of(args: argparse.Namespace) -> Sources:
         no_index=args.no_index or found.no_index,
         offline=args.offline or found.offline,
         wheelhouse=args.wheelhouse,
-        build=args.build_wheels,
+        build=_building(args),
     )
+
+
+def _building(args: argparse.Namespace) -> Building | None:
+    """Whether and where wheels are built; UsageError for a --builder that has nothing to build."""
+    from gantline.builders.lock.building import AUTO, Building
+
+    if not (args.build_wheels or args.build_wheels_in):
+        if args.builder:
+            raise UsageError(f"--builder {args.builder}: say --build-wheels too, since code of others runs then")
+        return None
+    return Building(args.build_wheels_in or AUTO, args.builder, getattr(args, "engine_url", ""))
 
 
 def _platforms(text: str | None) -> list[Platform]:

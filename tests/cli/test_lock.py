@@ -109,3 +109,18 @@ def test_words_without_sense(tmp_path: Path, capsys: pytest.CaptureFixture[str],
     package(tmp_path / "p.pkg", engine="onnx")
     assert main(["lock", "p.pkg", *words]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--builder", "b.tar"], "--builder b.tar: say --build-wheels too"),
+        (["--build-wheels-in", "here", "--builder", "b.tar"], "no image is used on this machine"),
+    ],
+)
+def test_a_builder_that_builds_nothing(
+    tmp_path: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    package(tmp_path / "pine.pkg", engine="onnx")
+    assert main(["lock", "pine.pkg", *words, "--json"]) == 2
+    assert said in json.loads(capsys.readouterr().out)["error"]

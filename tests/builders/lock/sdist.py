@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 _BACKEND = """
@@ -29,7 +30,6 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
 
 def sdist(folder: Path, name: str, version: str, tag: str = "py3-none-any", broken: bool = False) -> Path:
     """Write `NAME-VERSION.tar.gz`; built, it is a wheel of that tag, or an error."""
-    folder.mkdir(parents=True, exist_ok=True)
     facts = repr((name, version, tag, broken))
     files = {
         "PKG-INFO": f"Metadata-Version: 2.2\nName: {name}\nVersion: {version}\n",
@@ -37,10 +37,16 @@ def sdist(folder: Path, name: str, version: str, tag: str = "py3-none-any", brok
         f'[project]\nname = "{name}"\nversion = "{version}"\n',
         "backend.py": _BACKEND.format(facts=facts),
     }
-    path = folder / f"{name}-{version}.tar.gz"
+    return archive(folder, f"{name}-{version}", files)
+
+
+def archive(folder: Path, called: str, files: Mapping[str, str]) -> Path:
+    """Write `CALLED.tar.gz` with these files in its one folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{called}.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
         for inside, text in files.items():
-            member = tarfile.TarInfo(f"{name}-{version}/{inside}")
+            member = tarfile.TarInfo(f"{called}/{inside}")
             member.size = len(text.encode())
             tar.addfile(member, io.BytesIO(text.encode()))
     return path

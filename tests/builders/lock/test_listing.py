@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from gantline.builders.lock.download import Downloader
-from gantline.builders.lock.listing import find, links
+from gantline.builders.lock.listing import find, links, offered
 from gantline.builders.lock.sources import Sources
 
 from gantline.blobs import sha256_file
@@ -49,3 +50,18 @@ def test_a_file_at_the_first_index_that_has_it(tmp_path: Path) -> None:
         asked = len(third.asked)
         none = Sources(third.with_login, no_index=True)
         assert find("oak", made.name, sha256_file(made), none, Downloader(none)) == "" and len(third.asked) == asked
+
+
+def test_all_that_is_offered(tmp_path: Path) -> None:
+    """Of directories all files, of indexes those of the distribution; what does not answer is passed over."""
+    here = wheel(tmp_path / "here", "elm")
+    made = wheel(tmp_path / "w", "oak")
+    with serving_index(Index(made.parent, login="u:p")) as index:
+        sources = Sources(index.with_login, ("http://127.0.0.1:9/simple",), (str(here.parent), "/nowhere"))
+        url = f"http://127.0.0.1:{index.port}/files/{made.name}"
+        both = [(here.as_uri(), ""), (url, sha256_file(made))]
+        assert list(offered("oak", sources, Downloader(sources))) == both
+        asked = len(index.asked)
+        for other in (replace(sources, no_index=True), replace(sources, offline=True)):
+            assert list(offered("oak", other, Downloader(other))) == both[:1]
+        assert len(index.asked) == asked

@@ -11,7 +11,7 @@ import pytest
 from gantline.builders.image.deb import Deb
 from gantline.builders.lock.asked import Asked
 from gantline.builders.lock.pylock import Lock, Locked
-from gantline.builders.lock.solver import uv
+from gantline.builders.lock.solver import Offer, uv
 from gantline.builders.lock.target import Target
 from packaging.pylock import Pylock
 
@@ -39,6 +39,21 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     ]
     Pylock.from_dict(tree)  # the standard's own reader has nothing against it
     assert tree["dependency-groups"] == ["runtime", "script"] and tree["default-groups"] == ["runtime"]
+
+
+def test_what_a_wheel_was_built_of() -> None:
+    """An address where there is one; no path of the machine that built it."""
+    for url in ("https://x.invalid/b-2.0.tar.gz", ""):
+        source = Offer("b-2.0.tar.gz", url, "sha256:" + "3" * 64, 11)
+        lock = replace(LOCK, packages=(ONE, replace(TWO, source=source)))
+        assert Lock.from_bytes(lock.to_bytes(), "x") == lock
+        tree = tomllib.loads(lock.to_bytes().decode())
+        expected = {"name": source.file, "size": 11, "hashes": {"sha256": "3" * 64}} | ({"url": url} if url else {})
+        told = [one["tool"]["gantline"].get("built-from") for one in tree["packages"]]
+        assert told == [None, expected]
+        Pylock.from_dict(tree)
+    with pytest.raises(BadArtefact, match="damaged"):
+        Lock.from_bytes(lock.to_bytes().replace(b'hashes = {sha256 = "333', b'hash = {sha256 = "333'), "x")
 
 
 def test_debian_packages() -> None:

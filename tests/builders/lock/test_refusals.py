@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from gantline.builders.lock.asked import SCRIPT, Asked
-from gantline.builders.lock.refusals import explain, source_only
+from gantline.builders.lock.refusals import explain, source_only, to_be_built
 from gantline.builders.lock.sources import Sources
 from gantline.builders.lock.target import Target
 
@@ -116,4 +116,19 @@ def test_source_code() -> None:
         "'git+https://x.invalid/forest' (the package): is source code, and images hold wheels; make a"
     )
     assert line.endswith("with --find-links"), "--build-wheels takes no repository"
-    assert source_only("forest", [Asked("forest", "the package")]).message.endswith("of that platform and Python")
+    assert source_only("forest", [Asked("forest", "the package")]).message.endswith(
+        "or a machine of that platform and Python"
+    )
+
+
+@pytest.mark.parametrize(
+    ("cause", "name", "versions"),
+    [
+        ("Because x-y==0.9 has no usable wheels and you require x-y==0.9, we can conclude", "x-y", "==0.9"),
+        ("Because all versions of x-y have no usable wheels and you require x-y<1, we can", "x-y", ""),
+        ("Because x-y<=0.9 has no wheels with a matching platform tag (e.g., `linux`) and", "x-y", "<=0.9"),
+    ],
+)
+def test_what_is_to_be_built(cause: str, name: str, versions: str) -> None:
+    assert to_be_built(unsatisfiable(cause), ASKED) == (name, versions, [ASKED[2]])
+    assert to_be_built(unsatisfiable("Because x-y was not found in the cache"), ASKED) is None

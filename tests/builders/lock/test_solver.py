@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from gantline.builders.lock import solver
 from gantline.builders.lock.asked import Asked
+from gantline.builders.lock.building import HERE, Building
 from gantline.builders.lock.solver import Offer, Refused, solve
 from gantline.builders.lock.sources import Sources
 from gantline.builders.lock.target import Target
@@ -92,7 +93,7 @@ def test_source_archives_are_offered_only_where_they_can_be_built(tmp_path: Path
     sources = Sources(no_index=True, find_links=(str(tmp_path),))
     refused = solve([Asked("oak", "x")], TARGET, sources)
     assert isinstance(refused, Refused) and "no usable wheels" in refused.text
-    found = solve([Asked("oak", "x")], TARGET, replace(sources, build=True))
+    found = solve([Asked("oak", "x")], TARGET, replace(sources, build=Building(HERE)))
     assert not isinstance(found, Refused) and found[0].wheels == ()
     assert found[0].source is not None and found[0].source.file == path.name
 
