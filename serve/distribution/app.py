@@ -24,6 +24,7 @@ from .uploads import Uploads
 VERSION = {"Docker-Distribution-Api-Version": "registry/2.0"}
 _NAME = rf"(?P<name>{REPOSITORY})"
 _DIGEST = r"(?P<digest>sha256:[0-9a-f]{64})"
+_SHA256 = "sha256:<64 hexadecimal digits>"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 _LONGEST_NAME = 255
 _MOST = 1000  # names in one answer
@@ -43,11 +44,11 @@ class Distribution:
             (r"", {"GET": self._ping}),
             (r"_catalog", {"GET": self._catalogue}),
             (rf"{_NAME}/tags/list", {"GET": self._tags}),
-            (rf"{_NAME}/manifests/(?P<reference>{_TAG}|sha256:[0-9a-f]{{64}})",
+            (rf"{_NAME}/manifests/(?P<reference>[^/]+)",
              {"GET": self._manifest, "PUT": self._put_manifest, "DELETE": self._delete_manifest}),
             (rf"{_NAME}/referrers/{_DIGEST}", {"GET": self._referrers}),
-            (rf"{_NAME}/blobs/{_DIGEST}", {"GET": self._blob}),
             (rf"{_NAME}/blobs/uploads/?", {"POST": self._begin}),
+            (rf"{_NAME}/blobs/(?P<digest>[^/]+)", {"GET": self._blob}),
             (rf"{_NAME}/blobs/uploads/(?P<upload>[0-9a-f-]{{36}})",
              {"GET": self._progress, "PATCH": self._append, "PUT": self._finish, "DELETE": self._cancel}),
         ]  # fmt: skip
@@ -108,6 +109,8 @@ class Distribution:
         return _page(request, "tags", self._shelves.tags(words["name"]), {"name": words["name"]})
 
     async def _manifest(self, request: Request, words: dict[str, str]) -> Response:
+        if not re.fullmatch(f"{_TAG}|{_DIGEST}", words["reference"]):
+            raise Refusal(404, "MANIFEST_UNKNOWN", f"neither a tag nor {_SHA256}")
         found = self._shelves.manifest(words["name"], words["reference"])
         data = b"" if request.method == "HEAD" else self._store.read(found)
         headers = {
@@ -127,10 +130,13 @@ class Distribution:
 
     async def _blob(self, request: Request, words: dict[str, str]) -> Response:
         digest = words["digest"]
+        if not re.fullmatch(_DIGEST, digest):
+            raise Refusal(404, "BLOB_UNKNOWN", f"not {_SHA256}")
         path = self._store.path(digest)
         if not self._store.has(digest):  # which keeps it for a day: a client that sees it does not send it
             raise Refusal(404, "BLOB_UNKNOWN", f"no blob {digest}")
         headers = {"Docker-Content-Digest": digest, "ETag": f'"{digest}"'}
+        _keep_one_range(request, path.stat().st_size)
         return FileResponse(path, headers=headers, media_type="application/octet-stream")
 
     # what comes
@@ -182,6 +188,10 @@ class Distribution:
         return Response(status_code=202, headers={**headers, "Range": f"0-{max(size - 1, 0)}"})
 
     async def _put_manifest(self, request: Request, words: dict[str, str]) -> Response:
+        if ":" in words["reference"]:
+            _checked(words["reference"])
+        elif not re.fullmatch(_TAG, words["reference"]):
+            raise Refusal(400, "MANIFEST_INVALID", "a tag has 1 to 128 letters, digits, '_', '.' or '-'")
         data = b""
         async for chunk in request.stream():
             data += chunk
@@ -207,7 +217,17 @@ def _created(location: str, digest: str) -> Response:
 
 def _checked(digest: str) -> None:
     if not re.fullmatch(_DIGEST, digest):
-        raise Refusal(400, "DIGEST_INVALID", "an upload ends with ?digest=sha256:<64 hexadecimal digits>")
+        raise Refusal(400, "DIGEST_INVALID", f"the digest is not {_SHA256}, the one algorithm that is kept here")
+
+
+def _keep_one_range(request: Request, size: int) -> None:
+    """What RFC 9110 lets a server ignore is taken for not asked: several ranges, and what is no range of bytes."""
+    asked = request.headers.get("range")
+    match = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", asked or "")
+    if match is not None and all(match.groups()) and int(match[1]) > int(match[2]) and request.method == "GET":
+        raise Refusal(416, "SIZE_INVALID", f"{asked}: ends before it begins", {"Content-Range": f"bytes */{size}"})
+    if match is None or not any(match.groups()) or request.method == "HEAD":
+        request.scope["headers"] = [pair for pair in request.scope["headers"] if pair[0] != b"range"]
 
 
 def _start(request: Request) -> int | None:

@@ -231,6 +231,52 @@ def test_lists_in_pages(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
+    ("asked", "status", "first", "last"),
+    [
+        ("bytes=500-999", 206, 500, 999),
+        ("bytes=500-", 206, 500, 1999),
+        ("bytes=-500", 206, 1500, 1999),
+        ("bytes=1900-5000", 206, 1900, 1999),
+        ("bytes=500-0", 416, 0, -1),
+        ("bytes=5000-6000", 416, 0, -1),
+        ("bytes=0-1,5-6", 200, 0, 1999),
+        ("bytes=a-b", 200, 0, 1999),
+        ("lines=1-2", 200, 0, 1999),
+    ],
+)
+def test_ranges(server: Server, asked: str, status: int, first: int, last: int) -> None:
+    data = bytes(range(250)) * 8
+    digest = push_blob(server, "ranged", data)
+    reply = server.ask("GET", f"/v2/ranged/blobs/{digest}", headers={"Range": asked})
+    assert reply.status == status, reply.body
+    if status == 416:
+        assert reply.headers["content-range"] == "bytes */2000"
+        return
+    assert reply.body == data[first : last + 1]
+    if status == 206:
+        assert reply.headers["content-range"] == f"bytes {first}-{last}/2000"
+    head = server.ask("HEAD", f"/v2/ranged/blobs/{digest}", headers={"Range": asked})
+    assert (head.status, head.headers["content-length"]) == (200, "2000")
+
+
+def test_digests_and_tags_that_are_none(server: Server) -> None:
+    data, kind = b'{"schemaVersion": 2, "manifests": []}', {"Content-Type": INDEX}
+    wrong = ("sha256:baddigeststring", "md5:" + "0" * 32, "sha512:" + "0" * 128)
+    for digest in wrong:
+        reply = server.ask("PUT", f"/v2/wrongs/manifests/{digest}", data, kind)
+        assert (reply.status, reply.code) == (400, "DIGEST_INVALID")
+        reply = server.ask("POST", f"/v2/wrongs/blobs/uploads/?digest={digest}", data)
+        assert (reply.status, reply.code) == (400, "DIGEST_INVALID")
+        reply = server.ask("GET", f"/v2/wrongs/manifests/{digest}")
+        assert (reply.status, reply.code) == (404, "MANIFEST_UNKNOWN")
+        reply = server.ask("GET", f"/v2/wrongs/blobs/{digest}")
+        assert (reply.status, reply.code) == (404, "BLOB_UNKNOWN")
+    reply = server.ask("PUT", "/v2/wrongs/manifests/-wrong", data, kind)
+    assert (reply.status, reply.code) == (400, "MANIFEST_INVALID")
+    assert server.ask("GET", "/v2/wrongs/tags/list").code == "NAME_UNKNOWN"  # nothing was kept
+
+
+@pytest.mark.parametrize(
     ("method", "path", "status"),
     [
         ("GET", "/v2/Upper/tags/list", 404),
