@@ -157,8 +157,12 @@ def _defined(body: list[ast.stmt]) -> tuple[set[str], bool]:
     return names, more
 
 
-def walk(root: Path, without: Path | None) -> Iterator[tuple[str, Path]]:
-    """Files under a folder by their path in it, sorted; caches, environments and packages are left out."""
+def walk(root: Path, without: Path | None, within: Path | None = None) -> Iterator[tuple[str, Path]]:
+    """Files under a folder by their path in it, sorted; caches, environments and packages are left out.
+
+    BadArtefact for a link that leads out of it (or of `within`): a package is sent to others, and a folder of somebody
+    else's may hold a link to a key of its user.
+    """
     away = without.resolve() if without is not None else None
     for folder, folders, names in os.walk(root, followlinks=False):
         here = Path(folder)
@@ -171,7 +175,17 @@ def walk(root: Path, without: Path | None) -> Iterator[tuple[str, Path]]:
                 continue
             if not path.is_file():
                 raise BadArtefact(f"{path}: neither a file nor a directory (a broken link, a socket?)")
+            check_link(path, within or root)
             yield path.relative_to(root).as_posix(), path
+
+
+def check_link(path: Path, root: Path) -> None:
+    """BadArtefact for a link that leads out of a folder."""
+    if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
+        raise BadArtefact(
+            f"{path}: a link out of {root}, to {path.resolve()}; if that is to be in the package, put a copy there: "
+            f"`cp -rL {root} COPY` copies what links lead to"
+        )
 
 
 def _skipped(folder: Path) -> bool:

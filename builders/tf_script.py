@@ -17,6 +17,7 @@ from gantline.accelerators.script.request_file import read_request
 from gantline.manifest import EnvironmentRequest, ScriptInfo
 from gantline.signature import Signature
 
+from .from_script import check_link
 from .source import Conversion, Source
 
 ENTRY = "score.py"
@@ -32,6 +33,7 @@ def behind_script(
     script.write_text(script_text(key, signature), "utf-8")
     files = {f"code/{ENTRY}": script}
     for path in sorted(p for p in saved.rglob("*") if p.is_file()):
+        check_link(path, saved)
         inside = path.relative_to(saved).as_posix()
         if inside != "fingerprint.pb":  # a number drawn at random when it was saved; nothing reads it
             files[f"models/{FOLDER}/{inside}"] = path

@@ -59,7 +59,7 @@ def behind_script(entry: TritonEntry, source: Source, work: Path) -> Conversion:
     repository = f"code/{entry.folder.name}"
     found = {f"code/{ENTRY}": script, f"{repository}/{CONFIG}": config.path, **entry.files()}
     version = entry.folder / str(entry.version)
-    found |= {f"{repository}/{entry.version}/{inside}": path for inside, path in walk(version, None)}
+    found |= {f"{repository}/{entry.version}/{inside}": path for inside, path in walk(version, None, entry.folder)}
     found |= {f"{repository}/{inside}": path for inside, path in _beside(entry.folder)}
     pickles = tuple(sorted(inside for inside, path in found.items() if is_pickle(path)))
     environment, notes = _environment(entry, config, source)

@@ -133,6 +133,23 @@ def test_wrong_words_are_said(code: Path, tmp_path: Path) -> None:
             make(tmp_path, **words)
 
 
+def test_links_stay_inside(code: Path, tmp_path: Path) -> None:
+    """What a link leads to is in the package; one that leads out is refused, whatever it leads to."""
+    secret = tmp_path / "key"
+    secret.write_text("secret")
+    (code / "inner" / "again.py").symlink_to(Path("..", "score.py"))
+    assert "code/inner/again.py" in paths(make(tmp_path / "one", code))
+    (code / "inner" / "data.txt").symlink_to(secret)
+    with pytest.raises(BadArtefact, match=r"data\.txt: a link out of .*, to .*/key; .*cp -rL"):
+        make(tmp_path / "two", code)
+    models = tmp_path / "models"
+    models.mkdir()
+    (models / "m.bin").symlink_to(secret)
+    with pytest.raises(BadArtefact, match=r"m\.bin: a link out of"):
+        gantline.package(script=code / "score.py", model_dir=models, name="m", output=tmp_path / "three.pkg")
+    assert not list(tmp_path.glob("t*/*.pkg")) and not (tmp_path / "three.pkg").exists()
+
+
 def test_broken_links_are_refused(code: Path, tmp_path: Path) -> None:
     (code / "link").symlink_to(tmp_path / "nothing")
     with pytest.raises(BadArtefact, match=r"link: neither a file nor a directory"):
