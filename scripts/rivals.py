@@ -1,12 +1,12 @@
 """Make the virtual environments of rivals and oracles, one each, and hold them to exact versions.
 
-`python scripts/rivals.py [NAME ...]` (all when none is named). They live in .venvs/NAME and are made once: our own
-dependencies resolve together, these do not (azureml-inference-server-http wants numpy below 2).
+`python scripts/rivals.py [NAME ...]` (all when none is named). They live in .venvs/NAME and are made once, and again
+when their list changes: our own dependencies resolve together, these do not (azureml-inference-server-http wants numpy
+below 2).
 """
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 import sys
@@ -87,30 +87,45 @@ RIVALS: dict[str, tuple[str, ...]] = {
 }
 # name -> the npm package of that exact version whose program it is
 PROGRAMS = {"azurite": "azurite@3.37.0"}
-_ASK = "import importlib.metadata as m, sys; print(*(m.version(n) for n in sys.argv[1:]))"
+STAMP = "made-of.txt"  # in an environment, written last: the list that it was made of
 
 
 def ensure(name: str) -> Path:
-    """The environment's interpreter, made if missing. SystemExit if it cannot be, or holds other versions."""
-    wanted = RIVALS[name]
+    """The environment's interpreter, made if missing, and anew if its list has changed. SystemExit if it cannot be."""
     home = HOME / name
-    python = home / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    if not _holds(python, wanted):
+    if not _is_made_of(home, RIVALS[name]):
         HOME.mkdir(exist_ok=True)
         with only_one(HOME / f"{name}.lock"):  # tests in another process may be at it
-            if not _holds(python, wanted):
-                _make(name, home, python)
-    return python
+            if not _is_made_of(home, RIVALS[name]):
+                _make(name, home)
+    return _python(home)
 
 
-def _make(name: str, home: Path, python: Path) -> None:
+def _python(home: Path) -> Path:
+    return home / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+
+
+def _is_made_of(home: Path, wanted: tuple[str, ...]) -> bool:
+    """Whole, and of this list: extras and what was taken out of it cannot be seen in what is installed."""
+    try:
+        return _python(home).exists() and (home / STAMP).read_text("utf-8") == _listed(wanted)
+    except OSError:
+        return False
+
+
+def _listed(wanted: tuple[str, ...]) -> str:
+    return "".join(f"{one}\n" for one in wanted)
+
+
+def _make(name: str, home: Path) -> None:
     wanted = RIVALS[name]
     shutil.rmtree(home, ignore_errors=True)
     venv.create(home, with_pip=True)
-    done = subprocess.run([python, "-m", "pip", "install", "--quiet", *wanted], check=False)
-    if done.returncode or not _holds(python, wanted):
+    words: list[str | Path] = [_python(home), "-m", "pip", "install", "--quiet", *wanted]
+    if subprocess.run(words, check=False).returncode:
         shutil.rmtree(home, ignore_errors=True)
         raise SystemExit(f"{name}: {', '.join(wanted)} could not be installed")
+    (home / STAMP).write_text(_listed(wanted), "utf-8")
 
 
 def program(name: str) -> Path:
@@ -127,14 +142,6 @@ def program(name: str) -> Path:
             raise SystemExit(f"{name}: {PROGRAMS[name]} could not be installed; it needs Node.js and npm")
         marker.write_text(PROGRAMS[name])
     return script
-
-
-def _holds(python: Path, wanted: tuple[str, ...]) -> bool:
-    if not python.exists():
-        return False
-    names, versions = zip(*(re.split(r"(?:\[[\w-]+\])?==", w) for w in wanted), strict=True)
-    told = subprocess.run([python, "-c", _ASK, *names], capture_output=True, text=True, check=False)
-    return told.stdout.split() == list(versions)
 
 
 if __name__ == "__main__":

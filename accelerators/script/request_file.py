@@ -17,6 +17,7 @@ from gantline.yaml_file import parse_yaml
 # conda name -> PyPI name, where they differ
 _CONDA_TO_PYPI = {
     "dask-core": "dask",
+    "faiss": "faiss-cpu",
     "lightgbm-cpu": "lightgbm",
     "matplotlib-base": "matplotlib",
     "msgpack-python": "msgpack",
@@ -24,6 +25,12 @@ _CONDA_TO_PYPI = {
     "py-opencv": "opencv-python-headless",
     "py-xgboost": "xgboost",
     "py-xgboost-cpu": "xgboost",
+    "pytables": "tables",
+    "python-flatbuffers": "flatbuffers",
+    "python-graphviz": "graphviz",
+    "python-tzdata": "tzdata",
+    "python-xxhash": "xxhash",
+    "python-zstd": "zstd",
     "pytorch": "torch",
     "pytorch-cpu": "torch",
     "seaborn-base": "seaborn",
@@ -32,13 +39,17 @@ _CONDA_TO_PYPI = {
 }
 # conda packages that are no Python distribution; patterns are matched whole
 _NOT_ON_PYPI = re.compile(
-    r"r|r-.*|lib.*|_.*|cuda.*|cudnn|nccl|openblas|blas|nomkl|gcc.*|gxx.*|clang.*|compilers|c-compiler|cxx-compiler"
+    r"r|r-.*|lib(?!archive-c$|cst$|ensemble$|neuroml$|pysal$|rosa$|tmux$|virt-python$).*|_.*|cuda.*|cudnn|nccl|openblas|blas|nomkl|gcc.*|gxx.*|clang.*|compilers|c-compiler|cxx-compiler"
     r"|openmpi|mpich|mpi|openssl|ca-certificates|ffmpeg|git|make|nodejs|openjdk|zlib|xz|bzip2|sqlite|tk|readline"
     r"|ncurses|glib|graphviz|hdf5|pytorch-cuda|pytorch-mutex|cpuonly|sysroot.*|vs20.*|binutils.*|perl|ruby|curl|wget"
+    r"|python_abi|ld_impl.*|llvm-openmp|zstd|snappy|lz4-c|icu|jpeg|freetype|expat|krb5|krb5-.*|fftw|gmp|mpfr|boost-cpp"
 )
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _KINDS = "requirements.txt, pyproject.toml or conda.yml"
-_CONDA_SPEC = re.compile(r"([A-Za-z0-9_.-]+)\s*(\[[^\]]*\])?\s*(.*)")
+_CONDA_SPEC = re.compile(r"([A-Za-z0-9_.-]+)\s*(?:\[([^\]]*)\])?\s*(.*)")
+_VERSION_KEY = re.compile(
+    r"version\s*=\s*(['\"]?)([^'\"]*)\1"
+)  # what brackets may say; a build has no spelling in PyPI
 _INCLUDES = re.compile(r"(?:-r|--requirement)[\s=]*(.+)")
 _LOCAL = re.compile(r"(?:-e|--editable)\b|\.{1,2}/|/|file:|.*\.(?:whl|tar\.gz|zip)$|.*@\s*file:")
 
@@ -160,7 +171,7 @@ def _conda_request(dependencies: list[Any], path: Path) -> EnvironmentRequest:
         found = _CONDA_SPEC.fullmatch(str(item).split("::")[-1].strip()) if isinstance(item, str) else None
         if not found:
             raise BadArtefact(f"{path}: {item!r:.80} is not a conda dependency (as in numpy=2.1)")
-        name, version = found[1].lower(), found[3]
+        name, version = found[1].lower(), _bracketed(found[2], str(item), path) or found[3]
         if name == "python":
             python = _conda_python(version, path)
         elif _NOT_ON_PYPI.fullmatch(name):
@@ -173,6 +184,16 @@ def _conda_request(dependencies: list[Any], path: Path) -> EnvironmentRequest:
             "or install them on the system"
         )
     return EnvironmentRequest("requirements", python, tuple(lines))
+
+
+def _bracketed(text: str | None, item: str, path: Path) -> str:
+    """The version that a dependency's brackets say, as in numpy[version='>=1.2']."""
+    if text is None:
+        return ""
+    found = _VERSION_KEY.fullmatch(text.strip())
+    if not found:
+        raise BadArtefact(f"{path}: {item!r}: of what stands in brackets only version='...' has a spelling in PyPI")
+    return found[2]
 
 
 def _pip_section(items: Any, path: Path) -> Iterator[str]:
@@ -194,7 +215,7 @@ def _conda_python(version: str, path: Path) -> str:
 def _pypi_version(version: str, item: str, path: Path) -> str:
     """conda's version constraint in PyPI's spelling: `=1.2` is fuzzy, `=1.2=build` exact, commas mean and."""
     version = version.strip()
-    if not version:
+    if version.lstrip("= ") in ("", "*"):
         return ""
     if "|" in version:
         raise BadArtefact(f"{path}: {item!r}: alternatives (|) have no spelling in PyPI; choose one")
@@ -209,9 +230,14 @@ def _constraint(part: str, item: str, path: Path) -> str:
     if not match:
         raise BadArtefact(f"{path}: {item!r}: cannot read the version constraint {part!r}")
     sign, number = match[1] or "==", match[2]
-    if sign == "=":
-        return f"=={number}" if number.endswith("*") else f"=={number}.*"
-    return f"{sign}{number}"
+    if re.search(r"[^.]\*|\*.", number):
+        raise BadArtefact(
+            f"{path}: {item!r}: {number!r} (all that begins so) has no spelling in PyPI; write {number[:-1]}.*"
+        )
+    if sign == "=":  # of 1.24.post1 there is nothing below
+        return f"=={number}" if not re.fullmatch(r"[\d.!]*\d", number) else f"=={number}.*"
+    # conda passes over the star where it says nothing
+    return f"{sign}{number}" if sign in ("==", "!=") else f"{sign}{number.removesuffix('.*')}"
 
 
 def _strings(value: Any, where: str) -> list[str]:

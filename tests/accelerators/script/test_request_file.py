@@ -128,6 +128,9 @@ dependencies:
         ("- r-base\n  - cudatoolkit=11\n  - numpy", "no PyPI equivalent for r-base, cudatoolkit"),
         ("- numpy=1.25|1.26", "alternatives"),
         ("- numpy=>1", "version constraint"),
+        ("- libgcc-ng\n  - python_abi=3.11\n  - librosa", "no PyPI equivalent for libgcc-ng, python_abi;"),
+        ("- numpy[build=mkl*]", r"of what stands in brackets only version="),
+        ("- numpy=1.2*", r"write 1\.2\.\*"),
         ("- npm: [left-pad]", "expected names or 'pip:'"),
         ("- 3", "not a conda dependency"),
     ],
@@ -135,6 +138,23 @@ dependencies:
 def test_conda_without_equivalent_is_named_and_not_dropped(tmp_path: Path, dependency: str, says: str) -> None:
     with pytest.raises(BadArtefact, match=says):
         read_request(write(tmp_path / "conda.yml", f"dependencies:\n  {dependency}\n"))
+
+
+@pytest.mark.parametrize(
+    ("dependency", "line"),
+    [
+        ("librosa=0.11", "librosa==0.11.*"),
+        ("numpy[version='>=1.26,<3']", "numpy>=1.26,<3"),
+        ("numpy=*", "numpy"),
+        ("numpy *", "numpy"),
+        ("numpy>=1.26.*", "numpy>=1.26"),
+        ("numpy!=2.0.*", "numpy!=2.0.*"),
+        ("numpy=1.26.4.post1", "numpy==1.26.4.post1"),
+        ("conda-forge/noarch::pytables 3.10.*", "tables==3.10.*"),
+    ],
+)
+def test_conda_spellings(tmp_path: Path, dependency: str, line: str) -> None:
+    assert read_request(write(tmp_path / "conda.yml", f"dependencies:\n  - {dependency}\n")).requirements == (line,)
 
 
 @pytest.mark.parametrize("text", ["[]", "dependencies: numpy", "a: [", "variables: {A: b}\ndependencies: []"])
