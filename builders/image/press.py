@@ -1,4 +1,4 @@
-"""Press: what is written passes on to a thread of its own, which hashes and compresses it while more is made.
+"""Press: what is written passes on to a thread of its own, which hashes it and has it compressed while more is made.
 
 zlib and hashlib let other threads run meanwhile, as long as they get pieces that are worth it: of 10 KiB, as tarfile
 writes them, each waits longer for Python's lock than it takes. What comes out does not depend on the pieces.
@@ -6,15 +6,16 @@ writes them, each waits longer for Python's lock than it takes. What comes out d
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import queue
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 from gantline.oci.store import Incoming
+
+from .gzip_blocks import GzipBlocks
 
 LEVEL = 6  # of gzip: 9 takes thrice the time for 0.5 %
 PIECE = 1 << 18  # bytes
@@ -71,8 +72,7 @@ class Press:
             while (piece := self._pieces.get()) is not None:
                 self._out.write(memoryview(piece))
             return
-        file = cast(BinaryIO, self._out)
-        with gzip.GzipFile(filename="", mode="wb", compresslevel=LEVEL, fileobj=file, mtime=0) as packed:
+        with GzipBlocks(self._out, LEVEL) as packed:
             while (piece := self._pieces.get()) is not None:
                 self._hash.update(piece)
                 packed.write(piece)

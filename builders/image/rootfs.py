@@ -39,7 +39,7 @@ RULES: dict[str, re.Pattern[str]] = {
     "backups": re.compile(r"var/lib/dpkg/.+-old|etc/(passwd|group|shadow|gshadow|subuid|subgid)-"),
 }
 STALE = "bytecode of other sources"
-VERSION = 1  # of the rules: a change of them makes another layer
+VERSION = 2  # of the rules, and of how it is compressed: a change of them makes another layer
 _XATTR = "SCHILY.xattr."
 _PYC = re.compile(r"(?P<folder>.*?)__pycache__/(?P<name>[^/]+?)\.[\w-]+(\.opt-[\w]+)?\.pyc")
 _PYC_HEAD = 16

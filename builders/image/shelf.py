@@ -18,7 +18,7 @@ from gantline.oci.store import Store
 from .entry import Entry
 from .layer import Layer, write_layer
 
-_FORMAT = 1  # another one forgets all that is remembered
+_FORMAT = 2  # another one forgets all that is remembered
 
 
 @dataclass(frozen=True, slots=True)

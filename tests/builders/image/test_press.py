@@ -1,4 +1,4 @@
-"""The press: what comes out is gzip's own, whatever pieces come in; what fails on its thread is raised in ours."""
+"""The press: gzip comes out, the same whatever pieces come in; what fails on its thread is raised in ours."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from gantline.builders.image.bytecode import bytecode
 from gantline.builders.image.entry import Entry, of_bytes, of_file
+from gantline.builders.image.gzip_blocks import GzipBlocks
 from gantline.builders.image.layer import write_layer
 from gantline.builders.image.press import LEVEL, PIECE, pressed
 
@@ -31,7 +32,7 @@ def plain_bytes() -> bytes:
 
 
 @pytest.mark.parametrize("most", [3 * PIECE, 50_000, 700])
-def test_the_bytes_of_gzip_in_one_go(store: Store, most: int) -> None:
+def test_the_same_bytes_whatever_pieces_come(store: Store, most: int) -> None:
     data, drawn = plain_bytes(), random.Random(most)
     with store.receive() as incoming, pressed(incoming) as press:
         at = 0
@@ -40,9 +41,11 @@ def test_the_bytes_of_gzip_in_one_go(store: Store, most: int) -> None:
             press.write(data[at : at + count])
             at += count
         assert press.tell() >= len(data)
+    with gzip.open(store.path(incoming.digest)) as f:
+        assert f.read() == data
     whole = io.BytesIO()
-    with gzip.GzipFile(filename="", mode="wb", compresslevel=LEVEL, fileobj=whole, mtime=0) as f:
-        f.write(data)
+    with GzipBlocks(whole, LEVEL, 1) as made:
+        made.write(data)
     assert store.path(incoming.digest).read_bytes() == whole.getvalue()
     assert press.digest == "sha256:" + hashlib.sha256(data).hexdigest()
 
@@ -77,7 +80,7 @@ def test_a_large_file_takes_little_memory(store: Store, tmp_path: Path, compress
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 12 * PIECE
+    assert peak < (16 + 8) * PIECE  # with a block for each of 8 threads
     assert made.unpacked == size and (made.diff_id == made.descriptor.digest) is not compress
 
 
