@@ -31,9 +31,10 @@ LARGEST = 1 << 20  # bytes of a document: a model in JSON is none
 _CERTAIN = (b"azuremlschemas", b"entryScript", b"entry_script", b"code_configuration")
 _MARKS = (
     *_CERTAIN, b"computeType", b"compute_type", b"endpoint_name", b"custom_model", b"mlflow_model", b"triton_model",
-    b"schema.json", b"auth_mode", b"endpointName", b"codeConfiguration", b"authMode",
+    b"schema.json", b"auth_mode", b"endpointName", b"codeConfiguration", b"authMode", b"traffic",
 )  # fmt: skip
 TYPES = ("custom_model", "mlflow_model", "triton_model")
+_ONLINE = {"endpoint_name", "name"}  # of a deployment that says no more than that
 _OF_BATCHES = frozenset(("mini_batch_size", "output_action", "error_threshold"))
 
 
@@ -155,7 +156,7 @@ def _document(path: Path) -> Document | None:
     if not any(mark in data for mark in _MARKS):
         return None  # most files are somebody else's, and to parse YAML takes time
     try:
-        tree = snake(parse_yaml(data.decode("utf-8-sig"), str(path)) if _is_yaml(path) else json.loads(data))
+        tree = snake(parse_yaml(data.decode("utf-8-sig"), str(path), True) if _is_yaml(path) else json.loads(data))
     except (BadArtefact, ValueError, RecursionError) as e:
         if any(mark in data for mark in _CERTAIN):
             told = str(e).removeprefix(f"{path}")
@@ -179,10 +180,12 @@ def _kind(tree: Tree) -> str:
         return "batch"
     if "onlinedeployment" in schema or "code_configuration" in tree or {"endpoint_name", "model"} <= tree.keys():
         return "deployment"
+    if tree.keys() >= _ONLINE:
+        return "deployment"
     if "model.schema" in schema or ("path" in tree and tree.get("type") in TYPES):
         return "model"
     if "environment.schema" in schema:
         return "environment"
-    if "onlineendpoint" in schema or {"auth_mode", "name"} <= tree.keys():
+    if "onlineendpoint" in schema or {"auth_mode", "name"} <= tree.keys() or tree.keys() == {"name", "traffic"}:
         return "endpoint"
     return ""

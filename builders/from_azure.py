@@ -16,6 +16,7 @@ from gantline.accelerators.script.request_file import read_request
 
 from gantline.errors import BadArtefact, Unsupported, UsageError
 from gantline.manifest import EnvironmentRequest
+from gantline.yaml_file import spelling
 
 from . import from_script
 from .azure_documents import SUFFIXES, TYPES, Document, Tree, environment_of, only, read_documents
@@ -285,7 +286,7 @@ def _variables(said: Any, document: Document) -> dict[str, str]:
     for name, value in sorted(said.items(), key=str):
         if isinstance(value, dict | list) or "=" in str(name) or "\0" in f"{name}{value}":
             raise BadArtefact(f"{document.path}: environment_variables: '{name!s:.40}' is no name with one value")
-        out[str(name)] = "" if value is None else str(value)
+        out[str(name)] = "" if value is None else spelling(value)
     return out
 
 

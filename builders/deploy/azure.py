@@ -134,18 +134,13 @@ def _deployment(
     environment, left_out = _environment(one)
     notes += (f"{document.path.name}: {line}" for line in (*left_out, *_scale_left_out(one)))
     environment |= _request_settings(one.part("request_settings"))
-    usual = Probes()
     return Deployment(
         name=name,
         image=image(name, ""),
         traffic=shares.get(name, 0),
         instances=_instances(one),
-        resources=_resources(one.part("resources")),
-        probes=Probes(
-            startup=_probe(one, "startup_probe", usual.startup),
-            readiness=_probe(one, "readiness_probe", usual.readiness),
-            liveness=_probe(one, "liveness_probe", usual.liveness),
-        ),
+        resources=_resources(one),
+        probes=_probes(one),
         environment=environment,
         keys=keys,
         egress=_word(one, "egress_public_network_access", ("enabled", "disabled")) == "enabled",
@@ -211,7 +206,8 @@ def _scale_left_out(one: Fields) -> Iterator[str]:
             yield f"scale_settings.{key} is not applied: scale_settings.type is not {_BY_LOAD}"
 
 
-def _resources(one: Fields) -> Resources:
+def _resources(above: Fields) -> Resources:
+    one = above.part("resources")
     asked, most = one.part("requests"), one.part("limits")
     said = {part.text(_GPUS) for part in (asked, most)} - {""}
     if len(said) > 1:
@@ -219,7 +215,18 @@ def _resources(one: Fields) -> Resources:
     gpus = next(iter(said), "0")
     if not gpus.isdecimal():
         raise UsageError(f"{one.where}: {_GPUS}: {gpus!r:.40} is no whole number")
-    return Resources.of(asked.text("cpu"), asked.text("memory"), most.text("cpu"), most.text("memory"), int(gpus))
+    cpu, memory, cpu_limit, memory_limit = (part.text(key) for part in (asked, most) for key in ("cpu", "memory"))
+    with above.placed():
+        return Resources.of(cpu, memory, cpu_limit, memory_limit, int(gpus))
+
+
+def _probes(one: Fields) -> Probes:
+    usual = Probes()
+    startup = _probe(one, "startup_probe", usual.startup)
+    readiness = _probe(one, "readiness_probe", usual.readiness)
+    liveness = _probe(one, "liveness_probe", usual.liveness)
+    with one.placed():
+        return Probes(startup, readiness, liveness)
 
 
 def _probe(one: Fields, key: str, usual: Probe) -> Probe:

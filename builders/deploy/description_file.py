@@ -39,7 +39,10 @@ def read(tree: Any, where: str, image: Callable[[str, str], ImageName]) -> Endpo
     inner = top.part("deployments")
     alone = len(inner.tree) == 1
     found = tuple(_deployment(name, inner, alone, image) for name in inner.tree)
-    return Endpoint(top.text("endpoint"), found, top.whole("port", HTTP, 1, 65534))
+    if not top.text("endpoint"):
+        raise UsageError(f"{where}: endpoint: its name is missing")
+    with top.placed():
+        return Endpoint(top.text("endpoint"), found, top.whole("port", HTTP, 1, 65534))
 
 
 def _deployment(name: str, above: Fields, alone: bool, image: Callable[[str, str], ImageName]) -> Deployment:
@@ -49,8 +52,8 @@ def _deployment(name: str, above: Fields, alone: bool, image: Callable[[str, str
         image=image(name, one.text("image")),
         traffic=one.whole("traffic", 100 if alone else 0, 0, 100),
         instances=_instances(one),
-        resources=_resources(one.part("resources", ("cpu", "memory", "cpu_limit", "memory_limit", "gpus"))),
-        probes=_probes(one.part("probes", ("startup", "readiness", "liveness"))),
+        resources=_resources(one),
+        probes=_probes(one),
         environment=one.variables("environment"),
         secrets={n: _secret(one.part("secrets").part(n, ("secret", "key")), "") for n in one.part("secrets").tree},
         keys=_secret(one.part("keys", ("secret", "key")), KEYS_FILE) if one.tree.get("keys") is not None else None,
@@ -66,26 +69,27 @@ def _instances(one: Fields) -> Instances:
         return Instances(count, count)
     inner = one.part("instances", ("min", "max", "cpu_percent"))
     low = inner.whole("min", 1, 1, _MOST)
-    return Instances(low, inner.whole("max", low, 1, _MOST), inner.whole("cpu_percent", 70, 1, 100))
+    high, percent = inner.whole("max", low, 1, _MOST), inner.whole("cpu_percent", 70, 1, 100)
+    with one.placed():
+        return Instances(low, high, percent)
 
 
 def _resources(one: Fields) -> Resources:
-    return Resources.of(
-        cpu=one.text("cpu"),
-        memory=one.text("memory"),
-        cpu_limit=one.text("cpu_limit"),
-        memory_limit=one.text("memory_limit"),
-        gpus=one.whole("gpus", 0, 0, 64),
-    )
+    inner = one.part("resources", ("cpu", "memory", "cpu_limit", "memory_limit", "gpus"))
+    cpu, memory, cpu_limit, memory_limit = (inner.text(key) for key in ("cpu", "memory", "cpu_limit", "memory_limit"))
+    gpus = inner.whole("gpus", 0, 0, 64)
+    with one.placed():
+        return Resources.of(cpu, memory, cpu_limit, memory_limit, gpus)
 
 
 def _probes(one: Fields) -> Probes:
     usual = Probes()
-    return Probes(
-        startup=_probe(one.part("startup", _PROBE), usual.startup),
-        readiness=_probe(one.part("readiness", _PROBE), usual.readiness),
-        liveness=_probe(one.part("liveness", _PROBE), usual.liveness),
-    )
+    inner = one.part("probes", ("startup", "readiness", "liveness"))
+    startup = _probe(inner.part("startup", _PROBE), usual.startup)
+    readiness = _probe(inner.part("readiness", _PROBE), usual.readiness)
+    liveness = _probe(inner.part("liveness", _PROBE), usual.liveness)
+    with one.placed():
+        return Probes(startup, readiness, liveness)
 
 
 def _probe(one: Fields, usual: Probe) -> Probe:
@@ -99,7 +103,9 @@ def _probe(one: Fields, usual: Probe) -> Probe:
 
 
 def _secret(one: Fields, key: str) -> SecretKey:
-    return SecretKey(one.text("secret"), one.text("key", key))
+    secret, key = one.text("secret"), one.text("key", key)
+    with one.placed():
+        return SecretKey(secret, key)
 
 
 def _egress(one: Fields) -> bool | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from gantline.errors import UsageError
 from gantline.setting import unknown
+from gantline.yaml_file import spelling
 
 
 class Fields:
@@ -15,7 +17,9 @@ class Fields:
     def __init__(self, tree: Any, where: str, known: Iterable[str] | None = None) -> None:
         if not isinstance(tree, dict):
             raise UsageError(f"{where}: expected keys and values, found {tree!r:.60}")
-        self.tree: dict[str, Any] = {str(key): value for key, value in tree.items()}
+        if (other := next((key for key in tree if not isinstance(key, str)), "")) != "":
+            raise UsageError(f"{where}: to YAML the key {spelling(other)!s:.60} is no text; write it in quotes")
+        self.tree: dict[str, Any] = dict(tree)
         self.where = where
         if known is not None:
             unknown(self.tree, known, where)
@@ -26,13 +30,13 @@ class Fields:
         return Fields({} if found is None else found, f"{self.where}: {key}", known)
 
     def text(self, key: str, default: str = "") -> str:
-        """Words; a number counts as its digits."""
+        """Words; a number counts as it is written."""
         found = self.tree.get(key)
         if found is None:
             return default
         if isinstance(found, bool) or not isinstance(found, str | int | float):
             raise UsageError(f"{self.where}: {key}: expected text, found {found!r:.60}")
-        return str(found)
+        return spelling(found)
 
     def whole(self, key: str, default: int, low: int, high: int) -> int:
         """A whole number within bounds."""
@@ -55,4 +59,12 @@ class Fields:
             if isinstance(value, dict | list) or value is None:
                 raise UsageError(f"{inner.where}: {name}: expected text, found {value!r:.60}")
         # a YAML true is what a shell would call true
-        return {n: str(v).lower() if isinstance(v, bool) else str(v) for n, v in inner.tree.items()}
+        return {n: str(v).lower() if isinstance(v, bool) else spelling(v) for n, v in inner.tree.items()}
+
+    @contextmanager
+    def placed(self) -> Iterator[None]:
+        """Errors about what is made of it say where it stands."""
+        try:
+            yield
+        except UsageError as e:
+            raise UsageError(f"{self.where}: {e.message}") from e

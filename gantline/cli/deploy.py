@@ -114,7 +114,7 @@ def _endpoint(args: argparse.Namespace) -> tuple[Endpoint, tuple[str, ...]]:
         raise UsageError(f"{args.file[1]}: a description is one file")
     if keys:
         raise UsageError("--keys-secret and --file exclude each other: write `keys` into the file")
-    return description_file.read(read_yaml(args.file[0]), str(args.file[0]), image), ()
+    return description_file.read(read_yaml(args.file[0], careful=True), str(args.file[0]), image), ()
 
 
 def _images(args: argparse.Namespace) -> Callable[[str, str], ImageName]:

@@ -55,6 +55,21 @@ def test_what_is_refused_is_told_in_one_line(tmp_path: Path, text: str, told: st
     assert e.value.message.startswith(str(path)) and "\n" not in e.value.message and len(e.value.message) < 600
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("a: 1\nb:\n  c: 1\n  d: {}\n  c: 2\n", "line 5: 'c' is there twice"), ("[{x: 1, x: 1}]", "line 1: 'x'")],
+)
+def test_a_key_that_is_there_twice(text: str, told: str) -> None:
+    parse_yaml(text, "text")
+    with pytest.raises(BadArtefact, match=f"^text: {told}"):
+        parse_yaml(text, "text", careful=True)
+
+
+def test_aliases_are_not_twice() -> None:
+    text = "base: &b {k: 1}\none: {<<: *b, k: 2}\ntwo: *b\n"
+    assert parse_yaml(text, "text", careful=True) == {"base": {"k": 1}, "one": {"k": 2}, "two": {"k": 1}}
+
+
 def test_files_that_are_no_text(tmp_path: Path) -> None:
     with pytest.raises(BadArtefact, match=r"cannot be read \(Is a directory"):
         read_yaml(tmp_path)

@@ -9,7 +9,7 @@ from gantline.builders.azure_documents import Document, read_documents
 from gantline.builders.deploy.azure import read
 from gantline.builders.deploy.description import Endpoint, ImageName, Instances, Probe, Resources, SecretKey
 
-from gantline.errors import UsageError
+from gantline.errors import BadArtefact, UsageError
 
 ENDPOINT = """
 $schema: https://azuremlschemas.azureedge.net/latest/kubernetesOnlineEndpoint.schema.json
@@ -140,3 +140,14 @@ def test_what_does_not_fit_together(tmp_path: Path) -> None:
         told(tmp_path, ENDPOINT)
     with pytest.raises(UsageError, match="these name credit, debit"):
         told(tmp_path, ENDPOINT, BLUE, GREEN.replace("credit", "debit"))
+
+
+def test_as_little_as_azure_asks_for(tmp_path: Path) -> None:
+    """Neither `$schema`, nor a model that may be in the image, nor how requests are let in."""
+    endpoint, notes = told(tmp_path, "name: credit\ntraffic: {blue: 100}\n", "name: blue\nendpoint_name: credit\n")
+    assert (endpoint.name, endpoint.deployments[0].traffic, notes) == ("credit", 100, ())
+
+
+def test_a_key_that_is_there_twice(tmp_path: Path) -> None:
+    with pytest.raises(BadArtefact, match=r"0.yml: line 20: 'instance_type' is there twice"):
+        told(tmp_path, f"{BLUE.rstrip()}\ninstance_type: other\n")

@@ -37,12 +37,20 @@ def test_all_that_can_be_said(endpoint: Make) -> None:
         ({"environment": ["A"]}, "environment: expected keys and values"),
         ({"drain_s": -1}, "drain_s: expected seconds from 0 to 3600"),
         ({"egress": "some"}, "egress: 'some' is neither none nor all"),
-        ({"keys": {"key": "x"}}, "secret ''"),
+        ({"keys": {"key": "x"}}, "here: deployments: blue: keys: secret ''"),
+        ({"resources": {"cpu": 0}}, "here: deployments: blue: resources: cpu: '0' is no number"),
+        ({"instances": {"min": 3, "max": 2}}, "here: deployments: blue: instances: min 3 is more than max 2"),
+        ({"probes": {"liveness": {"successes": 2}}}, "here: deployments: blue: probes: successes of startup"),
     ],
 )
 def test_what_does_not_fit(endpoint: Make, said: dict[str, Any], told: str) -> None:
     with pytest.raises(UsageError, match=told):
         endpoint(blue=said)
+
+
+def test_a_name_that_is_missing() -> None:
+    with pytest.raises(UsageError, match="here: endpoint: its name is missing"):
+        read({"deployments": {"blue": {}}}, "here", lambda n, s: ImageName("x"))
 
 
 def test_where_it_is_published(endpoint: Make) -> None:
