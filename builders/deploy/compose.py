@@ -20,7 +20,7 @@ def write(endpoint: Endpoint) -> Written:
         "name": endpoint.name,
         "services": {d.name: _service(endpoint, single(d), d is served) for d in endpoint.deployments},
     }
-    return Written({"compose.yaml": tree}, notes, "docker compose -f {file} up --wait")
+    return Written({"compose.yaml": tree}, notes, "docker compose -f {file} up --wait --remove-orphans")
 
 
 def _service(endpoint: Endpoint, one: Deployment, published: bool) -> Tree:

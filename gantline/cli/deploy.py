@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..blobs import publish_directory, publish_file
 from ..errors import NotFound, UsageError
 from ..exits import OK
 from . import deploy_here, registered, transfer
@@ -186,32 +184,27 @@ def _keys(text: str) -> SecretKey | None:
 
 
 def _deliver(args: argparse.Namespace, endpoint: Endpoint, written: Written, notes: tuple[str, ...]) -> None:
+    from gantline.builders.deploy.delivery import deliver
     from gantline.builders.deploy.documents import to_yaml
 
-    texts = {name: to_yaml([tree]) for name, tree in written.documents.items()}
     path: Path | None = args.output
-    one_file = path is not None and path.suffix in (".yaml", ".yml")
-    if written.apart and (path is None or one_file):
-        raise UsageError(f"-o: these {len(texts)} are applied one after the other; name a directory for them")
-    with ExitStack() as stack:
-        if one_file:
-            assert path is not None
-            work = stack.enter_context(publish_file(path, args.overwrite))
-            work.write_text(to_yaml(written.documents.values()), "utf-8", newline="\n")
-        elif path is not None:
-            work = stack.enter_context(publish_directory(path, args.overwrite, next(iter(texts))))
-            for name, text in texts.items():
-                (work / name).write_text(text, "utf-8", newline="\n")
-    first = path / next(iter(texts)) if path is not None and not one_file else path
-    if path is not None and first is not None:
-        _keep(args, endpoint, path, first)
-    following = written.next.format(path=path or "FILE", file=first or "FILE")
+    if path is None and written.apart:
+        raise UsageError(f"these {len(written.documents)} are applied one after the other; name a directory, by -o")
+    made = deliver(written, path, args.overwrite) if path is not None else None
+    if path is not None and made is not None:
+        _keep(args, endpoint, path, made.first)
+    gone = made.gone if made is not None else ()
+    following = written.next.format(path=path or "FILE", file=made.first if made is not None else "FILE")
+    following += "".join(f" && kubectl delete --ignore-not-found {one}" for one in gone)
     if args.json:
-        print_json({"documents": written.documents, "not_applied": list(notes), "next": following})
-    elif path is None:
+        found = {"documents": written.documents, "not_applied": list(notes), "next": following, "gone": list(gone)}
+        print_json(found)
+    elif made is None:
         write(to_yaml(written.documents.values()))
     else:
-        table([("written", f"{path} ({len(texts)} documents)")])
+        rows = [("written", f"{path} ({len(written.documents)} documents)")]
+        rows += [("kept", f"{one}: what somebody had edited") for one in made.edited]
+        table([*rows, *(("gone", f"{one}: described no more") for one in gone)])
         write(f"\nnext:  {following}\n")
 
 
