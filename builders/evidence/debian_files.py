@@ -19,9 +19,10 @@ _LISTS = re.compile(r"var/lib/dpkg/(info/(?P<name>[^/:]+)(:[^/]+)?\.list|status\
 _STATUS = re.compile(r"var/lib/dpkg/(status|status\.d/(?P<bare>[^/.]+))")
 
 
-def owner_in_base(contents: Contents, at: str, below: int) -> str:
-    """`name version` of the package that a path of the lowest `below` layers is of; empty if it is of none."""
+def owners_in_base(contents: Contents, at: str, below: int) -> list[str]:
+    """`name version` of the packages that a path of the lowest `below` layers is of: of a folder there may be many."""
     spelled = {at, at.removeprefix("usr/")}  # packages still list /lib, where that is a link to /usr/lib
+    names = []
     for layer in range(below):
         lists = {p: m for p, h in contents.paths.items() if h.layer == layer and (m := _LISTS.fullmatch(p))}
         for path, text in (contents.read(layer, lists) if lists else {}).items():
@@ -29,19 +30,19 @@ def owner_in_base(contents: Contents, at: str, below: int) -> str:
             bare = lists[path]["bare"]
             listed = {line[34:] for line in lines} if bare else {line.lstrip("/") for line in lines}
             if not spelled.isdisjoint(listed):
-                name = bare or lists[path]["name"]
-                return f"{name} {_version(contents, name, below)}".strip()
-    return ""
+                names.append(bare or lists[path]["name"])
+    versions = _versions(contents, below) if names else {}
+    return [f"{name} {versions.get(name, '')}".strip() for name in dict.fromkeys(names)]
 
 
-def _version(contents: Contents, name: str, below: int) -> str:
+def _versions(contents: Contents, below: int) -> dict[str, str]:
+    found: dict[str, str] = {}
     for layer in range(below):
         wanted = [p for p, h in contents.paths.items() if h.layer == layer and _STATUS.fullmatch(p)]
         for text in (contents.read(layer, wanted) if wanted else {}).values():
             for one in stanzas(text.decode("utf-8", "replace")):
-                if one.get("Package") == name:
-                    return one.get("Version", "")
-    return ""
+                found[one.get("Package", "")] = one.get("Version", "")
+    return found
 
 
 def owner_in_debs(debs: Sequence[Deb], at: str) -> str:

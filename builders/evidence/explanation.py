@@ -15,10 +15,12 @@ from gantline.packages import MANIFEST
 
 from ..image import places
 from ..image.rootfs import rule_against
-from .contents import FILE, FOLDER, HARD, Contents
-from .debian_files import owner_in_base, owner_in_debs
+from .contents import FILE, FOLDER, HARD, LINK, Contents
+from .debian_files import owner_in_debs, owners_in_base
 from .record import Record
 from .wheel_files import WheelFiles, source_of
+
+_SHOWN = 4  # of packages and layers of a directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +49,53 @@ class Explanation:
 
 
 def explain(store: Store, image: Image, path: str, ref: str) -> Explanation:
-    """NotFound for a path that is not in the image, and that no rule has left out."""
+    """NotFound for a path that is not in the image, and that neither a rule nor a layer has taken away."""
     contents = Contents(store, image)
     record = Record.read(store, image)
-    asked = posixpath.normpath("/" + path.lstrip("/"))
+    asked = "/" + posixpath.normpath("/" + path).lstrip("/")
     at = contents.resolve(asked)
-    held = contents.paths.get(at)
-    if held is None:
+    about: dict[str, str] = {}
+    if link := contents.link_at(asked):
+        held = contents.paths[link]
+        if at and at not in contents.paths:
+            return _told(contents, record, asked, link, {"leads to": f"/{at}, where this image has nothing"})
+        about["by link"] = f"/{link} -> {held.link}, of {_source(contents, record, link)[1]}"
+    if not at and image.layers:
+        return Explanation(asked, "/", "folder", "the root, which every layer adds to", 1, contents.title(0),
+                           image.layers[0].digest, {"is a": "directory", **_holding(contents, "")})  # fmt: skip
+    if at not in contents.paths:
         return _absent(contents, record, asked, at, ref)
-    kind, source, about = _source(contents, record, at)
-    size = {"bytes": str(held.size)} if held.kind == FILE else {}
-    digest = {"digest": contents.digest(at)} if held.kind == FILE else {}
-    link = {"link to": "/" + held.link} if held.kind == HARD else {}
-    what = {"is a": "directory"} if held.kind == FOLDER else {}
+    return _told(contents, record, asked, at, about)
+
+
+def _told(contents: Contents, record: Record | None, asked: str, at: str, about: dict[str, str]) -> Explanation:
+    """What is known of a path that is there."""
+    held = contents.paths[at]
+    kind, source, more = _source(contents, record, at)
+    if held.kind == FOLDER:
+        what = {"is a": "directory", **_holding(contents, at)}
+    else:
+        what = {LINK: {"is a": "link", "leads to": held.link}, HARD: {"link to": "/" + held.link}}.get(held.kind, {})
+        what |= {"bytes": str(held.size), "digest": held.digest} if held.digest else {}
+    if held.over >= 0:
+        what["replaces"] = f"what layer {held.over + 1} has there: {contents.title(held.over)[:80] or 'untitled'}"
     return Explanation(
-        asked, "/" + at, kind, source, held.layer + 1, contents.title(held.layer), image.layers[held.layer].digest,
-        {**what, **link, **size, **digest, **about},
+        asked, "/" + at, kind, source, held.layer + 1, contents.title(held.layer),
+        contents.image.layers[held.layer].digest, {**what, **about, **more},
     )  # fmt: skip
+
+
+def _holding(contents: Contents, at: str) -> dict[str, str]:
+    """What a directory holds, and by which layers, those with most of it first."""
+    inside = [held for _, held in contents.below(at) if held.kind == FILE]
+    by_layer: dict[int, int] = {}
+    for held in inside:
+        by_layer[held.layer] = by_layer.get(held.layer, 0) + held.size
+    heavy = sorted(by_layer, key=lambda n: (-by_layer[n], n))
+    names = [f"{n + 1} ({contents.title(n)[:40] or 'untitled'})" for n in heavy[:_SHOWN]]
+    more = f" and {len(heavy) - _SHOWN} more" if len(heavy) > _SHOWN else ""
+    found = {"holds": f"{len(inside)} files, {sum(by_layer.values())} bytes"}
+    return found | ({"of layers": ", ".join(names) + more} if names else {})
 
 
 def _source(contents: Contents, record: Record | None, at: str) -> tuple[str, str, dict[str, str]]:
@@ -74,22 +106,25 @@ def _source(contents: Contents, record: Record | None, at: str) -> tuple[str, st
     if record is not None and layer >= record.below:
         return _ours(contents, record, at)
     base = f"base {record.base}" if record is not None else "the image"
-    if debian := owner_in_base(contents, at, record.below if record is not None else len(contents.image.layers)):
-        return "debian", f"Debian package {debian} of {base}", {}
+    debian = owners_in_base(contents, at, record.below if record is not None else len(contents.image.layers))
+    if len(debian) > 1:
+        return "debian", f"{len(debian)} Debian packages of {base}: {', '.join(debian[:_SHOWN])} ...", {}
+    if debian:
+        return "debian", f"Debian package {debian[0]} of {base}", {}
     return "base", f"{base}: layer {layer + 1}, of no package", {}
 
 
 def _ours(contents: Contents, record: Record, at: str) -> tuple[str, str, dict[str, str]]:
     """What Gantline itself put there, besides wheels."""
     held = contents.paths[at]
-    title = contents.title(held.layer)
-    if title.startswith("debs "):
-        return "debian", owner_in_debs(record.lock.debs or (), at) or f"one of {title}", {}
+    inside = f"{at}/".startswith(f"{places.ROOT}/")
+    if not inside and held.kind != FOLDER:
+        return "debian", owner_in_debs(record.lock.debs or (), at) or "one of the Debian packages of its lock", {}
     if at == record.folder or at.startswith(record.folder + "/"):
         return _of_package(record, at.removeprefix(record.folder).strip("/"))
-    if at.startswith(places.EVIDENCE + "/"):
+    if f"{at}/".startswith(f"{places.EVIDENCE}/"):
         return "evidence", "written by `gantline build`: what the image is made of", {}
-    if at.startswith(f"{places.LIBRARY}/gantline/"):
+    if f"{at}/".startswith(f"{places.LIBRARY}/gantline/"):
         return "gantline", f"Gantline {record.runtime}: {_module(at.removeprefix(places.LIBRARY + '/'))}", {}
     if held.kind == FOLDER:
         return "folder", "a directory, of the first layer that has something in it", {}
@@ -119,9 +154,14 @@ def _absent(contents: Contents, record: Record | None, asked: str, at: str, ref:
     from_file = record is not None and "org.opencontainers.image.base.digest" not in contents.image.labels
     if from_file and record is not None and (rule := rule_against(at)):
         return Explanation(asked, "/" + at, "left out", f"what a base has there is left out by the rule {rule!r}")
+    if (remover := contents.removed.get(at)) is not None:
+        title = contents.title(remover)[:80] or "untitled"
+        return Explanation(
+            asked, "/" + at, "left out", f"a lower layer has it, and layer {remover + 1} removes it: {title}"
+        )
     near = next(_near(contents, at), "")
     hint = f"; did you mean /{near}?" if near else ""
-    raise NotFound(f"{ref}: has no {asked}, and no rule has left it out{hint}")
+    raise NotFound(f"{ref}: has no {asked}, and neither a rule nor a layer has taken it away{hint}")
 
 
 def _near(contents: Contents, at: str) -> Iterator[str]:

@@ -23,8 +23,8 @@ from ..image.build import Built, build_image
 from ..image.shelf import Shelf
 from ..image.supply import Supplier
 from ..lock.sources import Sources
-from .contents import FILE, Contents, files
-from .record import Record
+from .contents import FILE, Contents
+from .record import Record, told_below
 
 _EPOCH = "SOURCE_DATE_EPOCH"
 
@@ -45,6 +45,11 @@ class Rebuilding:
     def run(self, image: Image, ref: str) -> Built:
         """Make every layer above the base anew. VerificationFailed names those that came out otherwise."""
         record = Record.of(self.store, image, ref)
+        if not told_below(image, record.base):
+            raise BadArtefact(
+                f"{ref}: an engine made its layers, of a context, say; rebuild the image that was written by "
+                "`gantline build`, and compare the two with `gantline diff`"
+            )
         base = self._base(image, record)
         with tempfile.TemporaryDirectory(prefix="gantline-rebuild-") as folder:
             package = _package(self.store, image, record, Path(folder, f"{record.manifest.name}.pkg"))
@@ -73,7 +78,7 @@ def _package(store: Store, image: Image, record: Record, target: Path) -> Packag
         if held.kind == FILE and path.startswith(record.folder + "/"):
             wanted.setdefault(held.layer, set()).add(path)
     for layer, paths in wanted.items():
-        for path, file, _ in files(store, image, layer, paths):
+        for path, file, _ in contents.files(layer, paths):
             at = target / path.removeprefix(record.folder + "/")
             at.parent.mkdir(parents=True, exist_ok=True)
             with at.open("wb") as out:

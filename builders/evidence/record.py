@@ -13,7 +13,7 @@ from gantline.packages import MANIFEST
 
 from ..image import places
 from ..lock.pylock import Lock
-from .contents import files
+from .contents import Contents, files
 
 NAME = "dev.gantline.package.name"
 BASE = "org.opencontainers.image.base.name"
@@ -72,16 +72,27 @@ class Record:
         manifest = f"{folder}/{MANIFEST}"
         texts = _read(store, image, {lock, bill, manifest})
         base = image.labels.get(BASE, "")
-        lines = [h for h in image.config.get("history") or [] if isinstance(h, dict)]
-        below = sum(h.get("created_by") == f"base {base}" for h in lines)
+        told = told_below(image, base)
         return cls(
             Lock.from_bytes(texts[lock], lock),
             json_object(texts[bill], bill),
             Manifest.from_bytes(texts[manifest], manifest),
             folder,
             base,
-            below,
+            told or _seen_below(store, image),
         )
+
+
+def told_below(image: Image, base: str) -> int:
+    """How many layers the history gives to the base; 0 where an engine wrote it, as of a Dockerfile."""
+    lines = [h for h in image.config.get("history") or [] if isinstance(h, dict)]
+    return sum(h.get("created_by") == f"base {base}" for h in lines)
+
+
+def _seen_below(store: Store, image: Image) -> int:
+    """How many layers come before the first that has something of ours."""
+    ours = (held.layer for _, held in Contents(store, image).below(places.ROOT))
+    return min(ours, default=len(image.layers))
 
 
 def _read(store: Store, image: Image, wanted: set[str]) -> dict[str, bytes]:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from ..image import places
 from ..image.prune import pruned_by
 from ..image.wheel import inside, seen_from
-from .contents import Contents
+from .contents import FOLDER, Contents
 from .record import Record
 
+_SHOWN = 5  # wheels of a folder
 SITE = re.compile(r"(?P<site>.*/(site|dist)-packages)/(?P<path>.+)")
 _RECORD = re.compile(r"(?P<folder>(?P<name>[^/]+)-(?P<version>[^/-]+)\.dist-info)/RECORD")
 
@@ -30,6 +31,8 @@ class WheelFiles:
         if not site:
             return None
         layer = self.contents.paths[at].layer
+        if self.contents.paths[at].kind == FOLDER:
+            return self._owners(at, site, path)
         inner, path = path, source_of(path)
         # of two wheels that list it the last one's was kept
         for name, version, listed in sorted(self._records(site, layer), key=lambda r: _normal(r[0]), reverse=True):
@@ -38,6 +41,20 @@ class WheelFiles:
                 made = {"made of": f"/{site}/{path}"} if path != inner else {}
                 return "wheel", f"wheel {_normal(name)} {version}", {**self._locked(name, version), **made}
         return None
+
+    def _owners(self, at: str, site: str, folder: str) -> tuple[str, str, dict[str, str]] | None:
+        """Of a folder: the wheels that have files in it."""
+        start = f"{folder}/"
+        held = sorted({held.layer for _, held in self.contents.below(at)})
+        records = (one for layer in held for one in self._records(site, layer))
+        found = sorted((_normal(n), n, v) for n, v, listed in records if any(p.startswith(start) for p in listed))
+        if not found:
+            return None
+        if len(found) == 1:
+            ((shown, name, version),) = found
+            return "wheel", f"wheel {shown} {version}", self._locked(name, version)
+        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        return "wheel", "wheels " + ", ".join(f"{shown} {v}" for shown, _, v in found[:_SHOWN]) + more, {}
 
     def _site(self, at: str) -> tuple[str, str]:
         """The site-packages whose wheels may have put a path there, and the path as seen from it; empty: none."""

@@ -50,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(found.to_json())
         return OK
-    rows = [("path", found.path), ("from" if found.layer else "left out", found.source)]
+    asked = [("asked", found.asked)] if found.asked != found.path else []
+    rows = [*asked, ("path", found.path), ("from" if found.layer else "left out", found.source)]
     if found.layer:
         rows.append(("layer", f"{found.layer}: {found.title[:100] or 'untitled'}"))
         rows.append(("", found.digest))

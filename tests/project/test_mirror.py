@@ -17,7 +17,6 @@ ELSEWHERE = {
     "builders/evidence/envelope.py": "tests/builders/evidence/test_signature.py",
     "builders/evidence/statement.py": "tests/builders/evidence/test_signature.py",
     "gantline/cli/rebuild.py": "tests/builders/evidence/test_rebuilding.py",
-    "builders/evidence/contents.py": "tests/builders/evidence/test_explanation.py",  # steps of one answer
     "builders/evidence/debian_files.py": "tests/builders/evidence/test_explanation.py",
     "builders/evidence/opened.py": "tests/cli/test_explain.py",
     "builders/evidence/record.py": "tests/builders/evidence/test_difference.py",

@@ -20,6 +20,8 @@ MODEL = "/opt/gantline/models/s"
 def test_each_kind_of_file(image: Image, store: Store) -> None:
     expected = {
         f"{SITE}/thing/__init__.py": ("wheel", "wheel thing 1.0"),
+        f"{SITE}/thing": ("wheel", "wheel thing 1.0"),
+        "/opt/gantline/env/share": ("wheel", "wheel thing 1.0"),
         f"{SITE}/thing/__pycache__/__init__.cpython-311.pyc": ("wheel", "wheel thing 1.0"),
         f"{SITE}/thing-1.0.dist-info/METADATA": ("wheel", "wheel thing 1.0"),
         f"{SITE}/thing/a.h": ("left out", "the rule 'headers'"),
@@ -60,8 +62,17 @@ def test_a_wheel_is_told_with_its_file_and_who_asked(image: Image, store: Store)
 def test_what_is_nowhere(image: Image, store: Store) -> None:
     with pytest.raises(NotFound, match=rf"did you mean {MODEL}/code/score.py"):
         explain(store, image, f"{MODEL}/score.py", "s:1")
-    with pytest.raises(NotFound, match="no rule has left it out"):
+    with pytest.raises(NotFound, match="neither a rule nor a layer"):
         explain(store, image, f"{SITE}/thing/never.py", "s:1")
+
+
+def test_an_engine_that_wrote_its_own_history(image: Image, store: Store) -> None:
+    """As of a context: which layers are the base's is seen from what is in them."""
+    lines = [{"created_by": "/bin/sh -c #(nop) ADD"} for _ in image.layers]
+    other = replace(image, config={**image.config, "history": lines})
+    assert explain(store, other, "/etc/os-release", "x").kind == "base"
+    assert explain(store, other, "/lib/x86_64-linux-gnu/libc.so.6", "x").kind == "debian"
+    assert explain(store, other, f"{MODEL}/code/score.py", "x").kind == "code"
 
 
 def test_a_layer_that_another_image_gives_out_for_its_own(image: Image, store: Store) -> None:

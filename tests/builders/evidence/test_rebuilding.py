@@ -63,3 +63,9 @@ def test_an_image_of_another_program(image: Image, store: Store, wheels: Path) -
     foreign = replace(image, config={**image.config, "config": {}})
     with pytest.raises(BadArtefact, match="not an image that `gantline build` made"):
         rebuilding(store, wheels).run(foreign, "x:1")
+
+
+def test_layers_of_an_engine(image: Image, store: Store, wheels: Path) -> None:
+    other = replace(image, config={**image.config, "history": []})
+    with pytest.raises(BadArtefact, match=r"x:1: an engine made its layers, .*gantline diff"):
+        rebuilding(store, wheels).run(other, "x:1")
