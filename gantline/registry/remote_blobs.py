@@ -20,7 +20,7 @@ from .moment import micros
 
 _CHUNK = 4 << 20
 # what is written there appears whole, when it is closed; elsewhere a file is written under another name first
-_WHOLE = {"s3", "s3a", "abfs", "abfss", "az", "adl", "gs", "gcs", "memory"}
+_WHOLE = {"s3", "s3a", "abfs", "abfss", "az", "gs", "gcs"}
 _TIMES = ("LastModified", "last_modified", "mtime", "created", "updated")
 _FULL = (28, 122)  # ENOSPC, EDQUOT
 
@@ -54,30 +54,51 @@ class RemoteBlobs:
         if self.has(digest, size):
             return
         final = self._path(digest)
-        work = final if self._whole else f"{self._incoming}/{uuid.uuid4().hex}"
-        _check(source, digest)  # before anything is sent: what is sent appears under its name
+        _check(source, digest)  # before anything is sent
         with self._told():
+            if self._whole:
+                self._fs.makedirs(self._folder, exist_ok=True)
+                self._send_whole(source, final, digest, size)
+                return
+            work = f"{self._incoming}/{uuid.uuid4().hex}"
             try:
-                self._fs.makedirs(work.rpartition("/")[0], exist_ok=True)
-                found, sent = self._send(source, work)
-                if found != digest or sent != size:
-                    raise VerificationFailed(f"{source}: changed while it was read; register it again")
-                if work != final:
-                    self._fs.makedirs(self._folder, exist_ok=True)
-                    self._fs.mv(work, final)
+                self._fs.makedirs(self._incoming, exist_ok=True)
+                self._send(source, work, digest, size)
+                self._fs.makedirs(self._folder, exist_ok=True)
+                self._fs.mv(work, final)
             except BaseException:
                 with suppress(Exception):
                     self._fs.rm_file(work)
                 raise
 
-    def _send(self, source: Path, target: str) -> tuple[str, int]:
-        hashed, size = hashlib.sha256(), 0
-        with source.open("rb") as f, self._fs.open(target, "wb") as out:
-            while chunk := f.read(_CHUNK):
-                hashed.update(chunk)
-                size += len(chunk)
-                out.write(chunk)
-        return "sha256:" + hashed.hexdigest(), size
+    def _send_whole(self, source: Path, final: str, digest: str, size: int) -> None:
+        """Under its own name, where others may send the same at once: what they have brought is never removed."""
+        try:
+            self._send(source, final, digest, size)
+        except VerificationFailed:
+            raise
+        except Exception:
+            with suppress(Exception):
+                if self._fs.info(final)["size"] == size:  # theirs ended first: Azure lets only one of them do so
+                    return
+            raise
+
+    def _send(self, source: Path, target: str, digest: str, size: int) -> None:
+        """It appears when it is closed, so that is done only when all was right."""
+        hashed, sent = hashlib.sha256(), 0
+        with source.open("rb") as f:
+            out = self._fs.open(target, "wb")
+            try:
+                while chunk := f.read(_CHUNK):
+                    hashed.update(chunk)
+                    sent += len(chunk)
+                    out.write(chunk)
+                if "sha256:" + hashed.hexdigest() != digest or sent != size:
+                    raise VerificationFailed(f"{source}: changed while it was read; register it again")
+                out.close()
+            except BaseException:
+                _give_up(out)
+                raise
 
     def fetch(self, digest: str, target: Path) -> None:
         hashed = hashlib.sha256()
@@ -89,6 +110,11 @@ class RemoteBlobs:
                         out.write(chunk)
             except FileNotFoundError as e:
                 raise NotFound(f"{self}: has no blob {digest}; register its package again") from e
+            except FileExistsError:
+                raise
+            except BaseException:
+                target.unlink(missing_ok=True)
+                raise
         if "sha256:" + hashed.hexdigest() != digest:
             target.unlink()
             raise VerificationFailed(f"{self}/blobs/sha256/{digest[7:]}: not the bytes that its name says; remove it")
@@ -113,6 +139,7 @@ class RemoteBlobs:
         return True
 
     def sweep(self, before: int) -> None:
+        self._sweep_uploads(before)
         with self._told():
             try:
                 found = self._fs.ls(self._incoming, detail=True)
@@ -121,6 +148,17 @@ class RemoteBlobs:
             for about in found:
                 if about.get("type") == "file" and (_modified(about) or 0) < before:
                     self._fs.rm_file(about["name"])
+
+    def _sweep_uploads(self, before: int) -> None:
+        """S3 keeps the parts that a killed sender has left until somebody removes them, and they cost money."""
+        listed = getattr(self._fs, "list_multipart_uploads", None)
+        if listed is None:
+            return
+        bucket, _, prefix = self._folder.partition("/")
+        with self._told(), suppress(PermissionError, NotImplementedError):  # rights of their own, not given to all
+            for one in listed(bucket):
+                if one["Key"].startswith(f"{prefix}/") and (_modified({"created": one["Initiated"]}) or 0) < before:
+                    self._fs.abort_mpu(bucket, one["Key"], one["UploadId"])
 
     def _path(self, digest: str) -> str:
         return f"{self._folder}/{digest.removeprefix('sha256:')}"
@@ -155,6 +193,15 @@ def _check(source: Path, digest: str) -> None:
     found = sha256_file(source)
     if found != digest:
         raise VerificationFailed(f"{source}: digest {found}, expected {digest}; register it again")
+
+
+def _give_up(out: Any) -> None:
+    """Close a file that was written in part. Left to itself, `close` sends the rest of it and lets it appear."""
+    with suppress(Exception):
+        out.discard()
+    with suppress(Exception):
+        out.forced = True  # fsspec's word for: all that there is to send was sent
+        out.close()
 
 
 def _line(error: BaseException) -> str:

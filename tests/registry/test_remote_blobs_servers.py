@@ -25,9 +25,10 @@ pytestmark = [pytest.mark.oracle, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="  # Azurite's, for all
 TALK = """
-import json, sys, tempfile
+import io, json, sys, tempfile
 from pathlib import Path
 import fsspec
+from gantline.blobs import sha256_file
 from gantline.errors import GantlineError
 from gantline.packages import Package
 from gantline.registry import checkout
@@ -66,6 +67,37 @@ with Registry.open(where) as registry:
     checkout.let_go(Package.open(other).digest)
     out["collected"] = len(registry.collect("0 seconds").blobs)
     out["left"] = len(list(registry.blobs.blobs()))
+
+    # somebody else brings a blob while this one sends it, and then this one's disk fails
+    path = Path(other) / "weights.bin"
+    digest, size = sha256_file(path), path.stat().st_size
+    class Failing(type(path)):
+        opened = 0
+        def open(self, *words, **more):
+            file = super().open(*words, **more)
+            Failing.opened += 1
+            if Failing.opened != 2:  # the first looks whether it is the blob, the second sends it
+                return file
+            class Torn(io.RawIOBase):
+                def read(self, count=-1):
+                    if file.tell():
+                        registry.blobs.put(digest, size, path)
+                        raise OSError(5, "torn")
+                    return file.read(count)
+            return Torn()
+    out["torn"] = told(lambda: registry.blobs.put(digest, size, Failing(path)))
+    out["theirs"] = registry.blobs.has(digest, size)
+
+    # what is sent in part is not there, and what a killed sender left of it goes when it is old
+    unfinished = fs.open(f"{url}/blobs/sha256/{'0' * 64}", "wb", block_size=5 << 20)
+    unfinished.write(b"x" * (11 << 20))
+    uploads = getattr(fs, "list_multipart_uploads", lambda bucket: [])
+    out["uploads"] = [len(uploads(bucket))]
+    for before in (0, 10**18):
+        registry.blobs.sweep(before)
+        out["uploads"].append(len(uploads(bucket)))
+    unfinished.closed = True
+    out["seen"] = len(list(registry.blobs.blobs()))
 print(json.dumps(out))
 """
 REFUSED = """
@@ -143,12 +175,14 @@ def typed(python: Path, code: str, variables: dict[str, str], *words: object) ->
     return done.stdout
 
 
-def check(out: dict[str, Any]) -> None:
+def check(out: dict[str, Any], uploads: int) -> None:
     assert out["again"] == 1 and out["files"] == 2 and out["kept"] == 0 and out["dated"] is True
     assert out["blobs"][0] == 0 and out["blobs"][-1] == (12 << 20) + 1 and len(out["blobs"]) == 3
     assert out["damaged"].startswith("VerificationFailed") and "not the bytes that its name says" in out["damaged"]
     assert out["lost"].startswith("NotFound") and "register its package again" in out["lost"]
     assert out["again whole"] == [2, 2] and (out["collected"], out["left"]) == (2, 3)
+    assert out["torn"] == "None" and out["theirs"] is True  # it is there, which is all that was asked
+    assert out["uploads"] == [uploads, uploads, 0] and out["seen"] == 4
 
 
 def test_s3(python: Path, packages: tuple[Path, Path], tmp_path: Path, free_port: Callable[[], int]) -> None:
@@ -160,7 +194,7 @@ def test_s3(python: Path, packages: tuple[Path, Path], tmp_path: Path, free_port
     }  # fmt: skip
     words = [str(python), "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with running(words, url, tmp_path / "log"):
-        check(json.loads(typed(python, TALK, variables, tmp_path / "r", "s3://models/team", *packages)))
+        check(json.loads(typed(python, TALK, variables, tmp_path / "r", "s3://models/team", *packages)), 1)
     refused = typed(python, REFUSED, variables, tmp_path / "r", packages[0])
     assert refused.startswith("Unreachable blobs s3://models/team: ") and refused.splitlines()[1:] == ["1"]
 
@@ -175,7 +209,7 @@ def test_azure_blob(
     words = [*words, "--blobPort", str(port), "--blobHost", "127.0.0.1", "--queuePort", "0", "--tablePort", "0"]
     variables = {"AZURE_STORAGE_CONNECTION_STRING": said}
     with running(words, url, tmp_path / "log"):
-        check(json.loads(typed(python, TALK, variables, tmp_path / "r", "abfs://models/team", *packages)))
+        check(json.loads(typed(python, TALK, variables, tmp_path / "r", "abfs://models/team", *packages)), 0)
         wrong = {"AZURE_STORAGE_CONNECTION_STRING": said.replace(KEY, "c2VjcmV0")}
         refused = typed(python, REFUSED, wrong, tmp_path / "r", packages[0])
         assert refused.splitlines()[1:] == ["1"] and "and the credentials" in refused, refused
