@@ -1,4 +1,4 @@
-"""`gantline inspect`: show what a package, or a bare ONNX file, is."""
+"""`gantline inspect`: show what a package, an image, or a bare ONNX file is."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ..exits import OK
 from ..manifest import SequenceInfo
 from ..packages import MANIFEST, SEALED, Package
-from ..references import REGISTRY, is_registered, local
-from . import lock, registered
+from ..references import OCI, REGISTRY, is_registered, local
+from . import explain, images, lock, registered
 from .show import parity_line, print_json, size, table, tensor_line
 
 if TYPE_CHECKING:
@@ -22,14 +22,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "ref",
         metavar="REF",
-        help="a package, registry://NAME..., oci://HOST/..., an .onnx file, a lock, or a folder of models",
+        help="a package, registry://NAME..., oci://HOST/..., an .onnx file, a lock, a folder of models, or an image: "
+        "its name, digest or ID in the store, an archive, a layout",
     )
+    explain.platform_argument(parser)
     registered.arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print it."""
+    if _is_image(args.ref):
+        images.show(args.ref, explain.platform_of(args), args.json)
+        return OK
     version = _version(args) if is_registered(args.ref) else None
     args.ref = local(args.ref if version is None else f"{REGISTRY}{version.id}", args.registry)
     if args.ref.suffix.lower() == ".onnx" and not args.ref.is_dir():
@@ -52,6 +57,19 @@ def run(args: argparse.Namespace) -> int:
     else:
         table([*(registered.rows(version) if version is not None else ()), *_rows(package)])
     return OK
+
+
+def _is_image(ref: str) -> bool:
+    """A file or directory with images in it; what is no file, and has a name or a digest in the store."""
+    from ..oci.reading import is_archive
+    from ..oci.store import Store
+
+    if is_registered(ref) or ref.startswith(OCI):
+        return False
+    path = Path(ref)
+    if path.exists():
+        return is_archive(path) and (path.is_dir() or path.suffix.lower() == ".tar" or ref.endswith(".tar.gz"))
+    return ref.startswith("sha256:") or Store.of_user().find(ref) is not None
 
 
 def _version(args: argparse.Namespace) -> Version:
