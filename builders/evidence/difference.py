@@ -1,7 +1,8 @@
-"""Difference: what two images have in common and what not: layers, wheels, Debian packages, package, settings."""
+"""Difference: what two images have in common and what not: layers, wheels, Debian packages, settings, files."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,12 @@ from gantline.oci.descriptor import Descriptor
 from gantline.oci.image import Image
 from gantline.oci.store import Store
 
+from .contents import Contents, Held
 from .record import Record
 
 _BY_NAME = ("Labels", "Env")  # told name by name
+_BUILDERS = ("Hostname", "Domainname", "Image")  # of the container or image that an engine built it from: not acted on
+_MOST = 1000  # paths that are listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,25 @@ class Layers:
 
 
 @dataclass(frozen=True, slots=True)
+class Files:
+    """Paths of the two, however they are divided into layers; `same`: how many are alike.
+
+    Folders and links are among them; modes and owners count, times do not.
+    """
+
+    same: int = 0
+    removed: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs: how many, and the first of them."""
+        sides = {"removed": self.removed, "added": self.added, "changed": self.changed}
+        paths = {side: [f"/{path}" for path in found[:_MOST]] for side, found in sides.items()}
+        return {"same": self.same, **{f"{side}_count": len(found) for side, found in sides.items()}, **paths}
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
     """From one image to another. `pulled`: bytes that whoever has the first gets when the second is pulled."""
 
@@ -44,6 +67,7 @@ class Difference:
     layers: Layers
     changes: tuple[Change, ...]
     pulled: int
+    files: Files = Files()
 
     @property
     def same(self) -> bool:
@@ -66,17 +90,33 @@ class Difference:
                 {"area": c.area, "name": c.name, "before": c.before or None, "after": c.after or None}
                 for c in self.changes
             ],
+            "files": self.files.to_json(),
             "pull_bytes": self.pulled,
         }
 
 
 def difference(store: Store, before: Image, after: Image) -> Difference:
-    """Read both and compare. Of an image that Gantline did not build, layers and settings alone are told."""
-    records = Record.read(store, before), Record.read(store, after)
+    """Read both and compare. Of an image that Gantline did not build, layers, files and settings alone are told."""
     changes = [*_settings(before, after)]
+    layers = _layers(before, after)
+    if before.descriptor.digest == after.descriptor.digest:
+        return Difference(before, after, layers, (), 0)
+    records = Record.read(store, before), Record.read(store, after)
+    held = Contents(store, before).paths, Contents(store, after).paths
     if records[0] is not None and records[1] is not None:
-        changes = [*_parts(before, after, *records), *changes]
-    return Difference(before, after, _layers(before, after), tuple(changes), _pulled(before, after))
+        changes = [*_parts((before, records[0], held[0]), (after, records[1], held[1])), *changes]
+    return Difference(before, after, layers, tuple(changes), _pulled(before, after), _files(*held))
+
+
+def _files(before: Mapping[str, Held], after: Mapping[str, Held]) -> Files:
+    both = before.keys() & after.keys()
+    changed = {path for path in both if before[path].what != after[path].what}
+    return Files(
+        len(both) - len(changed),
+        tuple(sorted(before.keys() - both)),
+        tuple(sorted(after.keys() - both)),
+        tuple(sorted(changed)),
+    )
 
 
 def _layers(before: Image, after: Image) -> Layers:
@@ -104,11 +144,13 @@ def _pulled(before: Image, after: Image) -> int:
     return sum(size for digest, size in blobs.items() if digest not in had)
 
 
-def _parts(before: Image, after: Image, one: Record | None, other: Record | None) -> Iterator[Change]:
-    assert one is not None and other is not None
-    bases = _base(before, one), _base(after, other)
-    if bases[0] != bases[1]:
-        yield Change("base", "base", *bases)
+Side = tuple[Image, Record, Mapping[str, Held]]
+
+
+def _parts(before: Side, after: Side) -> Iterator[Change]:
+    (_, one, _), (_, other, _) = before, after
+    if one.base != other.base or _held_below(before) != _held_below(after):
+        yield Change("base", "base", _base(*before[:2]), _base(*after[:2]))
     yield from _changes("gantline", {"gantline": one.runtime}, {"gantline": other.runtime})
     yield from _changes("wheel", _wheels(one), _wheels(other))
     yield from _changes("debian", one.debs, other.debs)
@@ -116,13 +158,19 @@ def _parts(before: Image, after: Image, one: Record | None, other: Record | None
         yield Change("package", "name", one.manifest.name, other.manifest.name)
     if one.manifest.digest != other.manifest.digest:
         yield Change("package", "digest", one.manifest.digest, other.manifest.digest)
-    for found in _changes("", _files(one), _files(other)):
+    for found in _changes("", _packaged(one), _packaged(other)):
         record = other if found.after else one
         yield Change(record.role(found.name), found.name, found.before, found.after)
 
 
+def _held_below(side: Side) -> object:
+    """What tells one base from another: its layers, or what an engine made of them."""
+    _, record, held = side
+    return {path: one.what for path, one in held.items() if one.layer < record.below}
+
+
 def _base(image: Image, record: Record) -> str:
-    """What tells one base from another: its layers, and a name for people."""
+    """Its name, and for people the beginnings of its layers' digests."""
     return f"{record.base} ({', '.join(d[7:19] for d in image.diff_ids[: record.below])})"
 
 
@@ -136,13 +184,12 @@ def _wheels(record: Record) -> dict[str, str]:
     }
 
 
-def _files(record: Record) -> dict[str, str]:
+def _packaged(record: Record) -> dict[str, str]:
     return {f.path: f.digest for f in record.manifest.files}
 
 
 def _settings(before: Image, after: Image) -> Iterator[Change]:
-    names = sorted({*before.settings, *after.settings} - {*_BY_NAME})
-    for name in names:
+    for name in sorted({*before.settings, *after.settings} - {*_BY_NAME, *_BUILDERS}):
         yield from _changes("setting", _shown(before, name), _shown(after, name))
     yield from _changes("setting", _environment(before), _environment(after))
     told = {"org.opencontainers.image.base.", "dev.gantline.package."}  # told as base and package
@@ -156,8 +203,17 @@ def _settings(before: Image, after: Image) -> Iterator[Change]:
 
 
 def _shown(image: Image, name: str) -> dict[str, str]:
+    """A setting in lines, one for each of its keys. What is false or empty is as good as none: engines write it."""
     value = image.settings.get(name)
-    return {name: value if isinstance(value, str) else repr(value)} if value is not None else {}
+    if not value:
+        return {}
+    if isinstance(value, dict) and any(value.values()):
+        return {f"{name}.{key}": _text(one) for key, one in value.items() if one}
+    return {name: ", ".join(sorted(value)) if isinstance(value, dict) else _text(value)}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
 def _environment(image: Image) -> dict[str, str]:

@@ -17,6 +17,7 @@ from gantline.oci.reading import is_archive, only, read
 from gantline.oci.reference import Reference, has_host
 from gantline.oci.store import DOCUMENT, Store
 from gantline.oci.wiring import Wiring
+from gantline.packages import MANIFEST
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -45,12 +46,20 @@ def described(ref: str, store: Store, wiring: Wiring | None = None, image: str =
         return found
     if is_archive(path):
         return only(read(path, store), path, image).descriptor
+    if (path / MANIFEST).is_file():
+        raise BadArtefact(f"{ref}: a package, not an image; make one with `gantline build`")
     if has_host(ref):
         return obtain(Reference.parse(ref), store, wiring)
+    spelled = [f"{ref}:latest"]
     with suppress(UsageError):  # `python:3.12`, which was pulled as docker.io/library/python:3.12
-        if (found := store.find(str(Reference.parse(ref)))) is not None:
+        spelled.append(str(Reference.parse(ref)))
+    for name in spelled:
+        if (found := store.find(name)) is not None:
             return found
-    raise NotFound(f"{ref}: no such name in {store.root}, nor an archive or a layout; see `gantline build`")
+    raise NotFound(
+        f"{ref}: no such name in {store.root}, nor a package, an archive or a layout; see `gantline build`, or name a "
+        "registry's: oci://HOST/..."
+    )
 
 
 def _by_digest(digest: str, store: Store) -> Descriptor:

@@ -13,6 +13,8 @@ from .show import print_json, size, table
 if TYPE_CHECKING:
     from gantline.builders.evidence.difference import Change, Difference
 
+_SHOWN = 10  # paths that differ, of each kind
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The grammar of `gantline diff`."""
@@ -49,6 +51,14 @@ def _rows(args: argparse.Namespace, found: Difference) -> list[tuple[str, str]]:
     rows += [("only in A", f"{size(d.size):>10}  {title[:80]}") for title, d in layers.removed]
     rows += [("only in B", f"{size(d.size):>10}  {title[:80]}") for title, d in layers.added]
     rows += [(change.area, _line(change)) for change in found.changes]
+    files = found.files
+    sides = {"changed": files.changed, "only in A": files.removed, "only in B": files.added}
+    other = ", ".join(f"{len(paths)} {side}" for side, paths in sides.items() if paths)
+    rows.append(("files", f"{files.same} are the same, {other or 'all of them'}"))
+    for side, paths in sides.items():
+        rows += [("", f"/{path}  {side}") for path in paths[:_SHOWN]]
+        if len(paths) > _SHOWN:
+            rows.append(("", f"and {len(paths) - _SHOWN} more {side}: --json lists them"))
     return [*rows, ("to pull", f"{size(found.pulled)} for who has A")]
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BadArtefact, VerificationFailed
 from ..exits import OK
-from ..home import home
 from ..oci.descriptor import Descriptor
 from ..packages import MANIFEST, Package
 from ..references import local
@@ -84,7 +83,7 @@ def _verify_package(args: argparse.Namespace) -> int:
 
 
 def _image(ref: str, wiring: Wiring) -> Descriptor | None:
-    """What REF stands for if it is no package's directory; None for that, and for what is nothing at all."""
+    """What REF stands for if it is no package's directory, nor any other that is no layout; None for those."""
     from ..oci.artifact import is_package
     from ..oci.reading import is_archive
     from ..oci.store import Store
@@ -93,13 +92,12 @@ def _image(ref: str, wiring: Wiring) -> Descriptor | None:
     path = Path(ref)
     if is_registered(ref) or (path / MANIFEST).exists():
         return None
-    store = Store(home() / "store")
-    named = ref.startswith("sha256:") or (not path.exists() and store.find(ref) is not None)
-    if not named and not ref.startswith(OCI):
+    if path.exists():
         return _NOT_READ if is_archive(path) else None
     from gantline.builders.evidence.opened import described
 
-    found = described(ref, Store.of_user(), wiring)
+    store = Store.of_user()
+    found = described(ref, store, wiring)
     return None if ref.startswith(OCI) and is_package(store, found) else found
 
 

@@ -80,7 +80,7 @@ def has_host(text: str) -> bool:
     if text.startswith(SCHEMES):
         return True
     first, slash, _ = text.partition("/")
-    return bool(slash) and _is_host(first)
+    return bool(slash) and first not in (".", "..") and _is_host(first)
 
 
 def is_loopback(host: str) -> bool:

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from gantline.cli import main
+from gantline.manifest import Manifest
 from gantline.oci.archive import write_archive
 from gantline.oci.image import write_manifest
 from gantline.oci.store import Store
+from gantline.packages import seal
 
 CONFIG = {
     "architecture": "amd64",
@@ -46,6 +48,17 @@ def test_a_setting_that_differs(capsys: pytest.CaptureFixture[str]) -> None:
     (change,) = json.loads(capsys.readouterr().out)["changes"]
     assert change == {"area": "setting", "name": "variable A", "before": "1", "after": "2"}
     assert main(["diff", "a:1", "a.tar"]) == 0 and "one image" in capsys.readouterr().out
+
+
+def test_a_name_without_a_tag_and_a_package(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store.of_user()
+    store.name("c:latest", store.names()["a:1"])
+    assert main(["diff", "c", "a:1"]) == 0 and "one image" in capsys.readouterr().out
+    assert main(["verify", "c"]) == 0
+    (tmp_path / "p.pkg").mkdir()
+    seal(tmp_path / "p.pkg", Manifest("p", "null"), {})
+    assert main(["diff", "p.pkg", "a:1"]) == 3
+    assert "p.pkg: a package, not an image; make one with `gantline build`" in capsys.readouterr().err
 
 
 def test_digests_and_what_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:

@@ -127,3 +127,15 @@ def test_a_scripts_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main([*words, "-o", str(tmp_path / "t")]) == 4
     err = capsys.readouterr().err
     assert "status 500: TypeError: " in err and not (tmp_path / "t").exists()
+
+
+@pytest.mark.parametrize("ref", ["nothing:1", "nothing", "./nothing.tar", "../nothing/at.all"])
+def test_what_is_nothing_at_all(
+    ref: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been meant as an image as well as a package."""
+    monkeypatch.setenv("GANTLINE_HOME", str(tmp_path / "home"))
+    assert main(["verify", ref]) == 3
+    err = capsys.readouterr().err
+    assert f"gantline verify: error: {ref}: no such name in {tmp_path}/home/store, nor a package, an archive" in err
+    assert err.count("\n") == 1
