@@ -35,7 +35,7 @@ _LIBRARIES = ("lib", "lib64", "usr/lib", "usr/lib64")
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """`layers` are in the store; `settings` is the config's `config`; `interpreter` the absolute path of its Python.
+    """`layers` are in `store`; `settings` is the config's `config`; `interpreter` the absolute path of its Python.
 
     `glibc` is (0, 0) where none was found. `notes` say what was done to it that its user may not expect.
     """
@@ -53,6 +53,7 @@ class Base:
     notes: tuple[str, ...] = ()
     digest: str = ""  # of its manifest, if it is an image
     pulled: str = ""  # HOST/REPOSITORY@DIGEST, if it came from a registry
+    store: Store | None = field(default=None, compare=False, repr=False)
 
     @property
     def variables(self) -> dict[str, str]:
@@ -114,7 +115,9 @@ def base_within(image: Image, count: int, name: str, python: tuple[int, int], st
     tree = survey(store, layers, diff_ids, Memory(home() / "bases", 1))
     digest = image.labels.get("org.opencontainers.image.base.digest", "")
     found = _described(name, image.platform, tree, python)
-    return replace(found, layers=layers, diff_ids=diff_ids, settings=image.settings, digest=digest)
+    return replace(
+        found, layers=layers, diff_ids=diff_ids, settings=image.settings, digest=digest, store=store
+    )  # fmt: skip
 
 
 def _check_readable(path: Path, where: str) -> None:
@@ -141,7 +144,7 @@ def _of_image(name: str, found: Upstream, store: Store, memory: Memory, python: 
     described = _described(name, image.platform, tree, python)
     return replace(
         described, layers=image.layers, diff_ids=image.diff_ids, settings=image.settings, notes=found.notes,
-        digest=image.descriptor.digest, pulled=found.pulled,
+        digest=image.descriptor.digest, pulled=found.pulled, store=store,
     )  # fmt: skip
 
 
@@ -150,7 +153,8 @@ def _of_rootfs(path: Path, platform: Platform, store: Store, memory: Memory, pyt
     notes = _left_out(path.name, kept.dropped)
     tree = survey(store, [kept.descriptor], [kept.diff_id], memory)
     found = _described(str(path), platform, tree, python)
-    return replace(found, name=path.name, layers=(kept.descriptor,), diff_ids=(kept.diff_id,), notes=notes)
+    layers, diff_ids = (kept.descriptor,), (kept.diff_id,)
+    return replace(found, name=path.name, layers=layers, diff_ids=diff_ids, notes=notes, store=store)
 
 
 def _kept(path: Path, store: Store, memory: Memory) -> rootfs.Kept:

@@ -13,7 +13,7 @@ from gantline.errors import UsageError
 from gantline.oci.image import Image, write_manifest
 from gantline.packages import Package
 
-from . import content, places, runtime
+from . import content, library, places, runtime
 from .base import Base
 from .content import Part
 from .entry import Entry
@@ -90,10 +90,12 @@ class Built:
 
 
 def build_image(package: Package, base: Base, supplies: Supplies, shelf: Shelf) -> Built:
-    """Base, wheels, runtime, weights, code, package, evidence: each one layer or several, from what changes least."""
+    """Base, its bytecode, wheels, runtime, weights, code, package, evidence: from what changes least; each one layer
+    or several.
+    """
     wheels, parts = supplies.wheels, (*content.parts(package), *supplies.evidence)
-    room = MOST - len(base.layers) - len(supplies.beneath) - len(parts) - 4
-    makers = _wheel_layers(places.ENVIRONMENT, base, wheels.runtime, shelf, room)
+    room = MOST - len(base.layers) - len(supplies.beneath) - len(parts) - 5
+    makers = _library_layers(base, shelf) + _wheel_layers(places.ENVIRONMENT, base, wheels.runtime, shelf, room)
     if wheels.script is not None:
         makers += _wheel_layers(places.SCRIPT_ENVIRONMENT, base, wheels.script, shelf, room - len(makers))
     makers += [partial(_part_layer, part, shelf) for part in supplies.beneath]
@@ -119,6 +121,15 @@ def _all(makers: Sequence[Maker]) -> list[Made]:
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _library_layers(base: Base, shelf: Shelf) -> list[Maker]:
+    """One, where the base's Python would compile at each start; it depends on the base alone."""
+    sources = library.uncompiled(base)
+    key = [library.VERSION, list(base.diff_ids), *sources]
+    title = f"{library.TITLE} {base.python[0]}.{base.python[1]}"
+    entries = partial(library.entries, base, sources)
+    return [lambda: Made(*shelf.layer(key, title, entries))] if sources else []
 
 
 def _wheel_layers(at: str, base: Base, wheels: Sequence[Wheel], shelf: Shelf, room: int) -> list[Maker]:

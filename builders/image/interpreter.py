@@ -41,7 +41,7 @@ def find_interpreter(tree: Tree, where: str, wanted: tuple[int, int] | None = No
         raise BadArtefact(f"base {where}: {what}; choose another, such as python:{text}-slim, or {advice(python)}")
     best = max(fitting, key=lambda one: (_rank(one.path), one.python))
     node = tree.find(best.real)
-    if node is not None and node.elf is not None and not _has_library(tree, best):
+    if node is not None and node.elf is not None and not find_library(tree, best.path, best.python):
         version = f"{best.python[0]}.{best.python[1]}"
         raise BadArtefact(
             f"base {where}: {best.path} is there without its standard library (lib/python{version}/{_NEEDED}); "
@@ -76,11 +76,13 @@ def _file(tree: Tree, path: str) -> str:
     return real if real and node is not None and node.kind == FILE else ""
 
 
-def _has_library(tree: Tree, one: Interpreter) -> bool:
-    version = f"{one.python[0]}.{one.python[1]}"
-    below = "/".join(one.path.strip("/").split("/")[:-2])
-    prefixes = {below, "/".join(one.real.split("/")[:-2])}
-    return any(tree.find(f"{prefix}/lib/python{version}/{_NEEDED}") for prefix in prefixes)
+def find_library(tree: Tree, interpreter: str, python: tuple[int, int]) -> str:
+    """The folder of an interpreter's standard library, relative to the root and without links; empty for none."""
+    version = f"{python[0]}.{python[1]}"
+    prefixes = [path.strip("/").split("/")[:-2] for path in (tree.resolve(interpreter), interpreter) if path]
+    folders = ["/".join([*prefix, "lib", f"python{version}"]) for prefix in prefixes]
+    found = next((folder for folder in folders if tree.find(f"{folder}/{_NEEDED}")), "")
+    return tree.resolve(found) or ""
 
 
 def _rank(path: str) -> int:

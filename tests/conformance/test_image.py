@@ -53,6 +53,18 @@ def run(raw):
 """
 
 
+COMPILED = """
+import importlib.machinery as machinery
+found, compiled = [], machinery.SourceFileLoader.source_to_code
+def source_to_code(self, data, path, **more):
+    found.append(path)
+    return compiled(self, data, path, **more)
+machinery.SourceFileLoader.source_to_code = source_to_code
+import gantline.cli.contained, gantline.serve.process.alone, gantline.serve.fronts.grpcio, sklearn.tree
+print(found)
+"""
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
@@ -184,7 +196,8 @@ def test_a_script_with_a_pickle(
     with (tmp_path / "tree.tar").open("rb") as f:
         (loaded,) = engine.images.load(f)
     port, grpc = free_port(), free_port()
-    with running(engine, loaded.id, port, grpc):
+    with running(engine, loaded.id, port, grpc) as container:
+        assert container.exec_run([PYTHON, "-c", COMPILED]).output == b"[]\n", "a start compiles nothing"
         body = b'{"data": [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]}'
         request = urllib.request.Request(f"http://127.0.0.1:{port}/score", body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=20) as reply:

@@ -37,7 +37,11 @@ def test_each_kind_of_file(image: Image, store: Store) -> None:
         "/opt/gantline/evidence/pylock.toml": ("evidence", "gantline build"),
         "/lib/x86_64-linux-gnu/libc.so.6": ("debian", "Debian package libc6 2.36-9 of base rootfs.tar"),
         "/etc/os-release": ("base", "of no package"),
-    }
+        "/lib/python3.11/asyncio/__init__.py": ("base", "of no package"),
+        "/lib/python3.11/asyncio/__pycache__/__init__.cpython-311.pyc": (
+            "bytecode", "the base has only /usr/lib/python3.11/asyncio/__init__.py",
+        ),
+    }  # fmt: skip
     for path, (kind, source) in expected.items():
         found = explain(store, image, path, "s:1")
         assert found.kind == kind and source in found.source, found
