@@ -26,6 +26,7 @@ from .lineage import Told, lineage_of
 from .padding import prove_padding
 from .parity import PROBES, Evidence, Measured, judge, measure
 from .source import Conversion, Predict, Source, converter_for
+from .tried import with_record
 
 _NOTHING_TOLD = Told()
 MAX_BATCH = 64  # rows stacked at most, unless the user says otherwise
@@ -52,6 +53,7 @@ def pack(source: Source, target: Path, choices: Choices | None = None) -> Packag
         source = _exemplified(source, conversion)
         manifest = lay_out(conversion, source.name, root)
         manifest = examine(manifest, conversion, source, root, choices)
+        manifest = with_record(Package(root, manifest, None), conversion.elsewhere)
         seal(root, manifest, {**conversion.lineage, **lineage_of(source, choices.told)})
     return Package.open(target)
 

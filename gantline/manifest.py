@@ -75,11 +75,16 @@ class SequenceInfo:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentRequest:
-    """The environment that a script asks for. `current`: the interpreter that serves."""
+    """The environment that a script asks for. `current`: the interpreter that serves.
+
+    `found`: for `current`, a module that the script imports -> the distributions of it, as `name==version`, that were
+    there when it was packaged.
+    """
 
     kind: str = "current"  # current | requirements
     python: str = ""  # "3.11"; empty: the one that serves
     requirements: tuple[str, ...] = ()
+    found: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +191,7 @@ class Manifest:
     transforms_after: tuple[Transform, ...] = ()
     golden: tuple[Golden, ...] = ()
     parity: Parity | None = None
+    tried: dict[str, str] = field(default_factory=dict)  # name -> version of what parity and golden were made with
     notes: tuple[str, ...] = ()  # what a reader should know, one line each
     files: tuple[File, ...] = ()
     format: str = FORMAT

@@ -127,6 +127,7 @@ def _key(package: Package, base: Base, sources: Sources) -> str:
     asked, sources = everything(package, sources)
     tree = {
         "asked": sorted([one.shown, one.group, *one.hashes] for one in asked),
+        "preferred": package.manifest.tried,
         "target": str(Target(base.platform, base.python, base.glibc)),
         "indexes": list(sources.indexes),
         "folders": [str(folder) for folder in sources.folders],

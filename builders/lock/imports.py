@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from gantline.accelerators.script.shims import MODULES
@@ -40,46 +41,69 @@ class Import:
 
 
 def requirements(package: Package) -> tuple[Asked, ...]:
-    """The installed version of each distribution that the script imports, or that its pickles name.
+    """A version of each distribution that the script imports, or that its pickles name: the one that was there when it
+    was packaged, and where that is not recorded, the one that is installed here.
 
-    BadArtefact names file and line of a module that is not installed here.
+    BadArtefact names file and line of a module that neither is.
     """
-    script = package.manifest.script
-    if script is None:
-        return ()
-    code = package.path / script.code
-    entry = code / script.entry
-    found = [*_of_code(code, entry), *_of_pickles(package, (code, entry.parent))]
-    provided = Provided()
     asked: dict[str, Asked] = {}
-    for one in found:
-        module = _NEEDED_BY.get(one.module, one.module)
-        top = module.partition(".")[0]
-        if top in sys.stdlib_module_names or top in _GIVEN:
-            continue
-        distributions = provided.by(module)
-        if not distributions:
-            if provided.shares(top) or one.optional or one.module in MODULES or one.top in MODULES:
-                continue
+    for one, _, pins in _needed(package, package.manifest.environment.found):
+        if not pins:
             raise BadArtefact(
                 f"{one.where}, which is not installed here, so its version is not known; install it, or package the "
                 "script with --env requirements.txt"
             )
-        for found_here in distributions:
-            name = normalised(found_here.name)
-            version = found_here.version.partition("+")[0]  # 2.13.0+cpu is a build of 2.13.0
-            asked.setdefault(name, Asked(f"{name}=={version}", one.where, SCRIPT))
+        for pin in pins:
+            asked.setdefault(pin.partition("==")[0], Asked(pin, one.where, SCRIPT))
     return tuple(asked[name] for name in sorted(asked))
 
 
-class Provided:
-    """The distributions installed here, by the first names of their modules."""
+def found_here(package: Package) -> dict[str, str]:
+    """Module -> `name==version`, of several divided by blanks, for all that the script needs and is installed here.
 
-    def __init__(self) -> None:
-        self._tops: dict[str, list[Installed]] = {}
+    For the manifest's `environment.found`. A module is called by its first name, if nobody shares it.
+    """
+    return dict(sorted((module, " ".join(pins)) for _, module, pins in _needed(package, {}) if pins))
+
+
+def _needed(package: Package, known: Mapping[str, str]) -> Iterator[tuple[Import, str, list[str]]]:
+    """Each import of others' modules, what it is called in `known`, and its distributions; none: they are not here."""
+    script = package.manifest.script
+    if script is None:
+        return
+    code = package.path / script.code
+    entry = code / script.entry
+    provided = Provided()
+    for one in (*_of_code(code, entry), *_of_pickles(package, (code, entry.parent))):
+        module = _NEEDED_BY.get(one.module, one.module)
+        top = module.partition(".")[0]
+        if top in sys.stdlib_module_names or top in _GIVEN:
+            continue
+        if pins := (known.get(module) or known.get(top, "")).split():
+            yield one, top, pins
+            continue
+        distributions = provided.by(module)
+        if distributions and not (known and one.optional):  # it was not there when the script was packaged
+            yield one, module if provided.shares(top) else top, list(map(_pin, distributions))
+        elif not (provided.shares(top) or one.optional or one.module in MODULES or one.top in MODULES):
+            yield one, top, []
+
+
+def _pin(found: Installed) -> str:
+    # 2.13.0+cpu is a build of 2.13.0
+    return f"{normalised(found.name)}=={found.version.partition('+')[0]}"
+
+
+class Provided:
+    """The distributions installed here, by the first names of their modules; read when they are first asked for."""
+
+    @cached_property
+    def _tops(self) -> dict[str, list[Installed]]:
+        tops: dict[str, list[Installed]] = {}
         for one in installed():
             for top in one.tops:
-                self._tops.setdefault(top, []).append(one)
+                tops.setdefault(top, []).append(one)
+        return tops
 
     def by(self, module: str) -> list[Installed]:
         """The distributions of a module: where several share its first name (google), those that have the rest."""

@@ -39,14 +39,3 @@ def installed() -> Iterator[Installed]:
         record = one.read_text("RECORD") or ""
         named = (one.read_text("top_level.txt") or "").split()  # all that an editable one says
         yield Installed(name[1], version[1], record, frozenset(_TOPS.findall(record)) | frozenset(named))
-
-
-def versions() -> dict[str, str]:
-    """Name as distributions spell it -> version, without looking at their files."""
-    found: dict[str, str] = {}
-    for one in metadata.distributions():
-        text = one.read_text("METADATA") or ""
-        name, version = _NAME.search(text), _VERSION.search(text)
-        if name and version:
-            found.setdefault(name[1], version[1])
-    return found

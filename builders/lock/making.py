@@ -6,7 +6,7 @@ The resolver itself builds nothing then, not even to learn what a distribution r
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -43,11 +43,13 @@ Tools = Callable[[Sequence[Asked], Target, Sources], tuple[Path, ...]]
 class Making:
     """For a block. `sources` are those of the answer: what was built is among their places.
 
-    `base`: in what is built, unless an image is named for that; `tools` brings what builds need.
+    `base`: in what is built, unless an image is named for that; `tools` brings what builds need; `preferred` are
+    versions by name, taken where they fit.
     """
 
     def __init__(
-        self, target: Target, sources: Sources, base: Base | None, tools: Tools, tell: Callable[[str], None]
+        self, target: Target, sources: Sources, base: Base | None, tools: Tools, tell: Callable[[str], None],
+        preferred: Mapping[str, str],
     ) -> None:  # fmt: skip
         self._building = sources.build or Building(HERE)
         contained = self._building.where != HERE
@@ -56,6 +58,7 @@ class Making:
         self._base = None if self._building.image else base
         self._tools = tools
         self._tell = tell
+        self._preferred = preferred
         self._downloader = Downloader(sources)
         self._tried: set[tuple[str, str]] = set()
         self._direct: dict[Asked, tuple[Asked, Path]] = {}  # lines that name an archive -> what its wheel is asked by
@@ -76,7 +79,7 @@ class Making:
         that fails.
         """
         lines = [self._for_wheel(one) for one in asked]
-        found = solve(lines, self._target, self.sources)
+        found = solve(lines, self._target, self.sources, self._preferred)
         while isinstance(found, Refused) and self._building.where != HERE:
             wanted = self._wanted(found, asked)
             if wanted is None:
@@ -85,7 +88,7 @@ class Making:
             if self._contained(who):
                 self._make(who, name, version, source)
                 self._tried.add((name, version))
-            found = solve(lines, self._target, self.sources)
+            found = solve(lines, self._target, self.sources, self._preferred)
         return found if isinstance(found, Refused) else tuple(map(self._told, found))
 
     def _wanted(self, refused: Refused, asked: Sequence[Asked]) -> tuple[str, str, str, Offer] | None:

@@ -52,8 +52,8 @@ def lock_package(
             raise source_only(one.name, [one])
 
     if package.manifest.script is not None and package.manifest.environment.kind == "current":
-        tell(f"{package.name} asks for no environment: locked to what is installed here: {_listed(asked)}")
-    with Making(target, sources, base, _tools, tell) as making:
+        tell(f"{package.name} asks for no environment: locked to what it was packaged with: {_listed(asked)}")
+    with Making(target, sources, base, _tools, tell, package.manifest.tried) as making:
         return _resolved(asked, target, making, tell)
 
 

@@ -23,11 +23,13 @@ from gantline.errors import Unsupported
 
 from .asked import Asked, normalised
 from .download import no_room
-from .installed import versions
 from .sources import Sources, bare
 from .target import Target
 
 SECONDS = 1800  # an index that drips must not hold a build for ever
+_NO_MATTER: Mapping[str, str] = {}
+_NAME = re.compile(r"[A-Za-z0-9]([\w.-]*[A-Za-z0-9])?", re.ASCII)
+_VERSION = re.compile(r"[0-9][A-Za-z0-9.!]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +60,22 @@ class Refused:
     text: str
 
 
-def solve(asked: Sequence[Asked], target: Target, sources: Sources) -> tuple[Solved, ...] | Refused:
-    """Versions for all lines together, sorted by name. Unsupported without uv, Unavailable without room for files."""
+def solve(
+    asked: Sequence[Asked], target: Target, sources: Sources, preferred: Mapping[str, str] = _NO_MATTER
+) -> tuple[Solved, ...] | Refused:
+    """Versions for all lines together, sorted by name; those of `preferred`, by name, where they fit.
+
+    Unsupported without uv, Unavailable without room for files.
+    """
     try:
-        return _solve(asked, target, sources)
+        return _solve(asked, target, sources, preferred)
     except OSError as e:
         raise no_room(Path(tempfile.gettempdir(), "lock"), e) from e
 
 
-def _solve(asked: Sequence[Asked], target: Target, sources: Sources) -> tuple[Solved, ...] | Refused:
+def _solve(
+    asked: Sequence[Asked], target: Target, sources: Sources, preferred: Mapping[str, str]
+) -> tuple[Solved, ...] | Refused:
     with tempfile.TemporaryDirectory(prefix="gantline-lock-") as folder:
         names = {f"{number:04}.in": one for number, one in enumerate(asked)}
         for name, one in names.items():
@@ -74,7 +83,7 @@ def _solve(asked: Sequence[Asked], target: Target, sources: Sources) -> tuple[So
         common = _command(target, sources)
         # what is in a file that it would write again is taken where it fits, and passed over where it does not
         chosen = Path(folder, "chosen.txt")
-        chosen.write_text("".join(f"{pin}\n" for pin in preferred()), "utf-8")
+        chosen.write_text("".join(f"{pin}\n" for pin in _pins(preferred)), "utf-8")
         words = [*common, "--annotation-style", "line", "--output-file", chosen.name, *names]
         told = _run(words, folder, sources)
         if isinstance(told, Refused) and "No solution" in told.text:
@@ -93,10 +102,11 @@ def _solve(asked: Sequence[Asked], target: Target, sources: Sources) -> tuple[So
     return tuple(_solved(p, _roots(p["name"], parents, names)) for p in sorted(packages, key=lambda p: str(p["name"])))
 
 
-def preferred() -> list[str]:
-    """`name==version` of all that is installed here: what the package was made, compared and tried with."""
-    # 1.0+cpu is one build of a version, which indexes need not have
-    return sorted(f"{normalised(name)}=={version}" for name, version in versions().items() if "+" not in version)
+def _pins(preferred: Mapping[str, str]) -> list[str]:
+    """As lines that uv can read: a package that others wrote may say anything."""
+    return [
+        f"{normalised(n)}=={v}" for n, v in sorted(preferred.items()) if _NAME.fullmatch(n) and _VERSION.fullmatch(v)
+    ]
 
 
 def _keep_pins(path: Path) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pytest
-from gantline.builders.lock.imports import requirements
+from gantline.builders.lock.imports import found_here, requirements
 
 from gantline.errors import BadArtefact
 
@@ -79,6 +80,18 @@ def test_names_that_distributions_share(tmp_path: Path) -> None:
     """`google` is of several; what follows it says whose."""
     found = asked(tmp_path, {"score.py": "from google.protobuf import message\nfrom google import protobuf\n"})
     assert found == {f"protobuf=={version('protobuf')}": "score.py:1 imports google.protobuf"}
+
+
+def test_what_was_there_when_it_was_packaged(tmp_path: Path) -> None:
+    """Recorded versions are what counts, whatever is installed here, and be it nothing."""
+    code = {"score.py": "import numpy\nimport nosuch.thing\ntry:\n    import pandas\nexcept ImportError: ...\n" + RUN}
+    made = package(tmp_path / "p", None, code=code)
+    assert found_here(made) == {"numpy": f"numpy=={version('numpy')}", "pandas": f"pandas=={version('pandas')}"}
+    found = {"numpy": "numpy==1.0", "nosuch": "no-such==3.1 no-such-extra==3.2"}
+    manifest = replace(made.manifest, environment=replace(made.manifest.environment, found=found))
+    assert [one.line for one in requirements(replace(made, manifest=manifest))] == [
+        "no-such==3.1", "no-such-extra==3.2", "numpy==1.0",
+    ], "pandas was not there"  # fmt: skip
 
 
 def test_a_stand_in_that_needs_pandas(tmp_path: Path) -> None:

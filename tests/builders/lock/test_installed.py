@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from importlib import metadata
 
-from gantline.builders.lock.installed import installed, versions
+from gantline.builders.lock.installed import installed
 
 
 def test_as_importlib_has_it() -> None:
     theirs: dict[str, str] = {}
     for one in metadata.distributions():
         theirs.setdefault(one.metadata["Name"], one.version)
-    assert versions() == theirs
     assert {one.name: one.version for one in installed()} == theirs
 
 

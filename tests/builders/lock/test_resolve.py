@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,18 @@ def test_the_same_input_makes_the_same_bytes(house: Path, tmp_path: Path, monkey
     again = lock_package(made, AMD, PYTHON, sources=local(elsewhere))
     assert again.to_bytes() == first and str(tmp_path).encode() not in first
     assert Lock.from_bytes(first, "it") == again
+
+
+def test_a_lock_does_not_depend_on_what_is_installed_here(tmp_path: Path) -> None:
+    """The versions that the package was tried with, where it says so, and else the newest."""
+    for version in ("2.0.0", importlib.metadata.version("numpy"), "2.99.0"):
+        for tag in LINUX.values():
+            wheel(tmp_path / "w", "numpy", version, tags=f"cp311-cp311-{tag}")
+    runtime_wheels(tmp_path / "w")
+    made = package(tmp_path / "p", engine="onnx")
+    assert versions(lock_package(made, AMD, PYTHON, sources=local(tmp_path / "w")))["numpy"] == "2.99.0"
+    tried = replace(made, manifest=replace(made.manifest, tried={"numpy": "2.0.0"}))
+    assert versions(lock_package(tried, AMD, PYTHON, sources=local(tmp_path / "w")))["numpy"] == "2.0.0"
 
 
 def test_two_environments_where_one_has_no_answer(house: Path, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -35,27 +34,22 @@ def test_who_asked_for_what(tmp_path: Path) -> None:
     assert offer.file == "oak-1.0-py3-none-any.whl" and offer.url.startswith("file://")
 
 
-def test_what_is_installed_here_is_taken_where_it_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_tried_is_taken_where_it_fits(tmp_path: Path) -> None:
     """What a package was compared with is what it should run with; where that cannot be, it is no reason to fail."""
     for version in ("1.0", "2.0", "3.0"):
         wheel(tmp_path, "oak", version)
     sources = Sources(no_index=True, find_links=(str(tmp_path),))
 
-    def versions(installed: str, line: str) -> list[str]:
-        monkeypatch.setattr(solver, "preferred", lambda: [installed])
-        found = solve([Asked(line, "one")], TARGET, sources)
+    def versions(preferred: dict[str, str], line: str) -> list[str]:
+        found = solve([Asked(line, "one")], TARGET, sources, preferred)
         assert not isinstance(found, Refused), found.text
         return [s.version for s in found]
 
-    assert versions("oak==2.0", "oak") == ["2.0"]
-    assert versions("oak==2.0", "oak>2") == ["3.0"]
-    assert versions("oak==2.5", "oak") == ["3.0"], "no index has it"
-    assert versions("elm==1.0", "oak") == ["3.0"]
-
-
-def test_what_is_installed_here() -> None:
-    found = solver.preferred()
-    assert any(pin.startswith("numpy==") for pin in found) and not [pin for pin in found if "+" in pin]
+    assert versions({"Oak": "2.0"}, "oak") == ["2.0"]
+    assert versions({"oak": "2.0"}, "oak>2") == ["3.0"]
+    assert versions({"oak": "2.5"}, "oak") == ["3.0"], "no index has it"
+    assert versions({"elm": "1.0"}, "oak") == ["3.0"]
+    assert versions({"oak": "2.0\n--index-url https://evil.invalid", "--pre": "1"}, "oak") == ["3.0"]
 
 
 def test_constraints_and_prereleases(tmp_path: Path) -> None:
@@ -77,11 +71,11 @@ def test_constraints_and_prereleases(tmp_path: Path) -> None:
 
 def test_a_first_index_that_has_a_preferred_version_for_another_platform(tmp_path: Path) -> None:
     """uv by itself looks no further, and calls it absent."""
-    installed = metadata.version("numpy")
-    wheel(tmp_path / "one", "numpy", installed, tags=f"cp311-cp311-{LINUX['arm64']}")
-    mine = wheel(tmp_path / "two", "numpy", installed, tags=f"cp311-cp311-{LINUX['amd64']}")
+    tried = "2.4.6"
+    wheel(tmp_path / "one", "numpy", tried, tags=f"cp311-cp311-{LINUX['arm64']}")
+    mine = wheel(tmp_path / "two", "numpy", tried, tags=f"cp311-cp311-{LINUX['amd64']}")
     with serving_index(Index(tmp_path / "one")) as one, serving_index(Index(tmp_path / "two")) as two:
-        found = solve([Asked(f"numpy=={installed}", "x")], TARGET, Sources(two.url, (one.url,)))
+        found = solve([Asked(f"numpy=={tried}", "x")], TARGET, Sources(two.url, (one.url,)), {"numpy": tried})
     assert not isinstance(found, Refused), found.text
     assert [offer.file for offer in found[0].wheels] == [mine.name]
 
