@@ -11,7 +11,7 @@ from gantline.builders.azure_keys import leaves
 
 from gantline.errors import UsageError
 
-from .description import Deployment, Endpoint, ImageName, Instances, Probe, Probes, Resources, SecretKey
+from .description import Deployment, Endpoint, ImageName, Instances, Probe, Probes, Resources, SecretKey, Site
 from .fields import Fields
 
 _PROBES = ("initial_delay", "period", "timeout", "success_threshold", "failure_threshold")
@@ -76,7 +76,7 @@ _WORKSPACE = re.compile(r"\$\{\{.*\}\}|azureml:|@Microsoft\.KeyVault")
 
 
 def read(
-    documents: list[Document], image: Callable[[str, str], ImageName], keys: SecretKey | None
+    documents: list[Document], image: Callable[[str, str], ImageName], keys: SecretKey | None, site: Site
 ) -> tuple[Endpoint, tuple[str, ...]]:
     """The endpoint that documents say together, and a line for each key that is not applied.
 
@@ -95,7 +95,7 @@ def read(
         used = _USED_OF_ENDPOINT if document.kind == "endpoint" else _USED
         notes += (f"{document.path.name}: {line}" for line in _not_applied(document.tree, used, bool(keys)))
     made = tuple(_deployment(d, shares, image, keys, notes) for d in bodies)
-    return Endpoint(name, made), tuple(notes)
+    return Endpoint(name, made, site=site), tuple(notes)
 
 
 def _endpoint_name(heads: list[Document], bodies: list[Document]) -> str:

@@ -15,7 +15,7 @@ from .single import HEALTHY, SECRETS, left_out, patience_s, single
 def write(endpoint: Endpoint) -> Written:
     """One service for each deployment; the one with all traffic is published. UsageError where several share it."""
     served = only_weighted(endpoint, "compose", "compose has no router")
-    notes = tuple(f"{d.name}: {what}" for d in endpoint.deployments for what in left_out(d))
+    notes = (*endpoint.site.left_out(), *(f"{d.name}: {what}" for d in endpoint.deployments for what in left_out(d)))
     tree: Tree = {
         "name": endpoint.name,
         "services": {d.name: _service(endpoint, single(d), d is served) for d in endpoint.deployments},
@@ -38,7 +38,7 @@ def _service(endpoint: Endpoint, one: Deployment, published: bool) -> Tree:
         "image": one.image.name,
         "user": f"{places.USER}:{places.USER}",
         "read_only": True,
-        "tmpfs": ["/tmp"],
+        "tmpfs": [f"/tmp:size={int(quantity.value(one.resources.tmp))}"],
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
         "environment": environment,

@@ -7,7 +7,7 @@ import re
 from gantline.builders.image import places
 from gantline.builders.image.settings import GRPC, HTTP
 
-from .description import Deployment, Probe, Resources
+from .description import Deployment, Probe, Resources, Site
 from .documents import Tree
 
 LIVE, READY = "/v2/health/live", "/v2/health/ready"
@@ -50,13 +50,33 @@ def ports() -> list[Tree]:
 
 def volumes(deployment: Deployment) -> list[Tree]:
     """What the mounts of `container` name."""
-    found: list[Tree] = [{"name": "tmp", "emptyDir": {}}]
+    found: list[Tree] = [{"name": "tmp", "emptyDir": {"sizeLimit": deployment.resources.tmp}}]
     if deployment.keys:
         items = [{"key": deployment.keys.key, "path": deployment.keys.key}]
         # said, since podman 4 reads it without looking whether it is
         of = {"secretName": deployment.keys.secret, "items": items, "optional": False}
         found.append({"name": "keys", "secret": of})
     return found
+
+
+def pulling(site: Site) -> Tree:
+    """What a pod is told of the registry that its image is in."""
+    return {"imagePullSecrets": [{"name": site.pull_secret}]} if site.pull_secret else {}
+
+
+def placed(site: Site) -> Tree:
+    """What an object's metadata say of where it is."""
+    return {"namespace": site.namespace} if site.namespace else {}
+
+
+def scraped(deployment: Deployment) -> Tree:
+    """Annotations by which a Prometheus finds the metrics, where it may read them without a key."""
+    said = deployment.environment
+    open_to_all = deployment.keys is None or "metrics" in said.get("GANTLINE_KEYLESS", "").split("+")
+    if not open_to_all or said.get("GANTLINE_NO_METRICS", "").lower() in ("true", "1", "yes", "on"):
+        return {}
+    words = {"scrape": "true", "port": str(HTTP), "path": "/metrics"}
+    return {"annotations": {f"prometheus.io/{word}": value for word, value in words.items()}}
 
 
 def environment(deployment: Deployment) -> list[Tree]:

@@ -22,7 +22,7 @@ SUFFIXES = (".yaml", ".yml")
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """`first`: the file that is applied first. `gone`: KIND/NAME of objects that are described no more."""
+    """`first`: the file that is applied first. `gone`: objects that are described no more, as kubectl names them."""
 
     first: Path
     gone: tuple[str, ...] = ()
@@ -110,7 +110,7 @@ def _objects(trees: Any) -> frozenset[str]:
     """Of Kubernetes' kind; a compose file has none."""
     named = ((tree.get("kind"), tree.get("metadata")) for tree in trees)
     return frozenset(
-        f"{kind}/{of['name']}".lower()
+        f"{kind}/{of['name']}".lower() + (f" --namespace {of['namespace']}" if "namespace" in of else "")
         for kind, of in named
         if isinstance(kind, str) and isinstance(of, Mapping) and "name" in of
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -24,9 +25,10 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 _SECRET = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _SECRET_KEY = re.compile(r"(?!\.\.|\.$)[A-Za-z0-9._-]{1,253}")
 _LONGEST = 63  # characters of a DNS label
+_NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 KEYS_FILE = "keys.toml"
 DRAIN_S, SHUTDOWN_S = 5.0, 30.0
-_USUAL_CPU, _USUAL_MEMORY = "500m", "512Mi"
+_USUAL_CPU, _USUAL_MEMORY, _USUAL_TMP = "500m", "512Mi", "1Gi"
 # what the description itself says, and the targets write
 _OURS = (
     "GANTLINE_DRAIN_S", "GANTLINE_SHUTDOWN_S", "GANTLINE_KEYS", "GANTLINE_NO_AUTH", "GANTLINE_HOST",
@@ -72,26 +74,30 @@ class Probes:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Requests and limits; an empty limit is none."""
+    """Requests and limits; an empty limit is none. `tmp`: the most that may lie in /tmp."""
 
     cpu: str = _USUAL_CPU
     memory: str = _USUAL_MEMORY
     cpu_limit: str = ""
     memory_limit: str = ""
     gpus: int = 0
+    tmp: str = _USUAL_TMP
 
     @classmethod
-    def of(cls, cpu: str = "", memory: str = "", cpu_limit: str = "", memory_limit: str = "", gpus: int = 0) -> Self:
+    def of(
+        cls, cpu: str = "", memory: str = "", cpu_limit: str = "", memory_limit: str = "", gpus: int = 0, tmp: str = ""
+    ) -> Self:
         """What is said; what is not is the usual, or the limit where that is less."""
         quantity.processors(cpu_limit or _USUAL_CPU, "resources: cpu_limit")
         quantity.memory(memory_limit or _USUAL_MEMORY, "resources: memory_limit")
         asked = cpu or min(_USUAL_CPU, cpu_limit or _USUAL_CPU, key=quantity.value)
         held = memory or min(_USUAL_MEMORY, memory_limit or _USUAL_MEMORY, key=quantity.value)
-        return cls(asked, held, cpu_limit, memory_limit, gpus)
+        return cls(asked, held, cpu_limit, memory_limit, gpus, tmp or _USUAL_TMP)
 
     def __post_init__(self) -> None:
         quantity.processors(self.cpu, "resources: cpu")
         quantity.memory(self.memory, "resources: memory")
+        quantity.memory(self.tmp, "resources: tmp")
         if self.cpu_limit:
             quantity.processors(self.cpu_limit, "resources: cpu_limit")
         if self.memory_limit:
@@ -188,12 +194,36 @@ class Deployment:
 
 
 @dataclass(frozen=True, slots=True)
+class Site:
+    """Where a cluster keeps an endpoint, and the secret by which it pulls the images; empty: its own default."""
+
+    namespace: str = ""
+    pull_secret: str = ""
+
+    def __post_init__(self) -> None:
+        if self.namespace and not _NAMESPACE.fullmatch(self.namespace):
+            raise UsageError(
+                f"namespace {self.namespace!r:.100}: expected at most {_LONGEST} lower-case letters, digits and '-'"
+            )
+        if self.pull_secret and not _SECRET.fullmatch(self.pull_secret):
+            raise UsageError(f"pull_secret {self.pull_secret!r:.100}: expected the name of a secret")
+
+    def left_out(self) -> Iterator[str]:
+        """What has no place outside of a cluster: KEY is not applied: WHY."""
+        if self.namespace:
+            yield "namespace is not applied: there are none here"
+        if self.pull_secret:
+            yield "pull_secret is not applied: whoever starts it logs in to the registry"
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """A name and its deployments, whose traffic adds up to 100. gRPC is at `port` and one."""
 
     name: str
     deployments: tuple[Deployment, ...]
     port: int = HTTP
+    site: Site = Site()
 
     def __post_init__(self) -> None:
         check_name(self.name, "endpoint")

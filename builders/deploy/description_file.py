@@ -21,10 +21,11 @@ from .description import (
     Probes,
     Resources,
     SecretKey,
+    Site,
 )  # fmt: skip
 from .fields import Fields
 
-_TOP = ("endpoint", "port", "deployments")
+_TOP = ("endpoint", "port", "namespace", "pull_secret", "deployments")
 _KEYS = (
     "image", "traffic", "instances", "resources", "probes", "environment", "secrets", "keys", "drain_s", "shutdown_s",
     "egress",
@@ -41,8 +42,10 @@ def read(tree: Any, where: str, image: Callable[[str, str], ImageName]) -> Endpo
     found = tuple(_deployment(name, inner, alone, image) for name in inner.tree)
     if not top.text("endpoint"):
         raise UsageError(f"{where}: endpoint: its name is missing")
+    port = top.whole("port", HTTP, 1, 65534)
     with top.placed():
-        return Endpoint(top.text("endpoint"), found, top.whole("port", HTTP, 1, 65534))
+        site = Site(top.text("namespace"), top.text("pull_secret"))
+        return Endpoint(top.text("endpoint"), found, port, site)
 
 
 def _deployment(name: str, above: Fields, alone: bool, image: Callable[[str, str], ImageName]) -> Deployment:
@@ -75,11 +78,11 @@ def _instances(one: Fields) -> Instances:
 
 
 def _resources(one: Fields) -> Resources:
-    inner = one.part("resources", ("cpu", "memory", "cpu_limit", "memory_limit", "gpus"))
+    inner = one.part("resources", ("cpu", "memory", "cpu_limit", "memory_limit", "gpus", "tmp"))
     cpu, memory, cpu_limit, memory_limit = (inner.text(key) for key in ("cpu", "memory", "cpu_limit", "memory_limit"))
     gpus = inner.whole("gpus", 0, 0, 64)
     with one.placed():
-        return Resources.of(cpu, memory, cpu_limit, memory_limit, gpus)
+        return Resources.of(cpu, memory, cpu_limit, memory_limit, gpus, inner.text("tmp"))
 
 
 def _probes(one: Fields) -> Probes:

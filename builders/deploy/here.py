@@ -60,7 +60,7 @@ def keys_file(one: Deployment, secrets: Path) -> Path | None:
     return None if one.keys is None else _file(secrets, one.keys)
 
 
-def not_applied(endpoint: Endpoint, target: str) -> Iterator[str]:
+def not_applied(endpoint: Endpoint, target: str) -> tuple[str, ...]:
     """What has no place here: NAME: KEY is not applied: WHY."""
     one = only(endpoint, target)
     lines = list(left_out(one))
@@ -70,7 +70,9 @@ def not_applied(endpoint: Endpoint, target: str) -> Iterator[str]:
             lines.append("resources is not applied: nothing limits a process here, nor gives it devices")
         if (one.probes.readiness, one.probes.startup) != (type(one.probes)().readiness, type(one.probes)().startup):
             lines.append("probes is not applied: a process is asked whether it is ready when it starts, by --wait-s")
-    return (f"{one.name}: {line}" for line in lines)
+    if one.resources.tmp != Resources().tmp:
+        lines.append("resources.tmp is not applied: /tmp is as large as what runs it makes it")
+    return (*endpoint.site.left_out(), *(f"{one.name}: {line}" for line in lines))
 
 
 def plan(before: Record | None, running: bool, wanted: Wish, image_id: str, keys: Path | None) -> Plan:

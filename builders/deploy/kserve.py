@@ -8,7 +8,7 @@ from gantline.builders.image.settings import HTTP
 
 from gantline.errors import UsageError
 
-from .container import LIVE, READY, container, probe, volumes
+from .container import LIVE, READY, container, placed, probe, pulling, volumes
 from .description import DRAIN_S, SHUTDOWN_S, Deployment, Endpoint
 from .documents import Tree, Written
 
@@ -51,7 +51,8 @@ def write(endpoint: Endpoint) -> Written:
         f"1-{stable.name}.yaml": _service(endpoint, stable, None),
         f"2-{canary.name}.yaml": _service(endpoint, canary, canary.traffic),
     }
-    wait = f"kubectl wait --for=condition=Ready --timeout=10m inferenceservice/{endpoint.name}"
+    there = f" --namespace {endpoint.site.namespace}" if endpoint.site.namespace else ""
+    wait = f"kubectl wait{there} --for=condition=Ready --timeout=10m inferenceservice/{endpoint.name}"
     first, second = (f"kubectl apply -f {{path}}/{name}" for name in documents)
     return Written(documents, notes, f"{first} && {wait} && {second}", apart=True)
 
@@ -94,6 +95,7 @@ def _service(endpoint: Endpoint, one: Deployment, canary: int | None) -> Tree:
     if scaled:
         predictor |= {"scaleMetric": "cpu", "scaleTarget": one.instances.cpu_percent}
     predictor |= {
+        **pulling(endpoint.site),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "containers": [pod],
@@ -104,6 +106,7 @@ def _service(endpoint: Endpoint, one: Deployment, canary: int | None) -> Tree:
         "kind": "InferenceService",
         "metadata": {
             "name": endpoint.name,
+            **placed(endpoint.site),
             "labels": {"app.kubernetes.io/managed-by": "gantline"},
             # its usual autoscaler counts requests, and its admission refuses "cpu" for that one
             **({"annotations": dict(_BY_CPU)} if scaled else {}),

@@ -6,16 +6,20 @@ Service of its own, so that they can be tried before the traffic moves.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from gantline.builders.image import places
 from gantline.builders.image.settings import GRPC, HTTP
 
-from .container import LIVE, READY, container, ports, probe, volumes
+from .container import LIVE, READY, container, placed, ports, probe, pulling, scraped, volumes
 from .description import Deployment, Endpoint, only_weighted
 from .documents import Tree, Written
+from .single import patience_s
 
-_MANAGER = {"app.kubernetes.io/managed-by": "gantline"}
+_MANAGER = {"app.kubernetes.io/managed-by": "gantline", "app.kubernetes.io/component": "model-server"}
+_VERSION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")  # what a label may say
+_PATIENCE_S = 600  # in which a rollout is to get on, unless it is told otherwise
 
 
 def write(endpoint: Endpoint) -> Written:
@@ -51,7 +55,15 @@ def _chosen(endpoint: Endpoint, one: Deployment) -> Tree:
 
 
 def _metadata(name: str, endpoint: Endpoint, one: Deployment) -> Tree:
-    return {"name": name, "labels": {**_chosen(endpoint, one), **_MANAGER}}
+    return {"name": name, **placed(endpoint.site), "labels": _labels(endpoint, one)}
+
+
+def _labels(endpoint: Endpoint, one: Deployment) -> Tree:
+    """Those that Kubernetes recommends; the version is the image's tag, or the first digits of its digest."""
+    name, _, digest = one.image.name.rpartition("/")[2].partition("@")
+    version = name.partition(":")[2] or digest.partition(":")[2][:12]
+    told = {"app.kubernetes.io/version": version} if _VERSION.fullmatch(version) else {}
+    return {**_chosen(endpoint, one), **_MANAGER, **told}
 
 
 def _service(name: str, endpoint: Endpoint, one: Deployment) -> Tree:
@@ -76,6 +88,7 @@ def _deployment(name: str, endpoint: Endpoint, one: Deployment) -> Tree:
     pod["readinessProbe"] = probe(one.probes.readiness, READY, HTTP)
     pod["livenessProbe"] = probe(one.probes.liveness, LIVE, HTTP)
     spec = {
+        **pulling(endpoint.site),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": one.grace_s,
@@ -86,6 +99,7 @@ def _deployment(name: str, endpoint: Endpoint, one: Deployment) -> Tree:
             "fsGroup": places.USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
+        **_spread(endpoint, one),
         "containers": [pod],
         "volumes": volumes(one),
     }
@@ -97,11 +111,28 @@ def _deployment(name: str, endpoint: Endpoint, one: Deployment) -> Tree:
         "spec": {
             # an autoscaler's number must not be taken back by the next apply
             **({} if scaled else {"replicas": one.instances.low}),
+            # a model may take as long to be ready as its startup probe allows
+            "progressDeadlineSeconds": max(_PATIENCE_S, patience_s(one.probes) + 60),
             "selector": {"matchLabels": _chosen(endpoint, one)},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
-            "template": {"metadata": {"labels": {**_chosen(endpoint, one), **_MANAGER}}, "spec": spec},
+            "template": {"metadata": {"labels": _labels(endpoint, one), **scraped(one)}, "spec": spec},
         },
     }
+
+
+def _spread(endpoint: Endpoint, one: Deployment) -> Tree:
+    """Over nodes and zones as far as there is room: one that fails takes few of the instances along."""
+    if one.instances.high == 1:
+        return {}
+    rule = {
+        "maxSkew": 1,
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": _chosen(endpoint, one)},
+        # those of the image before do not count: they are about to end
+        "matchLabelKeys": ["pod-template-hash"],
+    }
+    places = ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
+    return {"topologySpreadConstraints": [{**rule, "topologyKey": place} for place in places]}
 
 
 def _autoscaler(name: str, endpoint: Endpoint, one: Deployment) -> Tree:

@@ -47,7 +47,7 @@ def patience_s(probes: Probes) -> int:
 def _times(one: Resources, count: int) -> Resources:
     return Resources(
         _product(one.cpu, count), _product(one.memory, count), _product(one.cpu_limit, count),
-        _product(one.memory_limit, count), one.gpus * count,
+        _product(one.memory_limit, count), one.gpus * count, _product(one.tmp, count),
     )  # fmt: skip
 
 

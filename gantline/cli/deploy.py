@@ -44,6 +44,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--env", action="append", default=[], metavar="NAME=VALUE", help="a variable; may be repeated")
     add("--secret", action="append", default=[], metavar="VARIABLE=SECRET:KEY", help="one that the platform keeps")
     add("--keys-secret", default="", metavar="SECRET[:KEY]", help="the platform's secret with the file of API keys")
+    add("--pull-secret", default="", metavar="SECRET", help="the cluster's secret by which it pulls the images")
+    add("--namespace", default="", metavar="NAME", help="of the cluster (default: the one that is current there)")
     add("--by-tag", action="store_true", help="name images as given, where the platform has them already")
     add("--strict", action="store_true", help="fail if anything that is asked for is not applied")
     deploy_here.arguments(parser)
@@ -90,6 +92,7 @@ def _heed(args: argparse.Namespace, notes: tuple[str, ...]) -> None:
 def _endpoint(args: argparse.Namespace) -> tuple[Endpoint, tuple[str, ...]]:
     from gantline.builders.azure_documents import read_documents
     from gantline.builders.deploy import azure, description_file
+    from gantline.builders.deploy.description import Site
     from gantline.yaml_file import read_yaml
 
     image = _images(args)
@@ -107,11 +110,12 @@ def _endpoint(args: argparse.Namespace) -> tuple[Endpoint, tuple[str, ...]]:
     if documents := [d for _, ds in found for d in ds if d.kind in ("endpoint", "deployment")]:
         if other := next((path for path, ds in found if not ds), None):
             raise UsageError(f"{other}: neither an endpoint nor a deployment of Azure ML's, as the others are")
-        return azure.read(documents, image, keys)
+        return azure.read(documents, image, keys, Site(args.namespace, args.pull_secret))
     if len(args.file) > 1:
         raise UsageError(f"{args.file[1]}: a description is one file")
-    if keys:
-        raise UsageError("--keys-secret and --file exclude each other: write `keys` into the file")
+    for flag, key in (("keys_secret", "keys"), ("pull_secret", "pull_secret"), ("namespace", "namespace")):
+        if getattr(args, flag):
+            raise UsageError(f"--{flag.replace('_', '-')} and --file exclude each other: write `{key}` into the file")
     return description_file.read(read_yaml(args.file[0], careful=True), str(args.file[0]), image), ()
 
 
@@ -159,7 +163,8 @@ def _of_flags(args: argparse.Namespace, image: ImageName, keys: SecretKey | None
     if keys:
         one["keys"] = {"secret": keys.secret, "key": keys.key}
     name = args.name or last.lower().replace(".", "-").replace("_", "-")
-    tree = {"endpoint": name, "deployments": {"main": one}, **({"port": args.port} if args.port else {})}
+    site = {key: getattr(args, key) for key in ("port", "namespace", "pull_secret") if getattr(args, key)}
+    tree = {"endpoint": name, "deployments": {"main": one}, **site}
     return description_file.read(tree, "the command line", lambda _name, _said: image)
 
 

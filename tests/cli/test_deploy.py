@@ -22,14 +22,30 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_flags_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["--instances", "2-5", "--cpu", "1", "--memory", "1Gi", "--env", "A=b=c", "--secret", "T=bank:token"]
+    words = [
+        "--namespace",
+        "prod",
+        "--pull-secret",
+        "registry",
+        "--instances",
+        "2-5",
+        "--cpu",
+        "1",
+        "--memory",
+        "1Gi",
+        "--env",
+        "A=b=c",
+        "--secret",
+        "T=bank:token",
+    ]
     assert main(["deploy", REF, "--to", "kubernetes", *words, "--keys-secret", "gate"]) == 0
     first = capsys.readouterr().out
     trees = list(yaml.safe_load_all(first))
     assert [t["kind"] for t in trees] == [
         "Service", "Deployment", "HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy",
     ]  # fmt: skip
-    assert trees[1]["metadata"]["name"] == "iris-flowers-main"
+    assert (trees[1]["metadata"]["name"], trees[1]["metadata"]["namespace"]) == ("iris-flowers-main", "prod")
+    assert trees[1]["spec"]["template"]["spec"]["imagePullSecrets"] == [{"name": "registry"}]
     (one,) = trees[1]["spec"]["template"]["spec"]["containers"]
     assert one["image"] == REF and {"name": "A", "value": "b=c"} in one["env"]
     assert one["resources"]["limits"] == {"memory": "1Gi"}

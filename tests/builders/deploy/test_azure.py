@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from gantline.builders.azure_documents import Document, read_documents
 from gantline.builders.deploy.azure import read
-from gantline.builders.deploy.description import Endpoint, ImageName, Instances, Probe, Resources, SecretKey
+from gantline.builders.deploy.description import Endpoint, ImageName, Instances, Probe, Resources, SecretKey, Site
 
 from gantline.errors import BadArtefact, UsageError
 
+_NONE = Site()
 ENDPOINT = """
 $schema: https://azuremlschemas.azureedge.net/latest/kubernetesOnlineEndpoint.schema.json
 name: credit
@@ -53,8 +54,10 @@ def documents(folder: Path, *texts: str) -> list[Document]:
     return found
 
 
-def told(folder: Path, *texts: str, keys: SecretKey | None = None) -> tuple[Endpoint, tuple[str, ...]]:
-    return read(documents(folder, *texts), lambda name, said: ImageName(f"r.example/{name}"), keys)
+def told(
+    folder: Path, *texts: str, keys: SecretKey | None = None, site: Site = _NONE
+) -> tuple[Endpoint, tuple[str, ...]]:
+    return read(documents(folder, *texts), lambda name, said: ImageName(f"r.example/{name}"), keys, site)
 
 
 def test_what_is_said_is_done(tmp_path: Path) -> None:
@@ -127,7 +130,9 @@ def test_limits_alone(tmp_path: Path) -> None:
 
 
 def test_keys_are_a_secret_of_the_platform(tmp_path: Path) -> None:
-    endpoint, notes = told(tmp_path, ENDPOINT, BLUE, GREEN, keys=SecretKey("gate", "keys.toml"))
+    site = Site("prod", "registry")
+    endpoint, notes = told(tmp_path, ENDPOINT, BLUE, GREEN, keys=SecretKey("gate", "keys.toml"), site=site)
+    assert endpoint.site == site
     assert all(d.keys for d in endpoint.deployments) and not any("auth_mode" in note for note in notes)
 
 

@@ -22,6 +22,7 @@ def test_everything_that_is_said_is_written(endpoint: Make) -> None:
     written = write(endpoint(blue=FULL))
     (tree,) = written.documents.values()
     one = tree["services"]["blue"]
+    assert one["tmpfs"] == [f"/tmp:size={2 << 30}"], "for both instances"
     assert one["image"] == DIGEST and one["read_only"] and one["cap_drop"] == ["ALL"]
     assert one["environment"] == {
         "GANTLINE_ACCESS_LOG": "true", "GANTLINE_DRAIN_S": "2.5", "GANTLINE_SHUTDOWN_S": "10",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from gantline.builders.deploy.container import environment, probe, resources, volumes
+from gantline.builders.deploy.container import environment, probe, resources, scraped, volumes
 from gantline.builders.deploy.description import Deployment, ImageName, Probe, Resources, SecretKey
 
 
@@ -14,7 +14,16 @@ def test_environment_is_sorted_and_not_expanded() -> None:
     found = environment(one)
     assert [e["name"] for e in found] == ["A", "GANTLINE_DRAIN_S", "GANTLINE_SHUTDOWN_S", "Z", "B"]
     assert found[3]["value"] == "$$(A)" and found[4]["valueFrom"]["secretKeyRef"] == {"name": "s", "key": "k"}
-    assert volumes(one) == [{"name": "tmp", "emptyDir": {}}]
+    assert volumes(one) == [{"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}}]
+
+
+def test_metrics_are_found_where_they_are_open() -> None:
+    def told(keys: SecretKey | None = None, **environment: str) -> bool:
+        return bool(scraped(Deployment("b", ImageName("x"), environment=environment, keys=keys)))
+
+    gate = SecretKey("gate", "keys.toml")
+    assert told() and told(gate, GANTLINE_KEYLESS="health+metrics")
+    assert not told(gate) and not told(GANTLINE_NO_METRICS="true") and not told(gate, GANTLINE_KEYLESS="health")
 
 
 def expanded(value: str) -> str:

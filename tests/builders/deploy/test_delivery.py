@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from gantline.builders.deploy import compose, kubernetes
 from gantline.builders.deploy.delivery import deliver
+from gantline.builders.deploy.description import ImageName
+from gantline.builders.deploy.description_file import read
 
 from gantline.errors import UsageError
 
@@ -48,6 +50,14 @@ def test_one_file(endpoint: Make, tmp_path: Path) -> None:
     path.write_text("somebody's")
     made = deliver(compose.write(endpoint(blue={})), path, True)
     assert [one.read_text() for one in made.edited] == ["somebody's"]
+
+
+def test_another_namespace(tmp_path: Path) -> None:
+    tree = {"endpoint": "iris", "deployments": {"blue": {}}}
+    old, new = (read({**tree, "namespace": ns}, "here", lambda n, s: ImageName("x")) for ns in ("old", "new"))
+    deliver(kubernetes.write(old), tmp_path / "k8s", False)
+    made = deliver(kubernetes.write(new), tmp_path / "k8s", True)
+    assert "service/iris --namespace old" in made.gone and len(made.gone) == 4
 
 
 def test_what_is_nothing_of_ours(endpoint: Make, tmp_path: Path) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from gantline.builders.deploy import compose, kserve
+from gantline.builders.deploy.description import ImageName
+from gantline.builders.deploy.description_file import read
 from gantline.builders.deploy.kubernetes import write
 
 from gantline.errors import UsageError
@@ -65,6 +68,44 @@ def test_everything_that_is_said_is_written(endpoint: Make) -> None:
     assert scaler["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"] == 80
     assert network["spec"]["egress"] == [{}]
     assert (budget["spec"]["maxUnavailable"], budget["spec"]["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
+
+
+def test_as_careful_operators_want_it(endpoint: Make) -> None:
+    trees = {t["kind"]: t for t in write(endpoint(blue={"instances": 3})).documents.values()}
+    spec = trees["Deployment"]["spec"]
+    template, labels = spec["template"], spec["template"]["metadata"]["labels"]
+    assert template["metadata"]["annotations"]["prometheus.io/scrape"] == "true"
+    assert labels["app.kubernetes.io/version"] == "5a" * 6 and "app.kubernetes.io/component" in labels
+    assert "app.kubernetes.io/version" not in spec["selector"]["matchLabels"], "which can never be changed"
+    rules = template["spec"]["topologySpreadConstraints"]
+    assert [rule["topologyKey"] for rule in rules] == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+    assert all(rule["labelSelector"] == spec["selector"] for rule in rules)
+    assert template["spec"]["volumes"][0]["emptyDir"] == {"sizeLimit": "1Gi"}
+    assert spec["progressDeadlineSeconds"] == 600 and "imagePullSecrets" not in template["spec"]
+    slow = {"probes": {"startup": {"period_s": 10, "failures": 120}}, "resources": {"tmp": "20Gi"}}
+    trees = {t["kind"]: t for t in write(endpoint(blue=slow)).documents.values()}
+    spec = trees["Deployment"]["spec"]
+    assert spec["progressDeadlineSeconds"] == 1260, "not given up while its own probe waits"
+    assert spec["template"]["spec"]["volumes"][0]["emptyDir"] == {"sizeLimit": "20Gi"}
+    assert "topologySpreadConstraints" not in spec["template"]["spec"], "there is one"
+
+
+def test_where_it_is_and_how_it_is_pulled() -> None:
+    tree = {"endpoint": "iris", "namespace": "prod", "pull_secret": "registry", "deployments": {"blue": {}}}
+    found = read(tree, "here", lambda name, said: ImageName("r.example/iris:1.2"))
+    trees = {t["kind"]: t for t in write(found).documents.values()}
+    assert {t["metadata"]["namespace"] for t in trees.values()} == {"prod"}
+    assert trees["Service"]["metadata"]["labels"]["app.kubernetes.io/version"] == "1.2"
+    pod = trees["Deployment"]["spec"]["template"]["spec"]
+    assert pod["imagePullSecrets"] == [{"name": "registry"}]
+    (service,) = kserve.write(found).documents.values()
+    assert service["metadata"]["namespace"] == "prod"
+    assert service["spec"]["predictor"]["imagePullSecrets"] == [{"name": "registry"}]
+    told = compose.write(found).notes
+    assert [note.partition(" is not applied: ")[0] for note in told] == ["namespace", "pull_secret"]
+    for key in ("namespace", "pull_secret"):
+        with pytest.raises(UsageError, match=f"here: {key} 'A b'"):
+            read({**tree, key: "A b"}, "here", lambda name, said: ImageName("x"))
 
 
 def test_nothing_goes_out_unless_it_is_said(endpoint: Make) -> None:
