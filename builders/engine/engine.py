@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from gantline.errors import Denied, NotFound, Unavailable, Unreachable, UsageError
+from gantline.home import of_user
 from gantline.oci.archive import fill
 from gantline.oci.image import Image
 from gantline.oci.platforms import Platform
@@ -25,11 +26,13 @@ _PIECE = 1 << 20
 _WAYS_OUT = "start Docker, or `podman system service --time 0 &`, or name another by --engine-url or DOCKER_HOST"
 
 
-def places(variables: Mapping[str, str], home: Path, runtime: Path | None) -> list[str]:
+def places(variables: Mapping[str, str], home: Path | None, runtime: Path | None) -> list[str]:
     """URLs at which an engine may answer, the likeliest first: what DOCKER_HOST says alone, else the usual sockets."""
     if variables.get(HOST):
         return [variables[HOST]]
-    folders = [Path("/var/run/docker.sock"), home / ".docker" / "run" / "docker.sock"]
+    folders = [Path("/var/run/docker.sock")]
+    if home is not None:
+        folders.append(home / ".docker" / "run" / "docker.sock")
     if runtime is not None:
         folders += [runtime / "docker.sock", runtime / "podman" / "podman.sock"]
     return [f"unix://{path}" for path in (*folders, Path("/run/podman/podman.sock"))]
@@ -41,10 +44,10 @@ def find(url: str = "") -> Engine | None:
     Unreachable or Denied for one that was named, and for a socket that is there and may not be used.
     """
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    wanted = [url] if url else places(os.environ, Path.home(), Path(runtime) if runtime else None)
+    wanted = [url] if url else places(os.environ, of_user(), Path(runtime) if runtime else None)
     named = bool(url or os.environ.get(HOST))
     for place in wanted:
-        if named or Path(place.removeprefix("unix://")).exists():
+        if named or os.path.exists(place.removeprefix("unix://")):  # False where one may not look
             try:
                 return Engine.at(place)
             except Unreachable:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gantline.errors import UsageError
+from gantline.home import of_user
 
 _SECTIONS = ("global", "install")  # the later wins, whatever file it is in
 _TRUE = ("y", "yes", "t", "true", "on", "1")
@@ -83,7 +84,9 @@ def _of_everybody(environ: Mapping[str, str]) -> list[Path]:
 
 
 def _of_user(environ: Mapping[str, str]) -> list[Path]:
-    home = Path(environ.get("HOME") or Path.home())
+    home = of_user(environ)
+    if home is None:
+        return []
     if sys.platform == "win32":
         return [home / "pip" / _FILE, Path(environ.get("APPDATA", home)) / "pip" / _FILE]
     if sys.platform == "darwin" and (home / "Library/Application Support/pip").is_dir():

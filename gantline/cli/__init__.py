@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -11,7 +12,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, NoReturn
 
-from ..errors import GantlineError, Unsupported, UsageError
+from ..errors import GantlineError, Unavailable, Unsupported, UsageError
 from ..exits import FAILED, exit_code
 
 # verb -> (module with arguments(parser) and run(args) -> exit code, one line of help)
@@ -125,6 +126,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         # the reader (head, less) has left; Python would complain again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    except OSError as e:
+        return _fail(_of_system(e), verb, "--json" in words)
+
+
+def _of_system(error: OSError) -> GantlineError:
+    """What a person can do about a file or a disk, where nobody nearer said it; the error itself, if nothing."""
+    about = f"{error.filename}: " if isinstance(error.filename, str | os.PathLike) else ""
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        why = error.strerror or type(error).__name__
+        return UsageError(f"{about}{why}; choose another place (GANTLINE_HOME, TMPDIR), or become who may use it")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Unavailable(f"{about}no space left on its disk; free some, or set GANTLINE_HOME or TMPDIR to another")
+    raise error
 
 
 def _absent(error: ModuleNotFoundError) -> GantlineError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
@@ -52,7 +53,7 @@ def _store(registry: str) -> Store:
     from ..registry.place import STORE, Place
 
     place = Place.find(registry or None)
-    if place.file is not None and not place.file.is_file():
+    if place.file is not None and not os.path.isfile(place.file):  # what one may not read, `prepared` says
         return Store(place.file.parent / STORE).prepared()
     from ..registry.blob_store import LocalBlobs
     from ..registry.registry import Registry

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
+from ..home import of_user
 from .reference import DOCKER_HUB
 
 USER = "GANTLINE_REGISTRY_USER"
@@ -108,7 +109,7 @@ class Credentials:
                 timeout=_HELPER_S,
                 env=variables,
             )
-        except (OSError, subprocess.TimeoutExpired) as e:
+        except (OSError, ValueError, subprocess.TimeoutExpired) as e:  # ValueError: no name of a program
             why = (
                 f"did not answer in {_HELPER_S:.0f} s" if isinstance(e, subprocess.TimeoutExpired) else "cannot be run"
             )
@@ -121,9 +122,13 @@ class Credentials:
             return None
         try:
             tree = json.loads(done.stdout)
-            user, secret = str(tree["Username"]), str(tree["Secret"])
-        except (ValueError, KeyError, TypeError):
+            user, secret = tree["Username"], tree["Secret"]
+            if not (isinstance(user, str) and isinstance(secret, str)):
+                raise TypeError
+        except (ValueError, KeyError, TypeError, RecursionError):
             self._trouble(f"{program}, which {path} names, answered no Username and Secret")
+            return None
+        if not user:  # some say so that they have nothing
             return None
         return Credential("", "", secret) if user == _TOKEN_USER else Credential(user, secret)
 
@@ -134,7 +139,7 @@ class Credentials:
 
 def files(environ: Mapping[str, str]) -> list[Path]:
     """Where credentials may be: what a variable names, podman's, Docker's; each once, whether it exists or not."""
-    home = Path(environ.get("HOME") or Path.home())
+    home = of_user(environ)
     found = []
     if named := environ.get("DOCKER_CONFIG"):
         found.append(Path(named) / "config.json")
@@ -144,8 +149,11 @@ def files(environ: Mapping[str, str]) -> list[Path]:
         found.append(Path(runtime) / "containers" / "auth.json")
     elif hasattr(os, "getuid"):
         found.append(Path(f"/run/containers/{os.getuid()}/auth.json"))
-    configured = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
-    found += [configured / "containers" / "auth.json", home / ".docker" / "config.json"]
+    if environ.get("XDG_CONFIG_HOME") or home is not None:
+        configured = Path(environ.get("XDG_CONFIG_HOME") or f"{home}/.config")
+        found.append(configured / "containers" / "auth.json")
+    if home is not None:
+        found.append(home / ".docker" / "config.json")
     return list(dict.fromkeys(found))
 
 
@@ -183,7 +191,7 @@ def _inline(entry: dict[str, Any], path: Path, host: str) -> Credential | None:
     if not isinstance(packed, str) or not packed:
         return None
     try:
-        name, colon, secret = base64.b64decode(packed, validate=True).decode("utf-8").partition(":")
+        name, colon, secret = base64.b64decode("".join(packed.split()), validate=True).decode("utf-8").partition(":")
     except (binascii.Error, UnicodeDecodeError) as e:
         raise UsageError(f"{path}: auth of {host} is not base64 of USER:PASSWORD; log in again") from e
     if not colon:

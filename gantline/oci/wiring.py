@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import os
 import ssl
 import urllib.request
 from collections.abc import Mapping
@@ -12,10 +13,12 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ..errors import Unsupported, UsageError
+from ..home import of_user
 from .reference import is_loopback
 
 # where Docker and podman look for a registry's certificates: HOST[:PORT]/*.crt, and client.cert with client.key
-_CERTIFICATES = ("/etc/docker/certs.d", "/etc/containers/certs.d", "~/.config/containers/certs.d")
+_CERTIFICATES = ("/etc/docker/certs.d", "/etc/containers/certs.d")
+_OWN_CERTIFICATES = ".config/containers/certs.d"  # in the user's home
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +111,9 @@ def tls_context(endpoint: Endpoint, wiring: Wiring) -> ssl.SSLContext:
     """The system's trust, and what the user and the registry's folders add. UsageError names a file that is wrong."""
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
-    for folder in _CERTIFICATES:
-        at = Path(folder).expanduser() / str(endpoint)
-        if at.is_dir():
+    for folder in _folders():
+        at = folder / str(endpoint)
+        if os.path.isdir(at):  # False where one may not look
             for path in sorted(at.glob("*.crt")):
                 _trust(context, path)
             for path in sorted(at.glob("*.cert")):
@@ -120,6 +123,11 @@ def tls_context(endpoint: Endpoint, wiring: Wiring) -> ssl.SSLContext:
     if wiring.client_cert:
         _identify(context, Path(wiring.client_cert), Path(wiring.client_key or wiring.client_cert))
     return context
+
+
+def _folders() -> list[Path]:
+    own = of_user()
+    return [*map(Path, _CERTIFICATES), *([own / _OWN_CERTIFICATES] if own is not None else [])]
 
 
 def _trust(context: ssl.SSLContext, path: Path) -> None:

@@ -81,8 +81,8 @@ class Database:
         if self._known:
             return
         file = self.place.file
-        if file is not None and not file.exists():
-            raise NotFound(f"registry {self.place}: there is none yet; `gantline register` makes one there")
+        if file is not None:
+            _check_there(file, self.place)
         with self._engine.begin() as connection:
             found = schema.format_of(connection)
         if file is not None and 0 < found < len(self._steps):
@@ -108,6 +108,15 @@ class Database:
             raise _error(e, f"registry {self.place}") from e
         except exc.TimeoutError as e:
             raise Unavailable(f"registry {self.place}: every connection of this process is in use; try again") from e
+
+
+def _check_there(file: Path, place: Place) -> None:
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError) as e:
+        raise NotFound(f"registry {place}: there is none yet; `gantline register` makes one there") from e
+    except OSError as e:
+        raise UsageError(f"registry {place}: cannot be read: {e.strerror}; give another by --registry") from e
 
 
 def _server(place: Place) -> Engine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -79,6 +80,9 @@ def test_a_wrong_command_line_for_a_program(capsys: pytest.CaptureFixture[str]) 
         (Unreachable("no server"), UNREACHABLE),
         (KeyboardInterrupt(), 128 + signal.SIGINT),
         (gantline.GantlineError("failed"), FAILED),
+        (PermissionError(errno.EACCES, "Permission denied", "/root/.gantline"), USAGE),
+        (OSError(errno.EROFS, "Read-only file system"), USAGE),
+        (OSError(errno.ENOSPC, "No space left on device", "/tmp/x"), FAILED),
     ],
 )
 def test_what_a_verb_raises_becomes_an_exit_code(
@@ -105,6 +109,15 @@ def test_what_a_verb_raises_becomes_an_exit_code(
         assert cli.main(["fail", "--json"]) == code
     finally:
         del sys.modules["failing_verb"]
+
+
+def test_other_errors_of_the_system_are_our_own_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "x")
+
+    monkeypatch.setattr(cli, "import_module", load)
+    with pytest.raises(FileNotFoundError):
+        cli.main(["list"])
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,10 @@ def test_other_forms(tmp_path: Path) -> None:
     assert found.find("a.example", "x") == Credential("", "", "tok")
     assert found.find("b.example", "x") == Credential("u", "p")
     assert "p" not in repr(found.find("b.example", "x"))[10:]
+    wrapped = base64.encodebytes(b"user:" + b"p" * 100).decode()  # as the program base64 writes it, lines and all
+    assert docker(tmp_path, {"auths": {"c.example": {"auth": wrapped}}}).find("c.example", "x") == Credential(
+        "user", "p" * 100
+    )
 
 
 def test_podmans_files(tmp_path: Path) -> None:
@@ -90,6 +94,30 @@ def test_helpers(tmp_path: Path) -> None:
     assert found.find("t.example", "x") == Credential("", "", "tok")
     assert found.find("i.example", "x") == Credential("b", "inline")
     assert found.find("nowhere.example", "x") is None and found.troubles == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the helper is a script that the kernel starts")
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ('{"ServerURL": "", "Username": "", "Secret": ""}', ""),  # it has nothing
+        ('{"Username": null, "Secret": null}', "answered no Username and Secret"),
+        ("[]", "answered no Username and Secret"),
+    ],
+)
+def test_helpers_that_know_nobody(tmp_path: Path, answer: str, told: str) -> None:
+    program = tmp_path / "docker-credential-odd"
+    program.write_text(f"#!/bin/sh\necho '{answer}'\n")
+    program.chmod(0o755)
+    found = docker(tmp_path, {"credsStore": "odd"}, PATH=f"{tmp_path}:/usr/bin:/bin")
+    assert found.find("h.example", "x") is None
+    assert [t.endswith(told) for t in found.troubles] == [True] * bool(told)
+
+
+def test_a_helper_of_no_possible_name(tmp_path: Path) -> None:
+    found = docker(tmp_path, {"credsStore": "a\0b"}, PATH=str(tmp_path))
+    assert found.find("h.example", "x") is None
+    assert found.troubles[0].endswith("cannot be run")
 
 
 def test_a_helper_that_is_absent_is_told(tmp_path: Path) -> None:
