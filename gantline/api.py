@@ -15,6 +15,7 @@ from .references import local
 from .tensors import Array
 
 if TYPE_CHECKING:
+    from gantline.builders.engine.record import Record
     from gantline.builders.engine.running import Running
     from gantline.builders.engine.subject import Subject
     from gantline.builders.image.order import Delivered
@@ -284,14 +285,15 @@ def run(
     sources: Sources | None = None,
     wiring: Wiring | None = None,
     registry: str = "",
+    record: bool = True,
     log: Callable[[str], None] = lambda line: None,
 ) -> Running:
     """Start an image (or a package, which is built first), and wait until it has answered its golden samples.
 
     It runs in a container engine, or without one (`engine` false, or none answers) in namespaces, and goes on until
     `stop`, or the end of a `with` block. `port` 0: any free one; `grpc_port` None: the next one. `keys`: True makes
-    two, a path takes those of a keys file. `base`, `locks`, `sources`, `wiring` as for `build`. A GantlineError says in
-    one line what is wrong; nothing runs then.
+    two, a path takes those of a keys file. `base`, `locks`, `sources`, `wiring`, `registry`, `record` as for `build`. A
+    GantlineError says in one line what is wrong; nothing runs then.
     """
     from gantline.builders.engine.container_place import ContainerPlace
     from gantline.builders.engine.engine import find
@@ -316,9 +318,24 @@ def run(
         wish = Wish(
             name or model(what.image), port, grpc, host, network == "host", dict(variables or {}), memory=size
         )  # fmt: skip
-        return Running(start(place, what, wish, wait_s, log, maker(keys)), bring)
+        running = Running(start(place, what, wish, wait_s, log, maker(keys)), bring, noting(registry, log))
     finally:
         place.close()
+    if record:
+        running.note()
+    return running
+
+
+def noting(registry: str, log: Callable[[str], None]) -> Callable[[Record, bool], None]:
+    """What tells a registry that an endpoint runs what is on its record, or does not any more."""
+
+    def note(record: Record, runs: bool) -> None:
+        from .registry.deployed import Deployments
+
+        told = Deployments(registry, log)
+        told.run(record) if runs else told.ended(record)
+
+    return note
 
 
 def bringing(

@@ -35,11 +35,6 @@ def local(ref: str, registry: str = "", wiring: Wiring | None = None) -> Path:
         return opened.path(ref)
 
 
-def served(ref: str, registry: str = "") -> str:
-    """A REF as a server takes it: of a registry's version, the directory whose one numbered package it is."""
-    return str(local(ref, registry).parent) if is_registered(ref) else str(local(ref)) if ref.startswith(OCI) else ref
-
-
 def _pulled(ref: str, wiring: Wiring | None) -> Path:
     """The directory of a package in a registry of images: one for each digest, checked when it is made, and in use."""
     from .oci.artifact import is_package, write_package

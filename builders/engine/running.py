@@ -25,9 +25,15 @@ _FORCE_S, _LOOK_S = 10.0, 0.1
 class Running:
     """An endpoint; as a context manager it ends with the block. Else it runs until `stop`, also after this program."""
 
-    def __init__(self, record: Record, bring: Callable[[str, Platform], Subject]) -> None:
+    def __init__(
+        self, record: Record, bring: Callable[[str, Platform], Subject],
+        note: Callable[[Record, bool], None] = lambda record, runs: None,
+    ) -> None:  # fmt: skip
+        """`note` tells a registry whether what is on record runs."""
         self.record = record
         self._bring = bring
+        self._note = note
+        self._noted = False
 
     def __repr__(self) -> str:
         return f"Running({self.name!r}, {self.url!r})"
@@ -97,11 +103,20 @@ class Running:
     def update(self, ref: str = "", variables: Mapping[str, str | None] | None = None, wait_s: float = 60.0) -> None:
         """Put another image, or other variables, in its place; after an error the one from before serves still."""
         self.record = start.update(self.name, Change(ref, self._bring, variables or {}, wait_s))
+        if self._noted:
+            self.note()
+
+    def note(self) -> None:
+        """Have the registry know what it runs, until it is stopped."""
+        self._noted = True
+        self._note(self.record, True)
 
     def stop(self) -> None:
         """Let it finish what it has accepted, and remove it; nothing where that is done already."""
         if Records.of_user().find(self.name) is not None:
             start.delete(self.record)
+            if self._noted:
+                self._note(self.record, False)
 
     def __enter__(self) -> Running:
         return self

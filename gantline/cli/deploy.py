@@ -74,11 +74,16 @@ def run(args: argparse.Namespace) -> int:
         notes = (*left_out, *written.notes)
         _heed(args, notes)
         _deliver(args, endpoint, written, notes)
+        _note(args, endpoint)
+    return OK
+
+
+def _note(args: argparse.Namespace, endpoint: Endpoint) -> None:
+    """Have the registry know what will run there."""
     if not (args.no_record or args.dry_run):
         from ..registry.deployed import record_deployed
 
         record_deployed(endpoint.name, {d.name: d.image.name for d in endpoint.deployments}, args.to, args.registry)
-    return OK
 
 
 def _heed(args: argparse.Namespace, notes: tuple[str, ...]) -> None:

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace, endpoint: Endpoint, notes: tuple[str, ...]) ->
     """Make it so, and say what was done."""
     from gantline.builders.deploy.apply import Order, apply
 
-    from ..api import bringing
+    from ..api import bringing, noting
     from ..endpoint_keys import maker
     from .run import asked_to_stop, told
     from .transfer import wiring
@@ -44,6 +44,8 @@ def run(args: argparse.Namespace, endpoint: Endpoint, notes: tuple[str, ...]) ->
     order = Order(args.to, bring, maker, args.secrets, args.engine_url, args.wait_s, say)
     with asked_to_stop():
         plan, record = apply(endpoint, order, args.dry_run)
+        if record is not None and not (args.no_record or args.dry_run):
+            noting(args.registry, say)(record, True)
     _tell(args, endpoint, plan, record, notes)
 
 

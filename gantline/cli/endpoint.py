@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..endpoint_keys import OWN, rotated, taken
 from ..errors import GantlineError, UsageError
 from ..exits import OK
-from . import infer, remote, transfer
+from . import infer, registered, remote, transfer
 from .run import URL_HELP, asked_to_stop, building, told, variable
 from .show import columns, print_json, table, write
 
@@ -46,6 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     one.add_argument("--refresh", action="store_true", help="read again the file that `run --keys FILE` was given")
     one.add_argument("--show", action="store_true", help="print the secrets")
     delete = _act(acts, "delete", "let it finish what it has accepted, and remove it")
+    registered.arguments(delete)
     delete.add_argument("--forget", action="store_true", help="take it off this user's record only; it is not ended")
 
 
@@ -166,7 +167,7 @@ def _update(args: argparse.Namespace) -> int:
     from gantline.builders.engine.place import Change
     from gantline.builders.engine.start import update
 
-    from ..api import bringing
+    from ..api import bringing, noting
     from .lock import sources_of
 
     variables: dict[str, str | None] = {name: None for name in args.unset}
@@ -177,6 +178,7 @@ def _update(args: argparse.Namespace) -> int:
     bring = bringing(args.base, tuple(args.lock), sources_of(args), transfer.wiring(args), args.registry, say)
     with asked_to_stop():
         record = update(args.name, Change(args.ref, bring, variables, args.wait_s, say))
+        noting(args.registry, say)(record, True)
     if args.json:
         print_json(_tree(record, _status(record)))
     else:
@@ -244,7 +246,10 @@ def _delete(args: argparse.Namespace) -> int:
     if args.forget:
         Records.of_user().remove(Records.of_user().get(args.name).name)
     else:
-        delete(_record(args))
+        from ..api import noting
+
+        delete(record := _record(args))
+        noting(args.registry, told)(record, False)
     done = "forgotten" if args.forget else "deleted"
     if args.json:
         print_json({done: args.name})

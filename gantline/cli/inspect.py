@@ -10,7 +10,7 @@ from ..exits import OK
 from ..manifest import SequenceInfo
 from ..packages import MANIFEST, SEALED, Package
 from ..references import OCI, REGISTRY, is_registered, local
-from . import explain, images, lock, registered
+from . import explain, images, lock, registered, transfer
 from .show import parity_line, print_json, size, table, tensor_line
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     explain.platform_argument(parser)
     registered.arguments(parser)
+    transfer.connection(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -36,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
         images.show(args.ref, explain.platform_of(args), args.json)
         return OK
     version = _version(args) if is_registered(args.ref) else None
-    args.ref = local(args.ref if version is None else f"{REGISTRY}{version.id}", args.registry)
+    ref = args.ref if version is None else f"{REGISTRY}{version.id}"
+    args.ref = local(ref, args.registry, transfer.wiring_of(ref, args))
     if args.ref.suffix.lower() == ".onnx" and not args.ref.is_dir():
         return _onnx(args.ref, args.json)
     if args.ref.suffix.lower() == ".toml" and not args.ref.is_dir():

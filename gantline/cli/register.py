@@ -6,7 +6,7 @@ import argparse
 
 from ..exits import OK
 from ..references import local
-from . import registered
+from . import registered, transfer
 from .show import print_json, write
 
 
@@ -26,6 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--parent", default="", metavar="REF", help="the registered model that it was made from")
     add("--new-version", action="store_true", help="give it a new version, although the package is registered")
     registered.arguments(parser)
+    transfer.connection(parser)
     add("--json", action="store_true", help="print one JSON object")
 
 
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     properties = registered.labels(args.property, "--property")
     with registered.opened(args) as registry:
         version = registry.register(
-            local(args.ref, args.registry),
+            local(args.ref, args.registry, transfer.wiring_of(args.ref, args)),
             alias=args.alias,
             tags=tags,
             properties=properties,

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..errors import UsageError
+from ..errors import NotFound, UsageError
 from ..exits import OK
 from . import distribution, registered
 from .promote import told
@@ -26,9 +26,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "action", choices=(*_ACTIONS, _SERVE), metavar="ACTION",
         help="init: make it; gc: remove blobs that nothing refers to; migrate: bring an older one to this format; tag: "
         "set tags of a version (K=V, or K to take it away); release: take an alias away; remove: forget a version; "
+        "retire: an endpoint that is gone runs nothing any more; "
         "serve: let others push and pull, as docker and podman do",
     )  # fmt: skip
-    add("ref", nargs="?", default="", metavar="REF", help="tag, remove: NAME:VERSION; release: NAME@ALIAS")
+    add(
+        "ref",
+        nargs="?",
+        default="",
+        metavar="REF",
+        help="tag, remove: NAME:VERSION; release: NAME@ALIAS; retire: ENDPOINT[/DEPLOYMENT]",
+    )
     add("labels", nargs="*", metavar="K=V", help="tag: what to set")
     add("--blobs", default="", metavar="DIR|URL", help="init: where blobs go: s3://BUCKET/PREFIX, abfs://..., a folder")
     add("--dry-run", action="store_true", help="gc: only show what would be removed")
@@ -49,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    needs = args.action in ("tag", "release", "remove")
+    needs = args.action in ("tag", "release", "remove", "retire")
     if needs != bool(args.ref):
         raise UsageError(f"{args.action}: " + ("needs a REF" if needs else f"takes no REF, found {args.ref!r}"))
     if args.labels and args.action != "tag":
@@ -111,6 +118,18 @@ def _remove(registry: Registry, args: argparse.Namespace) -> None:
         write(f"{version.id} {version.digest} is removed; `gantline registry gc` frees its room\n")
 
 
+def _retire(registry: Registry, args: argparse.Namespace) -> None:
+    gone = registry.retire(args.ref)
+    if not gone:
+        raise NotFound(
+            f"registry {registry.place}: {args.ref!r:.100} is no recorded deployment; `gantline trace` has them"
+        )
+    if args.json:
+        print_json({"retired": gone})
+    else:
+        table([("retired", name) for name in gone])
+
+
 _ACTIONS: dict[str, Callable[[Registry, argparse.Namespace], None]] = {
     "init": _init,
     "gc": _gc,
@@ -118,4 +137,5 @@ _ACTIONS: dict[str, Callable[[Registry, argparse.Namespace], None]] = {
     "tag": _tag,
     "release": _release,
     "remove": _remove,
+    "retire": _retire,
 }

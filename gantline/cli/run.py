@@ -93,13 +93,16 @@ def run(args: argparse.Namespace) -> int:
             sources=sources_of(args),
             wiring=transfer.wiring(args),
             registry=args.registry,
+            record=False,  # when its address has been told
             log=_unheard if args.json else told,
         )
         if args.detach:
             _announce(running, args)
+            running.note()
             return OK
         try:
             _announce(running, args)
+            running.note()
             _show_log(running)
             while running.changed():
                 _show_log(running)

@@ -6,15 +6,16 @@ import argparse
 import gc
 import logging
 import os
-from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from ..references import is_registered, served
+from ..references import OCI, is_registered, local
 from ..settings import Resolved, ServeSettings, add_arguments, flags_of, is_loopback, resolve
-from . import registered
+from . import registered, transfer
 
 if TYPE_CHECKING:
     from ..registry.followed import Followed
+    from ..registry.presence import Presence
 
 _log = logging.getLogger("gantline.serve")
 
@@ -26,6 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "packages, or a Triton model repository",
     )  # fmt: skip
     registered.arguments(parser)
+    transfer.connection(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object when ready")
     add_arguments(parser, ServeSettings)
 
@@ -38,31 +40,40 @@ def run(args: argparse.Namespace) -> int:
 
     set_up_log(resolved.settings)
     _warn(resolved)
-    refs, aliases = _places(args.refs, args.registry)
-    if not resolved.settings.follow_s or resolved.settings.model_control == "none":
-        aliases = []
     workers = resolved.settings.workers or usable_cores()
-    if workers > 1:
-        from gantline.serve.process.supervisor import supervise
+    with _presence(args) if any(map(is_registered, args.refs)) else nullcontext() as presence:
+        refs, aliases = _places(args, presence)
+        if not resolved.settings.follow_s or resolved.settings.model_control == "none":
+            aliases = []
+        if workers > 1:
+            from gantline.serve.process.supervisor import supervise
 
-        return supervise(resolved, refs, bool(args.json), workers, aliases, args.registry)
-    from gantline.serve.process.alone import serve
+            return supervise(resolved, refs, bool(args.json), workers, aliases, presence)
+        from gantline.serve.process.alone import serve
 
-    return serve(resolved, refs, bool(args.json), aliases, args.registry)
+        return serve(resolved, refs, bool(args.json), aliases, presence)
 
 
-def _places(refs: Sequence[str], registry: str) -> tuple[list[str], list[Followed]]:
+def _presence(args: argparse.Namespace) -> Presence:
+    from ..registry.presence import Presence
+
+    return Presence(registered.opened(args))
+
+
+def _places(args: argparse.Namespace, presence: Presence | None) -> tuple[list[str], list[Followed]]:
     """Where REFs lie on this machine, in use by this process while it serves; and which are aliases, that may move."""
     places, aliases = [], []
-    for at, ref in enumerate(refs):
+    for at, ref in enumerate(args.refs):
         one: Followed | None = None
-        if is_registered(ref):
+        if presence is not None and is_registered(ref):
             from ..registry.followed import Followed
 
-            one = Followed.of(at, ref, registry)
+            place, one = Followed.of(at, ref, presence)
+        else:
+            place = str(local(ref, wiring=transfer.wiring_of(ref, args))) if ref.startswith(OCI) else ref
         if one is not None:
             aliases.append(one)
-        places.append(served(ref, registry) if one is None else one.place)
+        places.append(place)
     return places, aliases
 
 

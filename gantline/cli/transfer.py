@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ..references import OCI
 from .show import size
 
 if TYPE_CHECKING:
@@ -47,6 +48,11 @@ def wiring(args: argparse.Namespace) -> Wiring:
     from ..oci.wiring import Wiring
 
     return Wiring(args.plain_http, args.ca_file, args.client_cert, args.client_key)
+
+
+def wiring_of(ref: str, args: argparse.Namespace) -> Wiring | None:
+    """What the flags say, for a REF that is behind a connection."""
+    return wiring(args) if ref.startswith(OCI) else None
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, event, exc, 
 
 from ..errors import BadArtefact, GantlineError, NotFound, Unavailable, Unreachable, UsageError
 from ..file_lock import only_one
-from . import schema, tables
+from . import moment, schema, tables
 from .place import Place
 
 BUSY_S = 60.0  # that a writer waits for the others before it gives up
@@ -117,6 +117,15 @@ def _check_there(file: Path, place: Place) -> None:
         raise NotFound(f"registry {place}: there is none yet; `gantline register` makes one there") from e
     except OSError as e:
         raise UsageError(f"registry {place}: cannot be read: {e.strerror}; give another by --registry") from e
+
+
+def clock(connection: Connection) -> int:
+    """The registry's own time, in microseconds of UTC: a server's, since those of a team's machines differ."""
+    if connection.dialect.name != "postgresql":
+        return moment.now()
+    return int(
+        connection.execute(text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)")).scalar_one()
+    )
 
 
 def _server(place: Place) -> Engine:

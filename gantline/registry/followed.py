@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from .presence import Presence
 from .reference import Reference
-from .registry import Registry
 
 
 @dataclass(slots=True)
@@ -26,15 +26,14 @@ class Followed:
     failures: int = 0
 
     @classmethod
-    def of(cls, at: int, ref: str, registry: str) -> Followed | None:
-        """An alias's version, brought here and in use by this process; None for a REF that names no alias."""
+    def of(cls, at: int, ref: str, presence: Presence) -> tuple[str, Followed | None]:
+        """A REF's place, brought here and said to be served; and what is followed, if it names an alias."""
         reference = Reference.parse(ref)
+        version, path = presence.take(ref)
+        place = str(path.parent)
         if not reference.alias:
-            return None
-        with Registry.open(registry or None) as opened:
-            version = opened.get(reference)
-            path = opened.path(Reference(version.name, version.version))
-        return cls(at, version.name, reference.alias, str(path.parent), version.version, version.digest)
+            return place, None
+        return place, cls(at, version.name, reference.alias, place, version.version, version.digest)
 
     def __str__(self) -> str:
         return f"{self.name}@{self.alias}"

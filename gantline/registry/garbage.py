@@ -1,15 +1,16 @@
 """Garbage: blobs and checkouts that nothing refers to any more, found and removed.
 
 What is kept: all that a version, a recorded deployment, or an image whose name is in the same store refers to; all that
-a process on this machine has checked out; all that somebody is registering just now; and what is younger than a grace,
-since images and pulls write their blobs before anything refers to them. Blobs go in small groups, each in a transaction
+a process on this machine has checked out, or that a server anywhere has said in the last day that it serves; all that
+somebody is registering just now; and what is younger than a grace, since images and pulls write their blobs before
+anything refers to them. Blobs go in small groups, each in a transaction
 that looks again: who registers meanwhile finds a blob gone and writes it, or has claimed it before and it stays.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,7 @@ from .blob_store import Blob, BlobStore, LocalBlobs
 from .database import Database
 
 DAY_US = 24 * 3600 * 1_000_000
-_GROUP = 200
+_GROUP_S = 5.0  # that a group holds up whoever writes
 _REFERRERS = re.compile(r"sha256-[0-9a-f]{64}")  # the name of an index of what is about the image of that digest
 
 
@@ -55,8 +56,9 @@ def collect(database: Database, blobs: BlobStore, now: int, grace: int = DAY_US,
     if dry_run:
         gone = dead
     else:
-        for begin in range(0, len(dead), _GROUP):
-            gone += _remove(database, blobs, dead[begin : begin + _GROUP], now, before)
+        waiting = list(reversed(dead))
+        while waiting:
+            gone += _remove(database, blobs, waiting, now, before)
         if isinstance(blobs, LocalBlobs):
             _forget_referrers(blobs.store, before)
         blobs.sweep(min(before, now - DAY_US))  # what was begun a moment ago is still being written
@@ -64,19 +66,30 @@ def collect(database: Database, blobs: BlobStore, now: int, grace: int = DAY_US,
     return Collected(tuple(b.digest for b in gone), sum(b.size for b in gone), left, len(there) - len(gone))
 
 
-def _remove(database: Database, blobs: BlobStore, group: Iterable[Blob], now: int, before: int) -> Iterator[Blob]:
-    """One group, while nobody can register: names, leases and rows are looked at once more."""
+def _remove(database: Database, blobs: BlobStore, waiting: list[Blob], now: int, before: int) -> list[Blob]:
+    """Some of the last, while nobody can register: names, leases and rows are looked at once more.
+
+    A store far away takes its time for each; others who write wait for so long, and not for all of it.
+    """
+    done = []
+    enough = time.monotonic() + _GROUP_S
     with database.writing() as connection:
         connection.execute(delete(tables.claims).where(tables.claims.c.until <= now))
+        connection.execute(delete(tables.presences).where(tables.presences.c.until <= now - DAY_US))
         named = _named(blobs.store) if isinstance(blobs, LocalBlobs) else set()
         live = _live(connection, now, named, checkout.leased())
-        done = [b for b in group if b.digest not in live and blobs.remove(b.digest, before)]
-    return iter(done)
+        while waiting:
+            blob = waiting.pop()
+            if blob.digest not in live and blobs.remove(blob.digest, before):
+                done.append(blob)
+            if time.monotonic() > enough:
+                break
+    return done
 
 
 def _checkouts(database: Database, now: int, named: set[str], dry_run: bool) -> tuple[str, ...]:
     with database.reading() as connection:
-        live = _packages(connection, named)
+        live = _packages(connection, now, named)
     idle = [d for d in checkout.checked_out() if d not in live]
     if dry_run:
         leased = checkout.leased()
@@ -88,7 +101,7 @@ def _live(connection: Connection, now: int, named: set[str], leased: set[str]) -
     """The digests of all blobs that are referred to."""
     f, c = tables.files.c, tables.claims.c
     live = set(named)
-    packages = _packages(connection, named) | leased
+    packages = _packages(connection, now, named) | leased
     for row in connection.execute(select(f.package, f.digest)):
         if row.package in packages:
             live.add(row.digest)
@@ -96,11 +109,13 @@ def _live(connection: Connection, now: int, named: set[str], leased: set[str]) -
     return live
 
 
-def _packages(connection: Connection, named: set[str]) -> set[str]:
-    """The packages of versions, of deployments, and of images that are in the store."""
-    v, i, d = tables.versions.c, tables.images.c, tables.deployments.c
+def _packages(connection: Connection, now: int, named: set[str]) -> set[str]:
+    """The packages of versions, of deployments, of servers, and of images that are in the store."""
+    v, i, d, p = tables.versions.c, tables.images.c, tables.deployments.c, tables.presences.c
     found = set(connection.execute(select(v.package).where(v.removed.is_(None))).scalars())
     found |= set(connection.execute(select(d.package)).scalars())
+    # a day beyond its last word: a server that the registry could not hear for so long serves still
+    found |= set(connection.execute(select(p.package).where(p.until > now - DAY_US)).scalars())
     query = select(i.package, i.digest, i.id).where(or_(i.digest != "", i.id != ""))
     found |= {row.package for row in connection.execute(query) if row.digest in named or row.id in named}
     return found

@@ -16,9 +16,9 @@ from sqlalchemy import Connection, delete, func, insert, select
 from ..blobs import canonical_json
 from ..errors import GantlineError, UsageError
 from ..packages import MANIFEST, Package
-from . import event_log, moment, tables
+from . import event_log, tables
 from .blob_store import BlobStore
-from .database import Database
+from .database import Database, clock
 from .event_log import PROMOTE
 from .labels import put_tags
 from .reference import Reference
@@ -77,7 +77,7 @@ def register(database: Database, blobs: BlobStore, wanted: Registration, who: st
 
 
 def _claim(connection: Connection, owner: str, files: list[Stored]) -> None:
-    until = moment.now() + _CLAIM_US
+    until = clock(connection) + _CLAIM_US
     digests = sorted({f.digest for f in files})
     connection.execute(insert(tables.claims), [{"owner": owner, "digest": d, "until": until} for d in digests])
 
@@ -118,9 +118,9 @@ def _enter(connection: Connection, wanted: Registration, files: list[Stored], wh
     version = there.version if there is not None else _insert(connection, wanted, files, who)
     before = one(connection, Reference(name, version), where)
     if there is not None and wanted.tags:
-        put_tags(connection, before, wanted.tags, moment.now(), who)
+        put_tags(connection, before, wanted.tags, clock(connection), who)
     if wanted.alias:
-        event_log.point(connection, moment.now(), who, PROMOTE, name, wanted.alias, version)
+        event_log.point(connection, clock(connection), who, PROMOTE, name, wanted.alias, version)
     found = one(connection, Reference(name, version), where)
     return replace(found, created=there is None)
 
@@ -136,7 +136,7 @@ def _insert(connection: Connection, wanted: Registration, files: list[Stored], w
         rows = [{"package": digest, "path": f.path, "digest": f.digest, "size": f.size} for f in files]
         connection.execute(insert(tables.files), rows)
     last = connection.execute(select(func.max(v.c.version)).where(v.c.name == name)).scalar()
-    version, created = int(last or 0) + 1, moment.now()
+    version, created = int(last or 0) + 1, clock(connection)
     became = {
         "digest": digest, "run": wanted.run, "parent": wanted.parent, "tags": wanted.tags,
         "properties": wanted.properties,

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from ..errors import BadArtefact, NotFound, UsageError
 from ..home import home
@@ -23,7 +23,7 @@ from ..packages import Package, check_name
 from . import event_log, moment, tables
 from .blob_store import BlobStore, LocalBlobs, open_blobs
 from .checkout import check_out
-from .database import Database
+from .database import Database, clock
 from .event_log import PROMOTE, RELEASE, ROLLBACK, Event, Period, periods, pointed_at
 from .garbage import Collected, collect
 from .labels import check_labels, put_tags
@@ -33,12 +33,14 @@ from .registration import Registration, register
 from .search import Wanted, files_of, find, one
 from .trace import Trace, is_digest, trace
 from .training import read_training
+from .usage import check_unused
 from .version import Version
 
 # `list` is a method of the class below
 Versions: TypeAlias = list[Version]
 Events: TypeAlias = list[Event]
 Periods: TypeAlias = list[Period]
+Names: TypeAlias = list[str]
 
 
 class Registry:
@@ -198,7 +200,11 @@ class Registry:
         with self.database.writing() as connection:
             version = one(connection, reference, str(self.place))
             put_tags(
-                connection, version, {**put, **{k: None for k, v in tags.items() if v is None}}, moment.now(), self.who
+                connection,
+                version,
+                {**put, **{k: None for k, v in tags.items() if v is None}},
+                clock(connection),
+                self.who,
             )
             return one(connection, Reference(version.name, version.version), str(self.place))
 
@@ -207,27 +213,29 @@ class Registry:
         check_alias(alias)
         with self.database.writing() as connection:
             version = one(connection, Reference.parse(ref), str(self.place))
-            return event_log.point(connection, moment.now(), self.who, PROMOTE, version.name, alias, version.version)
+            return event_log.point(
+                connection, clock(connection), self.who, PROMOTE, version.name, alias, version.version
+            )
 
     def release(self, name: str, alias: str) -> Event:
         """Take an alias away; its history stays."""
         with self.database.writing() as connection:
             one(connection, Reference(check_name(name), alias=check_alias(alias)), str(self.place))
-            return event_log.point(connection, moment.now(), self.who, RELEASE, name, alias, None)
+            return event_log.point(connection, clock(connection), self.who, RELEASE, name, alias, None)
 
     def rollback(self, name: str, alias: str, to: str | int) -> Event:
         """Let an alias point again at what it pointed at: a version, or a time (ISO 8601, "2 hours ago")."""
         check_alias(alias)
         with self.database.writing() as connection:
             known = self._known(event_log.read(connection, check_name(name), alias), name, alias)
-            version = _earlier(known, to, f"registry {self.place}: '{name}@{alias}'")
+            version = _earlier(known, to, clock(connection), f"registry {self.place}: '{name}@{alias}'")
             one(connection, Reference(name, version), str(self.place))
-            return event_log.point(connection, moment.now(), self.who, ROLLBACK, name, alias, version)
+            return event_log.point(connection, clock(connection), self.who, ROLLBACK, name, alias, version)
 
     def remove(self, ref: str) -> Version:
         """Forget a version: nothing finds it, its number is not given again, the log keeps it; gc takes its blobs.
 
-        UsageError while an alias points at it.
+        UsageError while an alias points at it, a server says that it serves it, or a deployment is recorded to run it.
         """
         reference = Reference.parse(ref)
         if not reference.version:
@@ -236,11 +244,13 @@ class Registry:
             version = one(connection, reference, str(self.place))
             if version.aliases:
                 raise UsageError(f"{version.id} is {', '.join(version.aliases)}; promote another version first")
+            now = clock(connection)
+            check_unused(connection, version, now)
             v = tables.versions.c
             this = (v.name == version.name) & (v.version == version.version)
-            connection.execute(update(tables.versions).where(this).values(removed=moment.now()))
+            connection.execute(update(tables.versions).where(this).values(removed=now))
             was = {"digest": version.digest}
-            event_log.append(connection, moment.now(), self.who, "remove", version.name, version.version, was=was)
+            event_log.append(connection, now, self.who, "remove", version.name, version.version, was=was)
             return version
 
     # what was
@@ -267,7 +277,9 @@ class Registry:
     def alias_at(self, name: str, alias: str, time_said: str) -> int | None:
         """The version that an alias pointed at, at a time (ISO 8601, "2 hours ago"); None for none."""
         known = self.periods(name, alias)
-        return pointed_at(known, moment.read_moment(time_said, moment.now(), known[-1].since))
+        with self.database.reading() as connection:
+            now = clock(connection)
+        return pointed_at(known, moment.read_moment(time_said, now, known[-1].since))
 
     def _known(self, events: Events, name: str, alias: str) -> Periods:
         if not events:
@@ -278,7 +290,7 @@ class Registry:
         """What a digest (of a package, file, image, layer or lock; or a REF's) came from and was made into."""
         begin = digest if is_digest(digest) else self.get(digest).digest
         with self.database.reading() as connection:
-            return trace(connection, begin, str(self.place), self._stores())
+            return trace(connection, begin, str(self.place), clock(connection), self._stores())
 
     def _stores(self) -> Iterator[Store]:
         """Where images of packages may be: this user's store, and the registry's own blobs."""
@@ -288,7 +300,9 @@ class Registry:
 
     def collect(self, older_than: str = "1 day", dry_run: bool = False) -> Collected:
         """Remove blobs and checkouts that nothing refers to and nobody touched for so long."""
-        return collect(self.database, self.blobs, moment.now(), moment.read_span(older_than), dry_run)
+        with self.database.reading() as connection:
+            now = clock(connection)
+        return collect(self.database, self.blobs, now, moment.read_span(older_than), dry_run)
 
     # what was made of packages
 
@@ -304,6 +318,18 @@ class Registry:
         row = {"name": name, "package": package, "image": image, "target": target}
         self._record("deployment", tables.deployments, ("name",), row)
 
+    def retire(self, endpoint: str) -> Names:
+        """Note that an endpoint, or one deployment of it (ENDPOINT/DEPLOYMENT), runs no more; what was forgotten."""
+        d = tables.deployments
+        with self.database.writing() as connection:
+            rows = connection.execute(select(d).order_by(d.c.name)).mappings().all()
+            gone = [dict(row) for row in rows if row["name"] == endpoint or row["name"].startswith(endpoint + "/")]
+            for row in gone:
+                connection.execute(delete(d).where(d.c.name == row["name"]))
+                was = {key: row[key] for key in ("name", "package", "image", "target")}
+                self._note(connection, "retire", row["package"], was=was)
+            return [str(row["name"]) for row in gone]
+
     def _record(self, action: str, table: Any, keys: tuple[str, ...], row: dict[str, str]) -> None:
         if not self._made():
             self.make()
@@ -312,23 +338,26 @@ class Registry:
             if connection.execute(select(table).where(*(table.c[k] == v for k, v in row.items()))).first():
                 return  # noted already
             connection.execute(delete(table).where(*same))
-            connection.execute(insert(table).values(**row, created=moment.now()))
-            v = tables.versions.c
-            owner = connection.execute(
-                select(v.name, func.max(v.version)).where(v.package == row["package"]).group_by(v.name)
-            ).first()
-            model, version = owner if owner else ("", None)
-            event_log.append(connection, moment.now(), self.who, action, model, version, became=row)
+            connection.execute(insert(table).values(**row, created=clock(connection)))
+            self._note(connection, action, row["package"], became=row)
+
+    def _note(self, connection: Connection, action: str, package: str, was: Any = None, became: Any = None) -> None:
+        """A line about what is made of a package, or was: of its newest version."""
+        v = tables.versions.c
+        query = select(v.name, func.max(v.version)).where(v.package == package).group_by(v.name)
+        owner = connection.execute(query).first()
+        model, version = owner if owner else ("", None)
+        event_log.append(connection, clock(connection), self.who, action, model, version, was=was, became=became)
 
 
-def _earlier(known: list[Period], to: str | int, where: str) -> int:
+def _earlier(known: list[Period], to: str | int, now: int, where: str) -> int:
     """The version that a rollback means. UsageError where the alias never pointed there."""
     if isinstance(to, int) or (to.isascii() and to.isdigit()):
         if all(p.version != int(to) for p in known):
             were = ", ".join(str(v) for v in sorted({p.version for p in known if p.version}))
             raise UsageError(f"{where} never pointed at version {to} (but at {were}); `gantline promote` takes any")
         return int(to)
-    then = moment.read_moment(to, moment.now(), known[-1].since)
+    then = moment.read_moment(to, now, known[-1].since)
     found = pointed_at(known, then)
     if found is None:
         raise NotFound(

@@ -82,7 +82,17 @@ def _triggers(postgresql: bool) -> Iterator[str]:
             yield f"CREATE TRIGGER {table}_stay_replace BEFORE INSERT ON {table} {when} {refuse}"
 
 
-STEPS: tuple[Step, ...] = (_make_first,)
+def _add_presences(connection: Connection) -> None:
+    connection.execute(
+        text(
+            "CREATE TABLE presences (server TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL,"
+            " package TEXT NOT NULL, who TEXT NOT NULL, process TEXT NOT NULL, since BIGINT NOT NULL,"
+            " until BIGINT NOT NULL, PRIMARY KEY (server, name, version))"
+        )
+    )
+
+
+STEPS: tuple[Step, ...] = (_make_first, _add_presences)
 
 
 def format_of(connection: Connection) -> int:

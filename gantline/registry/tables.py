@@ -50,6 +50,11 @@ deployments = _table(
     "deployments", _text("name", key=True), _text("package", key=True), _text("image"), _text("target"),
     _long("created"),
 )  # fmt: skip
+# what running servers say that they serve; each of them until its `until`
+presences = _table(
+    "presences", _text("server", key=True), _text("name", key=True), _number("version", key=True), _text("package"),
+    _text("who"), _text("process"), _long("since"), _long("until"),
+)  # fmt: skip
 # blobs that somebody is about to refer to: garbage collection leaves them until then
 claims = _table("claims", _text("owner", key=True), _text("digest", key=True), _long("until"))
 events = _table(

@@ -14,6 +14,7 @@ from ..oci.store import Store
 from . import tables
 from .holders import Holder, holders
 from .search import of_package
+from .usage import served
 from .version import Version
 
 _DIGEST = re.compile(r"(sha256:)?([0-9a-f]{8,64})")
@@ -56,7 +57,7 @@ def is_digest(text: str) -> bool:
     return text.startswith("sha256:") or _DIGEST.fullmatch(text.strip().lower()) is not None
 
 
-def trace(connection: Connection, digest: str, where: str, stores: Iterable[Store] = ()) -> Trace:
+def trace(connection: Connection, digest: str, where: str, now: int, stores: Iterable[Store] = ()) -> Trace:
     """Follow a package's, an image's or a file's digest; 8 hexadecimal digits of it do, if no other begins so.
 
     `stores` are looked through for what is not noted: artifacts, and parts of images.
@@ -68,7 +69,7 @@ def trace(connection: Connection, digest: str, where: str, stores: Iterable[Stor
         )
     whole, package, found_as = _owner(connection, "sha256:" + match[2], where, stores)
     versions = tuple(of_package(connection, package))
-    return Trace(whole, found_as, package, versions, tuple(_links(connection, package, versions)))
+    return Trace(whole, found_as, package, versions, tuple(_links(connection, package, versions, now)))
 
 
 def _owner(connection: Connection, begin: str, where: str, stores: Iterable[Store]) -> tuple[str, str, str]:
@@ -114,7 +115,7 @@ def _noted(connection: Connection, begin: str) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _links(connection: Connection, package: str, versions: Iterable[Version]) -> Iterable[Link]:
+def _links(connection: Connection, package: str, versions: Iterable[Version], now: int) -> Iterable[Link]:
     known = list(versions)
     lineage = [v.lineage for v in known]
     training = [v.training for v in known if v.training]
@@ -135,6 +136,8 @@ def _links(connection: Connection, package: str, versions: Iterable[Version]) ->
     yield Link("source", _unique(sources), "package it from a file")
     yield Link("parent", _unique(_parent(connection, v.parent) for v in known), "register it with --parent REF")
     yield from _made(connection, package)
+    serving = (f"{s.name}:{s.version} by {s}" for s in served(connection, package, now))
+    yield Link("server", _unique(serving), "`gantline serve registry://...` says so while it runs")
 
 
 def _made(connection: Connection, package: str) -> Iterable[Link]:
@@ -146,7 +149,9 @@ def _made(connection: Connection, package: str) -> Iterable[Link]:
     told = (" ".join(p for p in (r.name, r.platform, r.digest) if p) for r in images)
     yield Link("image", _unique(told), "`gantline build` records it")
     rows = connection.execute(select(d).where(d.c.package == package).order_by(d.c.created)).all()
-    yield Link("deployment", _unique(f"{r.name} on {r.target}" for r in rows), "`gantline deploy` records it")
+    yield Link(
+        "deployment", _unique(f"{r.name} on {r.target}" for r in rows), "`gantline deploy` and `gantline run` record it"
+    )
 
 
 def _commit(lineage: dict[str, Any]) -> str:

@@ -17,13 +17,14 @@ from .server import Server, look, run, run_to_end
 
 if TYPE_CHECKING:
     from gantline.registry.followed import Followed
+    from gantline.registry.presence import Presence
 
     from .follower import Follower
 
 
 def serve(
     resolved: Resolved[ServeSettings], refs: Sequence[str], as_json: bool, aliases: Sequence[Followed] = (),
-    registry: str = "",
+    presence: Presence | None = None,
 ) -> int:  # fmt: skip
     """Serve what lies at `refs` until told to stop; the exit code. `aliases`, of that registry, are followed."""
     entries, shelf = look(resolved, refs, [one.at for one in aliases])
@@ -35,13 +36,13 @@ def serve(
             stack = build_stack(resolved, entries, shelf)
 
             follower: Follower | None = None
-            if aliases:
+            if aliases and presence is not None:
                 from .follower import Follower
 
                 async def act(verb: str, arguments: Arguments, _: Effect | None) -> list[Any]:
                     return [await stack.control.call(verb, **arguments)]
 
-                follower = Follower(aliases, registry, resolved.settings.follow_s, act)
+                follower = Follower(aliases, presence, resolved.settings.follow_s, act)
                 stack.control.first = follower.asked
 
             async def ready(failed: list[Slot]) -> None:

@@ -12,13 +12,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from threading import Thread
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from gantline.errors import BadArtefact, GantlineError, NotFound, Unavailable, Unreachable
 from gantline.registry.checkout import let_go
 from gantline.registry.followed import Followed
+from gantline.registry.presence import Presence
 from gantline.registry.reference import Reference
-from gantline.registry.registry import Registry
 from gantline.registry.version import Version
 
 from ..control import Arguments, Effect, Undo
@@ -31,6 +31,15 @@ T = TypeVar("T")
 _log = logging.getLogger("gantline.follower")
 
 
+class _Swapped(NamedTuple):
+    """A version that is not to serve any more, or could not."""
+
+    name: str
+    version: int
+    digest: str
+    place: str
+
+
 class _Away(Exception):
     """The registry, or every worker, cannot be asked now: the same is tried again."""
 
@@ -38,9 +47,10 @@ class _Away(Exception):
 class Follower:
     """Some aliases of one registry. This process holds the leases: what serves is not collected, what went may be."""
 
-    def __init__(self, aliases: Sequence[Followed], registry: str, interval_s: float, act: Act) -> None:
+    def __init__(self, aliases: Sequence[Followed], presence: Presence, interval_s: float, act: Act) -> None:
         self.aliases = list(aliases)
-        self._registry = Registry.open(registry or None)
+        self._presence = presence
+        self._registry = presence.registry
         self._interval_s = interval_s
         self._act = act
         self._position: int | None = None  # the last line of the log that was acted on
@@ -48,24 +58,17 @@ class Follower:
         self._turn = asyncio.Lock()
         self._told: Arguments = {}
         self._reading: asyncio.Future[tuple[int, list[tuple[Followed, Version | None]]]] | None = None
-        self._swapped: list[tuple[str, str]] = []  # digest and place of what served, until nobody is answered from it
+        self._swapped: list[_Swapped] = []  # what served, until nobody is answered from it
 
     async def run(self) -> None:
         """Follow until cancelled."""
-        try:
-            while True:
-                try:
-                    await self.look()
-                except Exception:  # whatever it was, the next look may do
-                    self._misses += 1
-                    _log.exception("following aliases failed; it is tried again")
-                await asyncio.sleep(self._interval_s * 2 ** min(self._misses, MOST_PATIENT))
-        finally:
-            self.close()
-
-    def close(self) -> None:
-        """Let go of connections to the registry; what serves stays in use by this process."""
-        self._registry.close()
+        while True:
+            try:
+                await self.look()
+            except Exception:  # whatever it was, the next look may do
+                self._misses += 1
+                _log.exception("following aliases failed; it is tried again")
+            await asyncio.sleep(self._interval_s * 2 ** min(self._misses, MOST_PATIENT))
 
     async def asked(self, verb: str, arguments: Arguments) -> None:
         """Before a model is loaded on request: look where its alias points now, and try again what has failed.
@@ -141,7 +144,7 @@ class Follower:
         if version.version == one.failed and not again:
             return None
         try:
-            path = await _apart(partial(self._registry.path, Reference(version.name, version.version)))
+            _, path = await _apart(partial(self._presence.take, str(Reference(version.name, version.version))))
         except (Unreachable, Unavailable) as e:
             raise _Away(e.message) from e
         except GantlineError as e:
@@ -150,10 +153,10 @@ class Follower:
         try:
             if not await self._act(*_change(one, place)):
                 raise _Away(f"{one} points at version {version.version}, and no worker can be asked")
-            self._swapped.append((one.digest, one.place))
+            self._swapped.append(_Swapped(one.name, one.version, one.digest, one.place))
             one.place, one.version, one.digest, one.failed = place, version.version, version.digest, 0
         except BaseException as e:
-            self._swapped.append((version.digest, place))
+            self._swapped.append(_Swapped(version.name, version.version, version.digest, place))
             if isinstance(e, GantlineError):
                 return _failed(one, version, e)
             raise
@@ -170,10 +173,17 @@ class Follower:
             _log.warning("what was swapped out is kept for now: %s", e)
             return
         busy = {place for found in answers for place in found}
-        gone = [digest for digest, place in self._swapped if answers and place not in busy]
-        self._swapped = [(digest, place) for digest, place in self._swapped if not answers or place in busy]
-        for digest in gone:
-            await _apart(partial(_release, digest))
+        gone = [one for one in self._swapped if answers and one.place not in busy]
+        self._swapped = [one for one in self._swapped if not answers or one.place in busy]
+        for one in gone:
+            await _apart(partial(self._release, one))
+
+    def _release(self, gone: _Swapped) -> None:
+        try:
+            self._presence.leave(gone.name, gone.version)
+            let_go(gone.digest)
+        except GantlineError as e:  # it is kept until this process ends
+            _log.warning("%s", e)
 
     async def _tell(self) -> None:
         """Let all workers know what /metrics says of this."""
@@ -200,13 +210,6 @@ def _failed(one: Followed, version: Version, error: GantlineError) -> GantlineEr
         one, version.version, version.digest, one.version, error,
     )  # fmt: skip
     return error
-
-
-def _release(digest: str) -> None:
-    try:
-        let_go(digest)
-    except GantlineError as e:  # it is kept until this process ends
-        _log.warning("%s", e)
 
 
 async def _apart(call: Callable[[], T]) -> T:

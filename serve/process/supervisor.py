@@ -33,6 +33,7 @@ from .seat import Seat, WorkerGone
 
 if TYPE_CHECKING:
     from gantline.registry.followed import Followed
+    from gantline.registry.presence import Presence
 
     from .follower import Follower
 
@@ -45,7 +46,7 @@ _log = logging.getLogger("gantline.supervisor")
 
 def supervise(
     resolved: Resolved[ServeSettings], refs: Sequence[str], as_json: bool, workers: int,
-    aliases: Sequence[Followed] = (), registry: str = "",
+    aliases: Sequence[Followed] = (), presence: Presence | None = None,
 ) -> int:  # fmt: skip
     """Serve with several workers until told to stop; the exit code. The error that a worker could not start with.
 
@@ -62,8 +63,8 @@ def supervise(
         stack.callback(remove_scratch, folder)
         announcement = Announcement(resolved.settings, port_of(listener), as_json, port_of(holder))
         supervisor = Supervisor(resolved, refs, listener, announcement, workers, str(folder))
-        if aliases:
-            supervisor.follow(aliases, registry)
+        if aliases and presence is not None:
+            supervisor.follow(aliases, presence)
         return asyncio.run(supervisor.run())
 
 
@@ -99,12 +100,12 @@ class Supervisor:
         self._report: Report | None = None  # of the worker that loaded least
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def follow(self, aliases: Sequence[Followed], registry: str) -> None:
+    def follow(self, aliases: Sequence[Followed], presence: Presence) -> None:
         """Have all workers follow aliases, from when they serve on."""
         from .follower import Follower
 
         self._told["followed"] = [one.at for one in aliases]
-        self.follower = Follower(aliases, registry, self.settings.follow_s, self._act)
+        self.follower = Follower(aliases, presence, self.settings.follow_s, self._act)
 
     async def run(self) -> int:
         """Until a signal, or an error that no worker can get over."""

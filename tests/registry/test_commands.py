@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import urllib.request
@@ -16,8 +19,8 @@ from typing import Any
 import pytest
 
 from gantline import references
-from gantline.cli import main
-from gantline.errors import GantlineError
+from gantline.cli import main, serve
+from gantline.errors import GantlineError, Unreachable, UsageError
 from gantline.packages import Package
 from gantline.registry.registry import Registry
 from tests.oci.faulty_registry import Registry as Images
@@ -130,13 +133,16 @@ def test_the_registry_itself(ran: Callable[..., str], make: MakePackage, tmp_pat
     assert "stage=live" in ran("registry", "tag", "iris:1", "stage=live", *flags)
     assert json.loads(ran("registry", "tag", "iris:1", "stage", *flags, "--json"))["tags"] == {}
     assert ran("registry", "release", "iris@champion", *flags) == "iris@champion is nothing, was iris:2\n"
+    with Registry.open(tmp_path / "team") as registry:
+        registry.record_deployment("flowers/main", registry.get("iris:1").digest, target="compose")
+    assert ran("registry", "retire", "flowers", *flags) == "retired  flowers/main\n"
     assert "iris:1" in ran("registry", "remove", "iris:1", *flags)
     shown = ran("registry", "gc", "--dry-run", "--older-than", "0 seconds", *flags)
     assert shown.startswith("would remove  2 blobs") and "kept" in shown
     assert json.loads(ran("registry", "gc", *flags, "--json"))["blobs"] == []
     assert len(json.loads(ran("registry", "gc", "--older-than", "0 seconds", *flags, "--json"))["blobs"]) == 2
-    assert ran("registry", "migrate", *flags) == f"{tmp_path / 'team'} has format 1, had 1\n"
-    assert len(ran("history", "iris", *flags).splitlines()) == 8
+    assert ran("registry", "migrate", *flags) == f"{tmp_path / 'team'} has format 2, had 2\n"
+    assert len(ran("history", "iris", *flags).splitlines()) == 10
 
 
 ERRORS = [
@@ -163,6 +169,7 @@ ERRORS = [
     (["registry", "gc", "--blobs", "x"], 2, "is for init"),
     (["registry", "gc", "--older-than", "soon"], 2, "no length of time"),
     (["registry", "remove", "iris:1"], 2, "promote another version first"),
+    (["registry", "retire", "flowers"], 3, "'flowers' is no recorded deployment"),
     (["serve", "registry://none"], 3, "no model 'none'"),
 ]
 
@@ -179,7 +186,7 @@ def test_each_error_is_one_line_with_the_way_out(
 
 
 def test_a_path_is_itself(tmp_path: Path) -> None:
-    assert references.local(str(tmp_path)) == tmp_path and references.served("x.onnx") == "x.onnx"
+    assert references.local(str(tmp_path)) == tmp_path
     assert not references.is_registered("oci://x") and references.is_registered("registry://x")
 
 
@@ -206,15 +213,17 @@ def test_a_version_is_served_under_its_number(make: MakePackage, tmp_path: Path,
             body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]}]}
             found = asked(f"{url}/v2/models/iris/infer", body)
             assert (found["model_version"], found["outputs"][0]["data"]) == ("2", [5, 10, 15])
-            with Registry.open() as registry:  # in use: nothing of it is collected
+            with Registry.open() as registry:  # in use
                 registry.release("iris", "champion")
-                registry.remove(version.id)
-                assert registry.collect("0 seconds").blobs == ()
+                with pytest.raises(UsageError, match="iris:2 is served by"):
+                    registry.remove(version.id)
+                assert next(link for link in registry.trace("iris:2").links if link.what == "server").values
             server.send_signal(signal.SIGTERM)
             assert server.wait(60) == 0
         finally:
             server.kill()
     with Registry.open() as registry:
+        registry.remove(version.id)
         assert version.digest in registry.collect("0 seconds").blobs
     with pytest.raises(GantlineError, match="was removed"):
         references.local("registry://iris:2")
@@ -234,6 +243,31 @@ def test_a_package_of_a_registry_of_images_stays_while_it_is_used(
     let_go(pushed)
     ran("registry", "gc", "--older-than", "0 seconds")
     assert not path.exists()
+
+
+def test_a_registry_of_images_behind_a_certificate_of_ones_own(
+    ran: Callable[..., str], failed: Callable[..., tuple[int, str]], make: MakePackage, tmp_path: Path
+) -> None:
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is absent")
+    own, key = tmp_path / "own.pem", tmp_path / "key.pem"
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1 -addext"
+    made = ["openssl", *words.split(), "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", own]
+    subprocess.run([str(word) for word in made], check=True, capture_output=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(own, key)
+    package = make()
+    with Images().serving(tls) as images:
+        ref = f"oci://{images.host}/team/iris:1"
+        ran("push", package.path, ref, "--ca-file", own)
+        for verb in ("inspect", "register"):
+            assert str(package.digest) in ran(verb, ref, "--ca-file", own)
+            assert "--ca-file" in failed(verb, ref)[1]
+        parser = argparse.ArgumentParser()
+        serve.arguments(parser)
+        assert serve._places(parser.parse_args([ref, "--ca-file", str(own)]), None)[1] == []
+        with pytest.raises(Unreachable, match="--ca-file"):
+            serve._places(parser.parse_args([ref]), None)
 
 
 def asked(url: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 from gantline.serve.process.follower import Follower
 
-from gantline.errors import BadArtefact, GantlineError
+from gantline.errors import BadArtefact, GantlineError, UsageError
 from gantline.packages import Package
 from gantline.registry import checkout
+from gantline.registry.database import clock
 from gantline.registry.followed import Followed
+from gantline.registry.presence import Presence
 from gantline.registry.registry import Registry
+from gantline.registry.usage import served as served_of
 
 MakePackage = Callable[..., Package]
 
@@ -24,10 +27,19 @@ def test_aliases_alone_are_followed(tmp_path: Path, make: MakePackage) -> None:
     with Registry.open(where) as registry:
         version = registry.register(make(), alias="champion")
     for ref in ("registry://iris", "registry://iris:1", "registry://iris@latest", f"registry://iris@{version.digest}"):
-        assert Followed.of(0, ref, where) is None
+        with Presence(Registry.open(where)) as presence:
+            place, one = Followed.of(0, ref, presence)
+            assert one is None and (Path(place) / "1" / "manifest.json").is_file()
+        checkout.let_go(version.digest)
     assert checkout.leased() == set()
-    one = Followed.of(3, "registry://iris@champion", where)
-    assert one is not None and str(one) == "iris@champion" and str(one.reference) == "registry://iris@champion"
+    with Presence(Registry.open(where)) as presence:
+        place, one = Followed.of(3, "registry://iris@champion", presence)
+    assert (
+        one is not None
+        and one.place == place
+        and str(one) == "iris@champion"
+        and str(one.reference) == "registry://iris@champion"
+    )
     assert (one.at, one.version, one.digest) == (3, 1, version.digest)
     assert (Path(one.place) / "1" / "manifest.json").is_file() and checkout.leased() == {version.digest}
     told = {"name": "iris", "alias": "champion", "version": 1, "serves": True, "failures": 0}
@@ -59,10 +71,17 @@ class Workers:
 def test_a_follower_does_what_the_log_says_once(registry: Registry, where: str, make: MakePackage) -> None:
     digests = [registry.register(make(factor=factor)).digest for factor in (2, 3, 4)]
     registry.promote("iris:1", "champion")
-    one = Followed.of(0, "registry://iris@champion", where)
+    presence = Presence(Registry.open(where))
+    _, one = Followed.of(0, "registry://iris@champion", presence)
     assert one is not None
     workers = Workers()
-    follower = Follower([one], where, 1.0, workers.act)
+    follower = Follower([one], presence, 1.0, workers.act)
+
+    def served() -> set[int]:
+        """The versions that the registry does not let go."""
+        with registry.database.reading() as connection:
+            found = [served_of(connection, d, clock(connection)) for d in digests]
+        return {one.version for these in found for one in these}
 
     async def follow() -> None:
         await follower.look()
@@ -74,10 +93,12 @@ def test_a_follower_does_what_the_log_says_once(registry: Registry, where: str, 
         workers.number, workers.busy = 2, [one.place]
         await follower.look()  # again: there was nobody to do it
         assert one.version == 2 and workers.done == ["iris-2"] * 2
-        assert checkout.leased() == set(digests[:2]), "a stream goes on in some worker"
+        assert checkout.leased() == set(digests[:2]) and served() == {1, 2}, "a stream goes on in some worker"
+        with pytest.raises(UsageError, match="iris:1 is served by"):
+            registry.remove("iris:1")
         workers.busy = []
         await follower.look()
-        assert checkout.leased() == {digests[1]} and workers.done == ["iris-2"] * 2
+        assert checkout.leased() == {digests[1]} and workers.done == ["iris-2"] * 2 and served() == {2}
 
         workers.error = BadArtefact("torn")
         registry.promote("iris:3", "champion")
@@ -96,8 +117,9 @@ def test_a_follower_does_what_the_log_says_once(registry: Registry, where: str, 
         workers.error = None
         registry.promote("iris:3", "champion")
         await follower.look()
-        assert workers.done[4:] == ["iris-3"] and checkout.leased() == {digests[2]}
+        assert workers.done[4:] == ["iris-3"] and checkout.leased() == {digests[2]} and served() == {3}
 
     asyncio.run(follow())
-    follower.close()
+    presence.close()
+    assert served() == set()
     checkout.let_go(digests[2])

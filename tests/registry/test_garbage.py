@@ -110,9 +110,9 @@ def test_a_package_of_an_image_or_a_deployment(registry: Registry, make: MakePac
     image = store_of(registry).add(b'{"schemaVersion":2}', MANIFEST)
     store_of(registry).name("iris:1", image)
     registry.record_image(built, image.digest, id="", name="iris:1", platform="linux/amd64")
-    registry.record_deployment("live", run, target="docker")
     registry.remove("iris:1")
     registry.remove("iris:2")
+    registry.record_deployment("live", run, target="docker")
     assert registry.collect(AT_ONCE).blobs == ()
     store_of(registry).unname("iris:1")
     gone = registry.collect(AT_ONCE).blobs

@@ -11,9 +11,10 @@ from sqlalchemy.exc import DBAPIError
 
 from gantline.errors import BadArtefact, GantlineError, Unsupported
 from gantline.packages import Package
-from gantline.registry import schema, tables
+from gantline.registry import checkout, schema, tables
 from gantline.registry.database import Database
 from gantline.registry.place import Place
+from gantline.registry.presence import Presence
 from gantline.registry.registry import Registry
 
 MakePackage = Callable[..., Package]
@@ -34,7 +35,7 @@ def test_the_steps_make_what_queries_expect(registry: Registry, make: MakePackag
             assert set(found.get_pk_constraint(name)["constrained_columns"]) == {c.name for c in table.primary_key}
 
 
-def step_two(connection: Connection) -> None:
+def step_three(connection: Connection) -> None:
     """What a later format might do."""
     connection.execute(text("ALTER TABLE versions ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm'"))
 
@@ -49,28 +50,40 @@ def later_one(registry: Registry, step: schema.Step) -> Registry:
 
 def test_an_older_format_is_brought_forward(registry: Registry, make: MakePackage) -> None:
     kept = registry.register(make(), alias="champion")
-    with later_one(registry, step_two) as later:
+    with later_one(registry, step_three) as later:
         if registry.place.file is None:  # others of the team may still run the older Gantline
-            with pytest.raises(Unsupported, match=r"has format 1, this Gantline 2; type: gantline registry migrate"):
+            with pytest.raises(Unsupported, match=r"has format 2, this Gantline 3; type: gantline registry migrate"):
                 later.get("iris")
-            assert later.migrate() == (1, 2)
+            assert later.migrate() == (2, 3)
         assert later.get("iris@champion").digest == kept.digest
-        assert later.migrate() == (2, 2)
+        assert later.migrate() == (3, 3)
         with later.database.reading() as connection:
             assert connection.execute(text("SELECT mood FROM versions")).scalars().all() == ["calm"]
+
+
+def test_the_first_format(tmp_path: Path, make: MakePackage) -> None:
+    """A registry that was made before servers told it what they serve."""
+    place = Place(tmp_path / "registry.db")
+    old = Database(place, schema.STEPS[:1])
+    assert old.make("store", 1)
+    old.close()
+    with Registry(place) as registry:
+        assert registry.register(make(), alias="champion").id == "iris:1" and registry.migrate() == (2, 2)
+        with Presence(Registry(place)) as here:
+            checkout.let_go(here.take("iris@champion")[0].digest)
 
 
 def test_a_step_that_fails_changes_nothing(registry: Registry, make: MakePackage) -> None:
     registry.register(make())
 
     def failing(connection: Connection) -> None:
-        step_two(connection)
+        step_three(connection)
         connection.execute(text("SELECT 1 FROM nowhere"))
 
     with later_one(registry, failing) as later, pytest.raises(GantlineError, match="nowhere"):
         later.migrate()
     with Registry(registry.place) as same, same.database.reading() as connection:
-        assert schema.format_of(connection) == 1
+        assert schema.format_of(connection) == 2
         assert "mood" not in {c["name"] for c in inspect(connection).get_columns("versions")}
 
 
@@ -80,7 +93,7 @@ def test_a_newer_format_is_refused(registry: Registry, make: MakePackage) -> Non
         connection.execute(update(tables.registry).values(format=99))
     with Registry(registry.place) as other:
         for ask in (other.list, other.migrate, lambda: other.promote("iris:1", "a")):
-            with pytest.raises(BadArtefact, match="has format 99; this Gantline reads up to 1: use a newer one"):
+            with pytest.raises(BadArtefact, match="has format 99; this Gantline reads up to 2: use a newer one"):
                 ask()
 
 

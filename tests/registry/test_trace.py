@@ -25,7 +25,7 @@ def test_by_package_by_file_and_by_reference(registry: Registry, make: MakePacka
         assert (found.package, found.found_as) == (version.digest, found_as), said
     links = {link.what: link for link in found.links}
     assert links["commit"].values == ("c0ffee",) and links["source"].values == ("model.skops sha256:1",)
-    assert found.missing == ("parameters", "metrics", "data", "parent", "lock", "image", "deployment")
+    assert found.missing == ("parameters", "metrics", "data", "parent", "lock", "image", "deployment", "server")
     assert links["image"].hint == "`gantline build` records it"
     told = found.to_json()
     assert told["missing"] == list(found.missing) and told["links"]["run"] == ["run-1"]
