@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from gantline.builders.engine.awaiting import ready, url
+from gantline.builders.engine.awaiting import place_in, ready, url
 from gantline.builders.engine.place import Change, Status
 from gantline.builders.engine.record import Record
 
@@ -36,8 +36,7 @@ class ComposePlace:
         if not there:
             return Status("gone", why=f"not started, or stopped: `docker compose -f {self.file} up --wait`")
         at = url("127.0.0.1", port)
-        grpc = url("127.0.0.1", port + 1).removeprefix("http://")
-        return Status("running" if ready("127.0.0.1", port) else "starting", at, grpc)
+        return Status("running" if ready(at) else "starting", at, place_in(url("127.0.0.1", port + 1)))
 
     def logs(self, record: Record, tail: int | None, follow: bool) -> Iterator[bytes]:
         words = [*(["--tail", str(tail)] if tail is not None else []), *(["--follow"] if follow else [])]

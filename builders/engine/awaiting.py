@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from urllib.parse import urlsplit
 
 from gantline.errors import DeadlineExceeded, Unavailable
 
@@ -45,9 +47,16 @@ def announced(log: str) -> bool:
     return False
 
 
-def ready(host: str, port: int) -> bool:
-    """Whether the server there says that it is."""
-    connection = http.client.HTTPConnection(host, port, timeout=_ANSWER_S)
+def ready(at: str) -> bool:
+    """Whether the server of a URL says that it is."""
+    parts = urlsplit(at)
+    connection: http.client.HTTPConnection
+    if parts.scheme == "https":
+        # the certificate is for the name that clients use: this asks whether it is ready, not who it is
+        context = ssl._create_unverified_context()
+        connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=_ANSWER_S, context=context)
+    else:
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_ANSWER_S)
     try:
         connection.request("GET", "/v2/health/ready")
         return connection.getresponse().status == 200
@@ -64,9 +73,14 @@ def reason(log: str) -> str:
     return said or " | ".join(lines[-_LINES:]) or "its log is empty"
 
 
-def url(host: str, port: int) -> str:
+def url(host: str, port: int, tls: bool = False) -> str:
     """Where clients on this machine reach a server that listens there."""
-    return f"http://{bracketed(reachable(host))}:{port}"
+    return f"{'https' if tls else 'http'}://{bracketed(reachable(host))}:{port}"
+
+
+def place_in(at: str) -> str:
+    """HOST:PORT of a URL, as gRPC's clients want it."""
+    return at.partition("://")[2]
 
 
 def reachable(host: str) -> str:

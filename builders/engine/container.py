@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from gantline.errors import NotFound, Unavailable, UsageError
 from gantline.oci.image import Image
 
+from . import anchor
 from .awaiting import announced, ready, until
-from .endpoint import Endpoint, described
+from .endpoint import ANCHOR, Endpoint, described
 from .engine import Engine
-from .wish import GRACE, NAME, Wish, settled, told
+from .wish import GRACE, NAME, RESTARTS, Wish, settled, told
 
 NEXT = ".next"  # at the end of the name of one that is to take another's place
 _STOP_S = 30  # what it has accepted is finished
@@ -24,8 +26,15 @@ _PAUSE_S = 0.3
 def create(engine: Engine, image: Image, image_in_engine: str, name: str, wish: Wish, called: str = "") -> Any:
     """A container that does not run yet. `name`: what the image was asked for by; `called`: if not as the endpoint.
 
-    UsageError for a name that is taken, and for an address or keys that an engine elsewhere cannot have.
+    UsageError for a name that is taken.
     """
+    with engine.spoken():
+        _refuse_taken(engine, called or wish.name)
+        return engine.client.containers.create(image_in_engine, **told(wish, image, name, called))
+
+
+def _check(engine: Engine, wish: Wish) -> None:
+    """UsageError for an address or keys that an engine elsewhere cannot have."""
     if engine.away and wish.host in ("127.0.0.1", "::1", "localhost"):
         raise UsageError(
             f"engine {engine.url}: on another host, whose {wish.host} is not here; "
@@ -33,19 +42,29 @@ def create(engine: Engine, image: Image, image_in_engine: str, name: str, wish: 
         )
     if engine.away and wish.keys:
         raise UsageError(f"engine {engine.url}: on another host, which does not see a keys file of this one")
-    with engine.spoken():
-        _refuse_taken(engine, called or wish.name)
-        return engine.client.containers.create(image_in_engine, **told(wish, image, name, called))
 
 
 def start(engine: Engine, image: Image, image_in_engine: str, name: str, wish: Wish, wait_s: float) -> Endpoint:
     """Start a container and wait until it is ready. One that does not become ready is taken away again.
 
-    UsageError as for `create`, Unavailable, DeadlineExceeded.
+    Its published ports are an anchor's, so that another can take its place unnoticed; but for one that the engine is to
+    start again with the machine: Docker starts such in any order, and it cannot start before its anchor. UsageError for
+    what an engine elsewhere cannot have, and as for `create`; Unavailable, DeadlineExceeded.
     """
+    _check(engine, wish)
     if wish.shared and not engine.away:
         wish = settled(wish)
-    return begin(engine, create(engine, image, image_in_engine, name, wish), wish, wait_s)
+    if wish.shared or not wish.offers or RESTARTS in wish.extra:
+        return begin(engine, create(engine, image, image_in_engine, name, wish), wish, wait_s)
+    with engine.spoken():
+        _refuse_taken(engine, wish.name, wish.name + anchor.ENDING)
+    held, port, grpc_port = anchor.begun(engine, image, image_in_engine, wish)
+    try:
+        wish = replace(wish, port=port, grpc_port=grpc_port, anchor=held.id)
+        return begin(engine, create(engine, image, image_in_engine, name, wish), wish, wait_s)
+    except BaseException:
+        remove(engine, held)
+        raise
 
 
 def begin(engine: Engine, container: Any, wish: Wish, wait_s: float) -> Endpoint:
@@ -55,7 +74,7 @@ def begin(engine: Engine, container: Any, wish: Wish, wait_s: float) -> Endpoint
             container.start()
             container.reload()
         found = described(container.attrs, engine.away)
-        sign = (lambda: announced(log_of(engine, container))) if wish.joins else (lambda: ready_at(found, wish))
+        sign = (lambda: announced(log_of(engine, container))) if wish.joins else (lambda: ready(found.url))
         until(
             sign, wait_s, lambda: _ended(engine, container), lambda: log_of(engine, container),
             f"container {container.name}",
@@ -66,21 +85,14 @@ def begin(engine: Engine, container: Any, wish: Wish, wait_s: float) -> Endpoint
         raise
 
 
-def ready_at(found: Endpoint, wish: Wish) -> bool:
-    """Whether it answers so at the address that its engine tells."""
-    host, _, port = found.url.removeprefix("http://").rpartition(":")
-    return ready(host.strip("[]") or wish.host, int(port or 0))
-
-
-def _refuse_taken(engine: Engine, name: str) -> None:
-    for one in engine.client.containers.list(all=True, filters={"name": name}, ignore_removed=True):
-        if one.name == name:
-            way = (
-                f"`gantline endpoint delete {name}`"
-                if NAME in one.labels
-                else f"remove that container ({one.short_id})"
+def _refuse_taken(engine: Engine, *names: str) -> None:
+    for one in engine.client.containers.list(all=True, filters={"name": names[0]}, ignore_removed=True):
+        if one.name in names:
+            ours = one.labels.get(NAME)
+            way = f"`gantline endpoint delete {ours}`" if ours else f"remove that container ({one.short_id})"
+            raise UsageError(
+                f"--name {names[0]}: the engine has a container {one.name}; {way}, or choose another --name"
             )
-            raise UsageError(f"--name {name}: the engine has a container of that name; {way}, or choose another --name")
 
 
 def _ended(engine: Engine, container: Any) -> bool:
@@ -99,33 +111,53 @@ def endpoints(engine: Engine) -> list[Endpoint]:
     """All of them, by name; of one that is being replaced, the one that serves."""
     with engine.spoken():
         found = engine.client.containers.list(all=True, filters={"label": NAME}, ignore_removed=True)
-    own = {one.labels[NAME]: one for one in sorted(found, key=lambda one: _rank(one, one.labels[NAME]), reverse=True)}
-    return [described(own[name].attrs, engine.away) for name in sorted(own)]
+    named: dict[str, list[Any]] = {}
+    for one in found:
+        named.setdefault(one.labels[NAME], []).append(one)
+    return [_shown(sorted(named[name], key=_rank), engine.away) for name in sorted(named)]
 
 
-def _rank(container: Any, name: str) -> tuple[bool, bool]:
-    """The least is the endpoint's own: it runs, and is called as the endpoint."""
-    return container.status != "running", container.name != name
+def _rank(container: Any) -> tuple[bool, bool, bool]:
+    """The least is the endpoint's own: it serves, runs, and is called as the endpoint."""
+    return is_anchor(container), container.status != "running", container.name != container.labels[NAME]
+
+
+def is_anchor(container: Any) -> bool:
+    """Whether it only has ports, and serves nothing."""
+    return described(container.attrs).network == ANCHOR
 
 
 def all_of(engine: Engine, name: str) -> list[Any]:
-    """Every container of an endpoint, its own first; another is one that was to take its place."""
+    """Every container of an endpoint, its own first, its anchor last; others are such as were to take its place."""
     with engine.spoken():
         found = engine.client.containers.list(all=True, filters={"label": f"{NAME}={name}"}, ignore_removed=True)
-    return sorted(found, key=lambda one: _rank(one, name))
+    return sorted(found, key=_rank)
 
 
 def container_of(engine: Engine, name: str) -> Any:
     """The container of an endpoint; NotFound says which there are."""
+    return _containers_of(engine, name)[0]
+
+
+def _containers_of(engine: Engine, name: str) -> list[Any]:
     if found := all_of(engine, name):
-        return found[0]
+        return found
     there = ", ".join(e.name for e in endpoints(engine)) or "none"
     raise NotFound(f"endpoint {name!r:.200}: not in engine {engine.url}; there is {there}")
 
 
 def shown(engine: Engine, name: str) -> Endpoint:
-    """One endpoint as it is now."""
-    return described(container_of(engine, name).attrs, engine.away)
+    """One endpoint as it is now; NotFound says which there are."""
+    return _shown(_containers_of(engine, name), engine.away)
+
+
+def _shown(found: list[Any], away: str) -> Endpoint:
+    """One of several containers as an endpoint: without its server it is gone, without its anchor nobody reaches it."""
+    own = described(found[0].attrs, away)
+    if own.network == ANCHOR:
+        return replace(own, state="gone", url="", grpc="")
+    held = own.network != "anchored" or any(is_anchor(one) and one.status == "running" for one in found)
+    return own if held or own.state != "running" else replace(own, state="cut off", url="", grpc="")
 
 
 def logs(engine: Engine, name: str, tail: int | None, follow: bool) -> Iterator[bytes]:

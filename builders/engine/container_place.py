@@ -1,8 +1,8 @@
 """ContainerPlace: endpoints in a container engine, which knows all of them by their labels.
 
-In this machine's network a successor has the same ports and listens when it is ready, as in `process_place`. A port
-that an engine publishes belongs to one container: the successor is proved on other ports, and has those when the one
-before it has stopped; if it fails then, that one is started again.
+In this machine's network, and in an anchor's, a successor has the same ports and listens when it is ready, as in
+`process_place`. Else (a container that has its published ports itself, a runtime too old for that) the successor is
+proved on other ports, and has those when the one before it has stopped; if it fails then, that one is started again.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any
 from gantline.errors import Denied, GantlineError, NotFound, Unreachable, UsageError
 
 from . import container
-from .awaiting import until
+from .awaiting import ready, until
 from .endpoint import Endpoint, described
 from .engine import Engine, needed
 from .key_folder import KeyFolder
 from .place import Change, Status
 from .record import Deployed, Record, Records, now
 from .subject import Subject
-from .wish import Wish, model, settled
+from .wish import Wish, can_share, model, settled
 
 KIND = "engine"
 _PACKAGE = "dev.gantline.package.digest"
@@ -52,6 +52,7 @@ class ContainerPlace:
 
     def planned(self, what: Subject, wish: Wish) -> tuple[Record, Wish]:
         """What is kept of it, before it is there."""
+        wish = replace(wish, offers=can_share(what.image))
         if wish.shared and not self.engine.away:
             wish = settled(wish)
         return self._record(what, wish), wish
@@ -79,6 +80,10 @@ class ContainerPlace:
             return Status("unreachable", why=e.message)
         if found.state in ("exited", "dead", "stopped"):
             return Status("exited", why=f"exit status {found.code}", code=found.code)
+        if found.state == "gone":
+            return Status("gone", why="the engine has the container with its ports alone, and none that serves")
+        if found.state == "cut off":
+            return Status(found.state, why="the container with its ports has ended; delete it, and run it again")
         return Status(found.state, found.url, found.grpc)
 
     def logs(self, record: Record, tail: int | None, follow: bool) -> Iterator[bytes]:
@@ -92,22 +97,45 @@ class ContainerPlace:
 
     def update(self, record: Record, change: Change) -> Record:
         engine = self.engine
-        old, *others = container.all_of(engine, record.name) or [None]
-        if old is None or old.status != "running" or "wish" not in record.details:
-            raise UsageError(
-                f"endpoint {record.name}: {'does not run' if record.details else 'was not started by this user'}, so "
-                f"nothing takes its place; `gantline endpoint delete {record.name}`, then `gantline run`"
-            )
-        for left in others:  # by an update that was killed
-            container.remove(engine, left)
+        old, anchor = self._serving(record)
         before = Wish.from_json(record.details["wish"])
         what = change.subject(record, engine.platform)
-        wish = replace(before, variables=change.applied(before.variables))
+        kept = replace(before, variables=change.applied(before.variables), offers=can_share(what.image))
         there, _ = engine.load(what.store, what.image, what.name)
-        handed = self._handed_over if wish.shared and not engine.away else self._proved_and_exchanged
+        serves = described(old.attrs, engine.away)
+        held = replace(kept, port=serves.port, grpc_port=serves.grpc_port)  # those that the engine chose, too
+        wish = replace(held, anchor=anchor.id if serves.network == "anchored" else "")
+        beside = serves.network != "published" and not (wish.shared and engine.away) and serves.offers and wish.offers
+        handed = self._handed_over if beside else self._proved_and_exchanged
         found = handed(old, _Next(what, there, wish), change)
-        after = self._record(what, replace(before, variables=wish.variables))
+        after = self._record(what, kept)
         return _found(replace(after, keys=record.keys, created=record.created), found)
+
+    def _serving(self, record: Record) -> tuple[Any, Any]:
+        """What serves, under its own name, and what has its ports, if that is another; what an update that was killed
+        has left beside it goes. UsageError where nothing serves."""
+        found = container.shown(self.engine, record.name) if record.details else None
+        if found is None or found.state != "running" or "wish" not in record.details:
+            why = f"is {found.state}" if found else "was not started by this user"
+            raise UsageError(
+                f"endpoint {record.name}: {why}, so nothing takes its place; "
+                f"`gantline endpoint delete {record.name}`, then `gantline run`"
+            )
+        own, *others = container.all_of(self.engine, record.name)
+        anchor = next((one for one in others if container.is_anchor(one)), None)
+        for left in others:
+            if left is not anchor:
+                with suppress(NotFound):
+                    container.stop(self.engine, left)  # it may have taken over already
+                container.remove(self.engine, left)
+        self._call(own, record.name)
+        return own, anchor
+
+    def _call(self, found: Any, name: str) -> None:
+        if found.name != name:
+            with self.engine.spoken():
+                found.rename(name)
+                found.reload()
 
     def _handed_over(self, old: Any, new: _Next, change: Change) -> Endpoint:
         engine, wish = self.engine, replace(new.wish, joins=True, arguments=(*new.wish.arguments, "--json"))
@@ -121,27 +149,22 @@ class ContainerPlace:
         engine, wish = self.engine, new.wish
         called = wish.name + container.NEXT
         change.say("trying the new one on other ports")
-        trial = replace(wish, port=0, grpc_port=0)
+        trial = replace(wish, port=0, grpc_port=0, anchor="")
+        trial = settled(trial) if wish.shared and not engine.away else trial
         made = container.create(engine, new.what.image, new.there, new.what.name, trial, called)
         container.begin(engine, made, trial, change.wait_s)
         container.remove(engine, made)
-        final = container.create(engine, new.what.image, new.there, new.what.name, self._ports(old, wish), called)
+        final = container.create(engine, new.what.image, new.there, new.what.name, wish, called)
         change.say("it is ready; stopping the old one, whose ports it gets")
         try:
             container.stop(engine, old)
             container.begin(engine, final, wish, change.wait_s)
         except BaseException:
-            self._restored(old, final, wish, change.wait_s)
+            self._restored(old, final, change.wait_s)
             raise
         return self._put_away(old, final, wish.name)
 
-    def _ports(self, old: Any, wish: Wish) -> Wish:
-        """Those that the engine chose stay, too."""
-        found = described(old.attrs, self.engine.away)
-        ports = [int(at.rpartition(":")[2] or 0) for at in (found.url, found.grpc)]
-        return replace(wish, port=wish.port or ports[0], grpc_port=wish.grpc_port or ports[1])
-
-    def _restored(self, old: Any, final: Any, wish: Wish, wait_s: float) -> None:
+    def _restored(self, old: Any, final: Any, wait_s: float) -> None:
         """The one from before serves again."""
         engine = self.engine
         with suppress(GantlineError):
@@ -151,7 +174,7 @@ class ContainerPlace:
             old.reload()
         found = described(old.attrs, engine.away)
         until(
-            lambda: container.ready_at(found, wish), wait_s, lambda: False, lambda: container.log_of(engine, old),
+            lambda: ready(found.url), wait_s, lambda: False, lambda: container.log_of(engine, old),
             f"the container from before, {old.name}",
         )  # fmt: skip
 
@@ -160,9 +183,7 @@ class ContainerPlace:
         with suppress(NotFound):
             container.stop(engine, old)
         container.remove(engine, old)
-        with engine.spoken():
-            new.rename(name)
-            new.reload()
+        self._call(new, name)
         return described(new.attrs, engine.away)
 
 

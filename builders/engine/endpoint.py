@@ -8,8 +8,10 @@ from typing import Any
 
 from gantline.errors import NotFound
 
-from .awaiting import url
-from .wish import GRPC, HTTP, NAME, STARTED
+from .awaiting import place_in, url
+from .wish import GRPC, HTTP, NAME, SHARE, STARTED, TLS
+
+ANCHOR = "anchor"  # instead of a network, of the container that has the ports for others
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,10 @@ class Endpoint:
     created: str
     container: str
     code: int = 0  # the exit status of one that has ended
+    network: str = "published"  # or host, anchored (in that of an anchor), ANCHOR
+    offers: bool = False  # another can take its place while it serves
+    port: int = 0  # outside
+    grpc_port: int = 0
 
 
 def described(attrs: dict[str, Any], away: str = "") -> Endpoint:
@@ -38,16 +44,18 @@ def described(attrs: dict[str, Any], away: str = "") -> Endpoint:
     except (KeyError, ValueError, TypeError) as e:
         raise NotFound(f"container {attrs.get('Name', '')}: has no {STARTED} that `gantline run` wrote") from e
     state = str(attrs.get("State", {}).get("Status", ""))
-    ports = {HTTP: started.get("port"), GRPC: started.get("grpc_port")}
-    if started.get("network") != "host":
-        ports = {inside: _published(attrs, inside) for inside in ports}
+    network = str(started.get("network", "published"))
+    ports = [int(started.get(key) or 0) for key in ("port", "grpc_port")]
+    if network in ("published", ANCHOR):
+        ports = [_published(attrs, inside) for inside in (HTTP, GRPC)]
     at = away if away and host in ("0.0.0.0", "::") else host
-    http, grpc = (url(at, int(port)) if port and state == "running" else "" for port in ports.values())
+    told = dict(line.partition("=")[::2] for line in attrs.get("Config", {}).get("Env") or [])
+    http, grpc = (url(at, port, bool(told.get(TLS))) if port and state == "running" else "" for port in ports)
     return Endpoint(
-        labels[NAME], state, http, grpc.removeprefix("http://"), str(started.get("model", "")),
-        str(started.get("image", "")), str(started.get("image_id", "")), str(started.get("package", "")),
-        str(attrs.get("Created", "")), str(attrs.get("Id", ""))[:12],
-        int(attrs.get("State", {}).get("ExitCode") or 0),
+        labels[NAME], state, http, place_in(grpc), str(started.get("model", "")), str(started.get("image", "")),
+        str(started.get("image_id", "")), str(started.get("package", "")), str(attrs.get("Created", "")),
+        str(attrs.get("Id", ""))[:12], int(attrs.get("State", {}).get("ExitCode") or 0), network,
+        SHARE in told, ports[0], ports[1],
     )  # fmt: skip
 
 

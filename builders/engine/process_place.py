@@ -18,14 +18,14 @@ from gantline.home import home
 from gantline.oci.platforms import Platform
 
 from .alone import command
-from .awaiting import announced, ready, reason, until, url
+from .awaiting import announced, place_in, ready, reason, until, url
 from .key_folder import KeyFolder
 from .place import Change, Status
 from .record import Deployed, Record, Records, now
 from .seat import Seat
 from .subject import Subject
 from .unpack import unpacked
-from .wish import Wish, model, settled
+from .wish import Wish, can_share, model, settled
 
 KIND = "process"
 _PACKAGE = "dev.gantline.package.digest"
@@ -45,7 +45,7 @@ class ProcessPlace:
             raise Unsupported(f"images are for Linux, and this is {sys.platform}: start a container engine")
         if wish.memory:
             raise Unsupported("without a container engine nothing limits memory: leave out --memory")
-        wish = settled(wish)
+        wish = settled(replace(wish, offers=can_share(what.image)))
         return self._record(what, wish), wish
 
     def launch(self, record: Record, what: Subject, wish: Wish, wait_s: float, say: Callable[[str], None]) -> Record:
@@ -57,11 +57,9 @@ class ProcessPlace:
         one = Deployed("main", what.name, what.image.id, what.image.labels.get(_PACKAGE, ""))
         seat = f"seat-{secrets.token_hex(4)}"
         details = {"seat": seat, "wish": wish.to_json(), "manifest": what.image.descriptor.to_json()}
-        grpc = url(wish.host, wish.grpc_port).removeprefix("http://")
-        return Record(
-            wish.name, KIND, "", model(what.image), (one,), url(wish.host, wish.port), grpc, created=now(),
-            details=details,
-        )  # fmt: skip
+        grpc = place_in(url(wish.host, wish.grpc_port))
+        at = url(wish.host, wish.port, wish.tls)
+        return Record(wish.name, KIND, "", model(what.image), (one,), at, grpc, created=now(), details=details)
 
     def _seat(self, record: Record) -> Seat:
         return Seat(self._records.folder(record.name) / str(record.details.get("seat", "seat")))
@@ -71,8 +69,8 @@ class ProcessPlace:
         words, variables = command(root, what.image, wish, say)
         seat.start(words, variables, wish.again)
         until(
-            lambda: announced(seat.log()) if wish.joins else ready(wish.host, wish.port),
-            wait_s, lambda: not seat.runs, seat.log, f"endpoint {wish.name}",
+            lambda: announced(seat.log()) if wish.joins else ready(url(wish.host, wish.port, wish.tls)), wait_s,
+            lambda: not seat.runs, seat.log, f"endpoint {wish.name}",
         )  # fmt: skip
 
     def used(self) -> set[str]:
@@ -86,9 +84,7 @@ class ProcessPlace:
     def status(self, record: Record) -> Status:
         seat = self._seat(record)
         if seat.runs:
-            wish = Wish.from_json(record.details["wish"])
-            there = ready(wish.host, wish.port)
-            return Status("running" if there else "starting", record.url, record.grpc)
+            return Status("running" if ready(record.url) else "starting", record.url, record.grpc)
         if not seat.folder.exists():
             return Status("gone", why="its folder was removed")
         ended = seat.status
@@ -111,7 +107,12 @@ class ProcessPlace:
             )
         self._end_others(record.name, old)  # left by an update that was killed
         what = change.subject(record, Platform.of_this_machine())
-        wish = replace(before, variables=change.applied(before.variables))
+        wish = replace(before, variables=change.applied(before.variables), offers=can_share(what.image))
+        if not (before.offers and wish.offers):
+            raise Unsupported(
+                f"endpoint {record.name}: one of the two images has a runtime too old to give its ports away, or to "
+                f"take them; `gantline endpoint delete {record.name}`, then `gantline run`"
+            )
         after = replace(self._record(what, wish), keys=record.keys, created=record.created)
         seat = self._seat(after)
         # known before it runs: whatever is interrupted is ended by `delete`

@@ -13,12 +13,18 @@ from gantline.oci.image import Image
 
 from .key_folder import FILE, INSIDE
 
+VERSION = "dev.gantline.version"  # label of an image: of the runtime in it
 NAME = "dev.gantline.endpoint"  # labels of what we start: its name,
 STARTED = "dev.gantline.started"  # and with what, as JSON
 GRACE = "dev.gantline.grace_s"  # seconds that it is given to end
 HTTP, GRPC = 8000, 8001  # inside
+RESTARTS = "restart_policy"  # in `extra`: the engine starts it again when it or the machine does
+TLS = "GANTLINE_TLS_CERTIFICATE"
+SHARE = "GANTLINE_SHARE_PORTS"
+HARDENED: Mapping[str, Any] = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
+_SHARES_SINCE = (0, 1, 0)  # a runtime's version: those before refuse `SHARE`, as they do every variable unknown to them
 _PACKAGE = "dev.gantline.package.digest"
-_OURS = ("GANTLINE_HOST", "GANTLINE_HTTP_PORT", "GANTLINE_GRPC_PORT", "GANTLINE_SHARE_PORTS", "PORT")
+_OURS = ("GANTLINE_HOST", "GANTLINE_HTTP_PORT", "GANTLINE_GRPC_PORT", SHARE, "PORT")
 _KEYS = ("GANTLINE_KEYS", "GANTLINE_NO_AUTH")
 
 
@@ -39,6 +45,8 @@ class Wish:
     grace_s: int = 0  # from SIGTERM to SIGKILL; 0: as long as is usual
     again: bool = False  # without an engine: whatever ends by itself is started anew; an engine is told by `extra`
     joins: bool = False  # another server has its ports now, and gives way when this one is ready
+    offers: bool = True  # it can give way to a later one, and take another's place itself
+    anchor: str = ""  # the container whose network, and so whose published ports, it shares
 
     def __post_init__(self) -> None:
         if clash := next((name for name in _OURS if name in self.variables), None):
@@ -47,6 +55,11 @@ class Wish:
             raise UsageError(f"--grpc-port {self.port}: the same as --port")
         if self.keys and (clash := next((name for name in _KEYS if name in self.variables), None)):
             raise UsageError(f"--env {clash}: --keys says it")
+
+    @property
+    def tls(self) -> bool:
+        """Whether it is asked by https."""
+        return bool(self.variables.get(TLS))
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` takes."""
@@ -88,15 +101,13 @@ def told(wish: Wish, image: Image, name: str, called: str = "") -> dict[str, Any
     started = {
         "image": name, "image_id": image.id, "package": image.labels.get(_PACKAGE, ""),
         "model": model(image), "host": wish.host, "port": wish.port, "grpc_port": wish.grpc_port,
-        "network": "host" if wish.shared else "published",
+        "network": "host" if wish.shared else "anchored" if wish.anchor else "published",
     }  # fmt: skip
     options: dict[str, Any] = {
         "name": called or wish.name,
         "labels": {NAME: wish.name, STARTED: json.dumps(started, sort_keys=True)},
         "environment": dict(wish.variables),
-        "read_only": True,
-        "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges"],
+        **HARDENED,
     }
     options |= wish.extra
     if wish.grace_s:
@@ -111,16 +122,34 @@ def told(wish: Wish, image: Image, name: str, called: str = "") -> dict[str, Any
     if wish.shared:
         options["network_mode"] = "host"
         options["environment"] |= listening(wish)
+    elif wish.anchor:
+        options["network_mode"] = f"container:{wish.anchor}"
+        options["environment"] |= listening(replace(wish, host="0.0.0.0", port=HTTP, grpc_port=GRPC))
     else:
-        outside = {HTTP: wish.port, GRPC: wish.grpc_port}
-        options["ports"] = {f"{inside}/tcp": (wish.host, out or None) for inside, out in outside.items()}
+        options["ports"] = published(wish)
     return options
 
 
+def published(wish: Wish) -> dict[str, tuple[str, int | None]]:
+    """Which ports of a container are where outside, as the docker SDK takes it; None: where the engine likes."""
+    outside = {HTTP: wish.port, GRPC: wish.grpc_port}
+    return {f"{inside}/tcp": (wish.host, out or None) for inside, out in outside.items()}
+
+
 def listening(wish: Wish) -> dict[str, str]:
-    """The variables that tell a server in the host's network where to listen."""
-    ports = {"GANTLINE_HTTP_PORT": str(wish.port), "GANTLINE_GRPC_PORT": str(wish.grpc_port)}
-    return {"GANTLINE_HOST": wish.host, **ports, "GANTLINE_SHARE_PORTS": "join" if wish.joins else "offer"}
+    """The variables that tell a server where to listen: in the host's network, or in an anchor's."""
+    found = {
+        "GANTLINE_HOST": wish.host,
+        "GANTLINE_HTTP_PORT": str(wish.port),
+        "GANTLINE_GRPC_PORT": str(wish.grpc_port),
+    }
+    return found | ({SHARE: "join" if wish.joins else "offer"} if wish.offers else {})
+
+
+def can_share(image: Image) -> bool:
+    """Whether the runtime in an image can have its ports beside another server."""
+    parts = image.labels.get(VERSION, "").split(".")
+    return len(parts) > 2 and tuple(int(p) if p.isdecimal() else 0 for p in parts[:3]) >= _SHARES_SINCE
 
 
 def keyed(folder: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from gantline.accelerators.script.environment import SCRIPT_PYTHON
 
+from gantline import __version__
 from gantline.manifest import Manifest
 
 from . import places
@@ -51,6 +52,7 @@ def image_config(
         **({"org.opencontainers.image.base.digest": base.digest} if base.digest else {}),
         "dev.gantline.package.name": manifest.name,
         "dev.gantline.package.digest": manifest.digest,
+        "dev.gantline.version": __version__,  # which settings its runtime knows, for who starts it
     }
     settings = {
         "User": f"{places.USER}:{places.USER}",

@@ -88,7 +88,7 @@ def test_elsewhere_on_this_machines_python(
     seat = Seat(home / "seat")
     seat.start(words, variables)
     try:
-        until(lambda: ready("127.0.0.1", wish.port), 60, lambda: not seat.runs, seat.log, "it")
+        until(lambda: ready(f"http://127.0.0.1:{wish.port}"), 60, lambda: not seat.runs, seat.log, "it")
         with Client(f"http://127.0.0.1:{wish.port}") as client:
             assert client.infer("iris", [[6.7, 3.0, 5.2, 2.3]])["label"].tolist() == [2]
     finally:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ Typed = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with container_engine(tmp_path_factory.mktemp("engine")) as client:
+    with container_engine(tmp_path_factory.mktemp("engine"), "bridge") as client:
         yield client
 
 
@@ -72,8 +73,9 @@ def test_from_package_to_endpoint_and_away(
     assert taken.returncode == 2 and f"`gantline endpoint delete {name}`" in json.loads(taken.stdout)["error"]
     _rotated(typed, name, found["url"])
     _changed(typed, engine, name, found)
-    second = typed("run", found["image"], "--name", "second", "--port", 0, *words)
+    second = typed("run", found["image"], "--name", "second", "--port", 0, "--detach", "--json")
     assert second.returncode == 0 and json.loads(second.stdout)["details"]["image_reused"], second.stderr
+    _changed_behind_its_ports(typed, engine, json.loads(second.stdout)["url"])
     for one in (name, "second"):
         assert typed("endpoint", "delete", one).returncode == 0
     assert engine.containers.list(all=True) == []
@@ -113,6 +115,41 @@ def _changed(typed: Typed, engine: Any, name: str, found: dict[str, Any]) -> Non
         container.name == name and container.short_id == after["details"]["container"] != found["details"]["container"]
     )
     assert after["url"] == found["url"] and "GANTLINE_LOG_LEVEL=debug" in container.attrs["Config"]["Env"]
+
+
+def _changed_behind_its_ports(typed: Typed, engine: Any, url: str) -> None:
+    """Where the engine publishes the ports, too, no request is lost; without what holds them it is not called running.
+
+    What an update that was killed at its end has left is taken over by the next one.
+    """
+    held = engine.containers.get("second.ports").id
+    failures: list[BaseException] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            try:
+                assert _status(url, "") == 200
+            except BaseException as e:
+                failures.append(e)
+            done.wait(0.005)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        engine.containers.get("second").rename("second.next")
+        changed = typed("endpoint", "update", "second", "--env", "GANTLINE_LOG_LEVEL=debug", "--json")
+        again = typed("endpoint", "update", "second", "--env", "GANTLINE_LOG_LEVEL=info", "--json")
+    finally:
+        done.set()
+        asking.join()
+    assert not failures and changed.returncode == again.returncode == 0, (failures[:1], changed.stdout, again.stdout)
+    assert json.loads(again.stdout)["url"] == url and engine.containers.get("second.ports").id == held
+    engine.containers.get("second.ports").kill()
+    found = json.loads(typed("endpoint", "show", "second", "--json").stdout)
+    assert found["state"] == "cut off" and not found["url"]
+    refused = typed("endpoint", "update", "second", "--env", "A=b", "--json")
+    assert refused.returncode == 2 and "is cut off" in json.loads(refused.stdout)["error"]
 
 
 def test_what_does_not_start_says_why_and_leaves_nothing(

@@ -37,6 +37,15 @@ def test_in_the_network_of_the_host_they_are_those_asked_for() -> None:
     assert described(container(host="0.0.0.0"), "box").url == "http://box:49153"
 
 
+def test_behind_an_anchor_they_are_its_own_words() -> None:
+    attrs = container(network="anchored", port=9000, grpc_port=9001)
+    attrs["NetworkSettings"]["Ports"] = {}
+    attrs["Config"]["Env"] = ["GANTLINE_SHARE_PORTS=offer", "GANTLINE_TLS_CERTIFICATE=/c.pem"]
+    found = described(attrs)
+    assert (found.url, found.grpc, found.offers) == ("https://127.0.0.1:9000", "127.0.0.1:9001", True)
+    assert not described(container()).offers
+
+
 def test_one_that_does_not_run_is_nowhere() -> None:
     found = described(container("exited"))
     assert (found.state, found.url, found.grpc) == ("exited", "", "")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from gantline.builders.engine.wish import NAME, STARTED, Wish, free_port, settled, told
+from gantline.builders.engine.wish import NAME, STARTED, VERSION, Wish, can_share, free_port, settled, told
 
 from gantline.errors import UsageError
 from gantline.oci.image import Image, write_manifest
@@ -39,6 +39,28 @@ def test_in_the_network_of_the_host_it_is_told_where_to_listen(image: Image) -> 
     assert found["network_mode"] == "host" and "ports" not in found
     assert found["environment"]["GANTLINE_HTTP_PORT"] == "9000" and found["environment"]["GANTLINE_HOST"] == "0.0.0.0"
     assert found["command"] == ["/m", "--workers", "2"]
+
+
+def test_beside_another_it_shares_ports_if_its_runtime_can(image: Image) -> None:
+    joining = Wish("one", 9000, 9001, "::1", anchor="0123", joins=True)
+    found = told(joining, image, "iris:1", "one.next")
+    assert found["network_mode"] == "container:0123" and "ports" not in found
+    assert found["environment"] == {
+        "GANTLINE_HOST": "0.0.0.0", "GANTLINE_HTTP_PORT": "8000", "GANTLINE_GRPC_PORT": "8001",
+        "GANTLINE_SHARE_PORTS": "join",
+    }  # fmt: skip
+    assert json.loads(found["labels"][STARTED])["port"] == 9000, "what it is outside"
+    old = replace(joining, joins=False, offers=False)
+    assert "GANTLINE_SHARE_PORTS" not in told(old, image, "iris:1")["environment"], "or it would not start"
+
+
+@pytest.mark.parametrize(
+    ("version", "can"),
+    [("", False), ("0.0.9", False), ("0.1.0", True), ("0.10.0rc1", True), ("1.0.0", True), ("1", False), ("?", False)],
+)
+def test_a_runtime_that_can_share_ports(image: Image, version: str, can: bool) -> None:
+    labels = {VERSION: version} if version else {}
+    assert can_share(replace(image, config={"config": {"Labels": labels}})) is can
 
 
 def test_any_free_port_is_left_to_the_engine_or_chosen(image: Image) -> None:

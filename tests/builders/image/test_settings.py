@@ -7,6 +7,7 @@ from dataclasses import replace
 from gantline.builders.image.base import Base
 from gantline.builders.image.settings import image_config
 
+from gantline import __version__
 from gantline.manifest import Manifest
 
 
@@ -23,6 +24,7 @@ def test_the_config(base: Base) -> None:
     assert "GANTLINE_SCRIPT_PYTHON=/opt/x/bin/python" in config["Env"]
     assert config["Healthcheck"]["Test"][0] == "CMD", "no shell is needed"
     assert config["Labels"]["a"] == "b" and config["Labels"]["dev.gantline.package.digest"] == manifest.digest
+    assert config["Labels"]["dev.gantline.version"] == __version__
     assert "org.opencontainers.image.base.digest" not in config["Labels"], "a tar has none"
     labels = image_config(replace(base, digest="sha256:2"), manifest, "m", (), (), "", "x")["config"]["Labels"]
     assert labels["org.opencontainers.image.base.digest"] == "sha256:2"
