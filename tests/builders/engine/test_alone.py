@@ -47,8 +47,10 @@ def test_in_namespaces_as_nobody_on_a_root_that_is_read_only(home: Path) -> None
     with typed(home) as (found, process):
         with Client(found["url"]) as client:
             assert client.infer("iris", [[5.1, 3.5, 1.4, 0.2]])["label"].tolist() == [0]
+        assert process.stderr is not None
+        said = process.stderr.readline()  # its log, before it is told to end
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=60)
+        said += process.communicate(timeout=60)[1]
     assert process.returncode == 0
     if "not in namespaces" in said:
         pytest.skip(said)
