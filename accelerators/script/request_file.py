@@ -51,6 +51,8 @@ _VERSION_KEY = re.compile(
     r"version\s*=\s*(['\"]?)([^'\"]*)\1"
 )  # what brackets may say; a build has no spelling in PyPI
 _INCLUDES = re.compile(r"(?:-r|--requirement)[\s=]*(.+)")
+_USER = re.compile(r"(?<=://)[^/\s]*@")  # name and password of an address
+_KNOWN_USERS = re.compile(r"(?:git|hg|(?:[\w.-]*:)?\$\{[A-Z0-9_]+\}(?::\$\{[A-Z0-9_]+\})?)@")
 _LOCAL = re.compile(r"(?:-e|--editable)\b|\.{1,2}/|/|file:|.*\.(?:whl|tar\.gz|zip)$|.*@\s*file:")
 
 
@@ -92,15 +94,27 @@ def _requirements(path: Path, inside: tuple[Path, ...]) -> Iterator[str]:
             continue
         included = _INCLUDES.fullmatch(line)
         if included:
-            yield from _requirements(path.parent / included[1].strip(), (*inside, real))
+            yield from _requirements(_beside(path, included[1], f"{path}:{number}"), (*inside, real))
         else:
             yield _portable(line, f"{path}:{number}")
+
+
+def _beside(path: Path, name: str, where: str) -> Path:
+    if "://" in name:
+        raise BadArtefact(f"{where}: '-r {_without_user(name)}' is elsewhere; give the file itself")
+    return path.parent / name.strip()
 
 
 def _portable(line: str, where: str) -> str:
     """The line, or BadArtefact if it means something only on this machine."""
     if re.match(r"(?:-c|--constraint)\b", line):
-        raise BadArtefact(f"{where}: constraint files are not carried ({line}); write the pins into the requirements")
+        shown = _without_user(line)
+        raise BadArtefact(f"{where}: constraint files are not carried ({shown}); write the pins into the requirements")
+    if any(not _KNOWN_USERS.fullmatch(user) for user in _USER.findall(line)):
+        raise BadArtefact(
+            f"{where}: '{_without_user(line)}' has a name or password in its address, which everybody who gets the "
+            "package would see; write ${NAME} for it, set that variable where the environment is made, or use ~/.netrc"
+        )
     requirement = line.split(" --hash", 1)[0].split(" ;", 1)[0]
     if _LOCAL.match(requirement) and "://" not in requirement.replace("file:", ""):
         raise BadArtefact(
@@ -110,6 +124,10 @@ def _portable(line: str, where: str) -> str:
     if "\0" in line or not re.match(r"[A-Za-z0-9-]|git\+|https?:", line):
         raise BadArtefact(f"{where}: '{line[:60]}' is not a requirement (as in numpy==2.1)")
     return line
+
+
+def _without_user(line: str) -> str:
+    return _USER.sub("", line)
 
 
 def _pyproject(path: Path) -> EnvironmentRequest:
@@ -200,7 +218,7 @@ def _pip_section(items: Any, path: Path) -> Iterator[str]:
     for line in _strings(items, f"{path}: pip"):
         included = _INCLUDES.fullmatch(line.strip())
         if included:
-            yield from _requirements(path.parent / included[1].strip(), ())
+            yield from _requirements(_beside(path, included[1], str(path)), ())
         else:
             yield _portable(line.strip(), str(path))
 

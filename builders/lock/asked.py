@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 
 from gantline.errors import BadArtefact
 
-from .sources import Sources, bare
+from .sources import Sources
 
 RUNTIME = "runtime"  # what serves
 SCRIPT = "script"  # what the package's own code needs
 _NAME = re.compile(r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _URL = re.compile(r"[a-z+]+://\S+")
+_USER = re.compile(r"(?<=://)[^/\s]*@")
 _WITH_VALUE = {
     "-i": "index", "--index-url": "index", "--pypi-url": "index", "--extra-index-url": "extra",
     "-f": "find_links", "--find-links": "find_links", "--trusted-host": "trusted",
@@ -58,10 +59,15 @@ class Asked:
     @property
     def shown(self) -> str:
         """The line without anybody's password."""
-        return _URL.sub(lambda m: bare(m[0]), self.line)
+        return without_user(self.line)
 
     def __str__(self) -> str:
         return f"'{self.shown}' ({self.origin})"
+
+
+def without_user(text: str) -> str:
+    """A text without the names and passwords of the addresses in it, be they no addresses that can be read."""
+    return _USER.sub("", text)
 
 
 def normalised(name: str) -> str:
@@ -76,21 +82,27 @@ def read_lines(lines: Iterable[str], origin: str, group: str, sources: Sources) 
         if line.startswith("-"):
             sources = _option(line, origin, sources)
         else:
-            text, *hashes = re.split(r"\s+--hash[=\s]\s*", line)
+            text, *hashes = re.split(r"\s+--hash[=\s]\s*", _filled(line) if "://" in line else line)
             digests = tuple(h.strip() for h in hashes if h.startswith("sha256:"))
             if hashes and not digests:
-                raise BadArtefact(f"'{line[:80]}' ({origin}): has hashes, but none by sha256, which locks hold")
+                raise BadArtefact(
+                    f"'{without_user(line)[:80]}' ({origin}): has hashes, but none by sha256, which locks hold"
+                )
             found.append(Asked(text.strip(), origin, group, digests))
     return found, sources
+
+
+def _filled(text: str) -> str:
+    """With its ${VARIABLES}, as pip has it, so that passwords can stay out of files."""
+    return _VARIABLE.sub(lambda m: os.environ.get(m[1], m[0]), text)
 
 
 def _option(line: str, origin: str, sources: Sources) -> Sources:
     try:
         word, *rest = shlex.split(line)
     except ValueError as e:
-        raise BadArtefact(f"'{line[:80]}' ({origin}): {e}") from e
-    # as pip has it, so that passwords can stay out of files
-    word, *rest = (_VARIABLE.sub(lambda m: os.environ.get(m[1], m[0]), text) for text in (word, *rest))
+        raise BadArtefact(f"'{without_user(line)[:80]}' ({origin}): {e}") from e
+    word, *rest = map(_filled, (word, *rest))
     name, given, value = word.partition("=")
     if re.match(r"-[if]\S", word):  # -fDIR
         name, given, value = word[:2], "=", word[2:]
@@ -103,7 +115,7 @@ def _option(line: str, origin: str, sources: Sources) -> Sources:
         return sources
     if name not in _WITH_VALUE or not value:
         why = "images hold wheels" if name == "--no-binary" else "locking does not know this option"
-        raise BadArtefact(f"'{line[:80]}' ({origin}): {why}; take the line out")
+        raise BadArtefact(f"'{without_user(line)[:80]}' ({origin}): {why}; take the line out")
     field = _WITH_VALUE[name]
     if field == "index":
         return replace(sources, index=value)

@@ -79,7 +79,7 @@ class Making:
         that fails.
         """
         lines = [self._for_wheel(one) for one in asked]
-        found = solve(lines, self._target, self.sources, self._preferred)
+        found = solve(lines, self._target, self.sources, self._preferred, self._tell)
         while isinstance(found, Refused) and self._building.where != HERE:
             wanted = self._wanted(found, asked)
             if wanted is None:
@@ -88,7 +88,7 @@ class Making:
             if self._contained(who):
                 self._make(who, name, version, source)
                 self._tried.add((name, version))
-            found = solve(lines, self._target, self.sources, self._preferred)
+            found = solve(lines, self._target, self.sources, self._preferred, self._tell)
         return found if isinstance(found, Refused) else tuple(map(self._told, found))
 
     def _wanted(self, refused: Refused, asked: Sequence[Asked]) -> tuple[str, str, str, Offer] | None:

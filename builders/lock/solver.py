@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 from gantline.errors import Unsupported
 
-from .asked import Asked, normalised
+from .asked import Asked, normalised, without_user
 from .download import no_room
 from .sources import Sources, bare
 from .target import Target
@@ -61,21 +61,25 @@ class Refused:
 
 
 def solve(
-    asked: Sequence[Asked], target: Target, sources: Sources, preferred: Mapping[str, str] = _NO_MATTER
-) -> tuple[Solved, ...] | Refused:
+    asked: Sequence[Asked], target: Target, sources: Sources, preferred: Mapping[str, str] = _NO_MATTER,
+    tell: Callable[[str], None] = lambda line: None,
+) -> tuple[Solved, ...] | Refused:  # fmt: skip
     """Versions for all lines together, sorted by name; those of `preferred`, by name, where they fit.
+
+    What is strange about an answer (a version that was yanked, an extra that is not there) is told.
 
     Unsupported without uv, Unavailable without room for files.
     """
     try:
-        return _solve(asked, target, sources, preferred)
+        return _solve(asked, target, sources, preferred, tell)
     except OSError as e:
         raise no_room(Path(tempfile.gettempdir(), "lock"), e) from e
 
 
 def _solve(
-    asked: Sequence[Asked], target: Target, sources: Sources, preferred: Mapping[str, str]
-) -> tuple[Solved, ...] | Refused:
+    asked: Sequence[Asked], target: Target, sources: Sources, preferred: Mapping[str, str],
+    tell: Callable[[str], None],
+) -> tuple[Solved, ...] | Refused:  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="gantline-lock-") as folder:
         names = {f"{number:04}.in": one for number, one in enumerate(asked)}
         for name, one in names.items():
@@ -85,20 +89,22 @@ def _solve(
         chosen = Path(folder, "chosen.txt")
         chosen.write_text("".join(f"{pin}\n" for pin in _pins(preferred)), "utf-8")
         words = [*common, "--annotation-style", "line", "--output-file", chosen.name, *names]
-        told = _run(words, folder, sources)
-        if isinstance(told, Refused) and "No solution" in told.text:
+        found = _run(words, folder, sources)
+        if isinstance(found, Refused) and "No solution" in found.text:
             # of a version that it prefers, uv looks at the first index that has it, be it for other platforms only
             chosen.write_text("")
-            told = _run(words, folder, sources)
-        if isinstance(told, Refused):
-            return told
+            found = _run(words, folder, sources)
+        if isinstance(found, Refused):
+            return found
+        for warning in found.warnings:
+            tell(warning)
         parents = _parents(chosen.read_text("utf-8"))
         _keep_pins(chosen)
         # asked again for files and digests; the versions are held, and all that it needs was read a moment ago
         found = _run([*common, "--format", "pylock.toml", "-c", chosen.name, *names], folder, sources)
         if isinstance(found, Refused):
             return found
-        packages: list[dict[str, Any]] = tomllib.loads(found).get("packages", [])
+        packages: list[dict[str, Any]] = tomllib.loads(found.text).get("packages", [])
     return tuple(_solved(p, _roots(p["name"], parents, names)) for p in sorted(packages, key=lambda p: str(p["name"])))
 
 
@@ -130,7 +136,7 @@ def uv() -> str:
 
 def _command(target: Target, sources: Sources) -> list[str]:
     words = [
-        uv(), "pip", "compile", "--no-header", "--quiet", "--python", sys.executable,
+        uv(), "pip", "compile", "--no-header", "--python", sys.executable,
         "--python-version", target.version, "--python-platform", target.triple,
     ]  # fmt: skip
     words += [] if sources.build is not None else ["--no-build"]
@@ -141,7 +147,13 @@ def _command(target: Target, sources: Sources) -> list[str]:
     return words
 
 
-def _run(words: list[str], folder: str, sources: Sources) -> str | Refused:
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    text: str
+    warnings: tuple[str, ...]
+
+
+def _run(words: list[str], folder: str, sources: Sources) -> _Answer | Refused:
     try:
         done = subprocess.run(
             words, cwd=folder, env=sources.variables(os.environ), stdin=subprocess.DEVNULL, capture_output=True,
@@ -153,7 +165,9 @@ def _run(words: list[str], folder: str, sources: Sources) -> str | Refused:
         raise Unsupported(f"{words[0]} cannot be run ({e.strerror}); type: pip install --force-reinstall uv") from e
     if done.returncode:
         return Refused((done.stderr or done.stdout).decode("utf-8", "replace"))
-    return done.stdout.decode("utf-8")
+    said = done.stderr.decode("utf-8", "replace").splitlines()
+    warnings = (line.removeprefix("warning: ").replace("`", "'") for line in said if line.startswith("warning: "))
+    return _Answer(done.stdout.decode("utf-8"), tuple(dict.fromkeys(map(without_user, warnings))))
 
 
 def _parents(text: str) -> dict[str, list[str]]:

@@ -46,7 +46,9 @@ class Sources:
     timeout_s: float = 15.0
 
     def __post_init__(self) -> None:
-        """UsageError for a place that is neither a URL nor a path."""
+        """UsageError for a place that is neither a URL nor a path, and for a host that is more than that."""
+        if any("@" in host or "/" in host for host in self.trusted):
+            raise UsageError("a trusted host is HOST or HOST:PORT, without name, password or scheme")
         for place in filter(None, (self.index, *self.extra, *self.find_links)):
             try:
                 parts = urlsplit(place)

@@ -63,6 +63,34 @@ def test_urls_are_carried(tmp_path: Path) -> None:
     assert read_request(write(tmp_path / "r.txt", "\n".join(lines))).requirements == lines
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "own @ https://user:s3cr3t@example.org/own-1.0-py3-none-any.whl",
+        "--index-url https://s3cr3t@example.org/simple",
+        "--extra-index-url=https://${USER}:s3cr3t@example.org/simple",
+        "git+https://user:a@s3cr3t@example.org/own.git",
+        "-r https://user:s3cr3t@example.org/more.txt",
+        "-c https://user:s3cr3t@example.org/pins.txt",
+    ],
+)
+def test_passwords_are_not_carried_and_not_told(tmp_path: Path, line: str) -> None:
+    for name, text in (("r.txt", line), ("conda.yml", f"dependencies:\n  - pip:\n    - {line}\n")):
+        with pytest.raises(BadArtefact, match=r"example\.org") as told:
+            read_request(write(tmp_path / name, text))
+        assert "s3cr3t" not in str(told.value)
+
+
+def test_names_that_stand_for_passwords_are_carried(tmp_path: Path) -> None:
+    lines = (
+        "--index-url https://me:${TOKEN}@example.org/simple",
+        "--extra-index-url https://${WHO}:${TOKEN}@example.org/more",
+        "own @ https://${TOKEN}@example.org/own-1.0-py3-none-any.whl",
+        "git+ssh://git@example.org/own.git@v1",
+    )
+    assert read_request(write(tmp_path / "r.txt", "\n".join(lines))).requirements == lines
+
+
 def test_pyproject(tmp_path: Path) -> None:
     text = f'[project]\nname = "x"\nrequires-python = ">={OWN}"\ndependencies = ["numpy>=2", "pandas"]\n'
     assert read_request(write(tmp_path / "pyproject.toml", text)) == EnvironmentRequest(

@@ -6,7 +6,7 @@ import pytest
 from gantline.builders.lock.asked import SCRIPT, Asked, read_lines
 from gantline.builders.lock.sources import Sources
 
-from gantline.errors import BadArtefact
+from gantline.errors import BadArtefact, UsageError
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,25 @@ def test_lines_without_a_meaning(line: str, why: str) -> None:
     with pytest.raises(BadArtefact, match=why) as caught:
         read_lines([line], "the package", SCRIPT, Sources())
     assert "(the package)" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--proxy http://user:s3cr3t@proxy.invalid",
+        "--index-url 'https://user:s3cr3t@x.invalid",
+        "https://user:a@s3cr3t@x.invalid/own-1.0-py3-none-any.whl --hash=md5:aa",
+        "--trusted-host user:s3cr3t@x.invalid",
+    ],
+)
+def test_no_password_is_told(line: str) -> None:
+    with pytest.raises((BadArtefact, UsageError)) as told:
+        read_lines([line], "the package", SCRIPT, Sources())
+    assert "s3cr3t" not in str(told.value)
+
+
+def test_variables_of_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OWN_TOKEN", "s3cr3t")
+    line = "own @ https://me:${OWN_TOKEN}@x.invalid/own-1.0-py3-none-any.whl"
+    (one,), _ = read_lines([line], "the package", SCRIPT, Sources())
+    assert "me:s3cr3t@" in one.line and one.shown == "own @ https://x.invalid/own-1.0-py3-none-any.whl"

@@ -80,6 +80,27 @@ def test_a_first_index_that_has_a_preferred_version_for_another_platform(tmp_pat
     assert [offer.file for offer in found[0].wheels] == [mine.name]
 
 
+def test_what_is_strange_is_told(tmp_path: Path) -> None:
+    """A version that its authors took back is taken where a line names it; an extra that is not there is none."""
+
+    class Yanking(Index):
+        def listing(self, name: str) -> bytes:
+            return super().listing(name).replace(b'href="/files/oak-2.0', b'data-yanked="broken" href="/files/oak-2.0')
+
+    for version in ("1.0", "2.0"):
+        wheel(tmp_path / "w", "oak", version)
+    told: list[str] = []
+    with serving_index(Yanking(tmp_path / "w")) as index:
+        newest = solve([Asked("oak", "x")], TARGET, Sources(index.url), tell=told.append)
+        assert not isinstance(newest, Refused) and newest[0].version == "1.0" and not told
+        named = solve([Asked("oak[none]==2.0", "x")], TARGET, Sources(index.url), tell=told.append)
+    assert not isinstance(named, Refused) and named[0].version == "2.0"
+    assert sorted(told) == [
+        "'oak==2.0' is yanked (reason: \"broken\")",
+        "The package 'oak==2.0' does not have an extra named 'none'",
+    ]
+
+
 def test_source_archives_are_offered_only_where_they_can_be_built(tmp_path: Path) -> None:
     from dataclasses import replace
 
