@@ -151,6 +151,7 @@ def _parts(before: Side, after: Side) -> Iterator[Change]:
     (_, one, _), (_, other, _) = before, after
     if one.base != other.base or _held_below(before) != _held_below(after):
         yield Change("base", "base", _base(*before[:2]), _base(*after[:2]))
+    yield from _changes("base", {"python": one.python}, {"python": other.python})
     yield from _changes("gantline", {"gantline": one.runtime}, {"gantline": other.runtime})
     yield from _changes("wheel", _wheels(one), _wheels(other))
     yield from _changes("debian", one.debs, other.debs)

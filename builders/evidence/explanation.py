@@ -13,7 +13,7 @@ from gantline.oci.image import Image
 from gantline.oci.store import Store
 from gantline.packages import MANIFEST
 
-from ..image import library, places
+from ..image import places
 from ..image.rootfs import rule_against
 from .contents import FILE, FOLDER, HARD, LINK, Contents
 from .debian_files import owner_in_debs, owners_in_base
@@ -117,9 +117,9 @@ def _source(contents: Contents, record: Record | None, at: str) -> tuple[str, st
 def _ours(contents: Contents, record: Record, at: str) -> tuple[str, str, dict[str, str]]:
     """What Gantline itself put there, besides wheels."""
     held = contents.paths[at]
-    if contents.title(held.layer).startswith(library.TITLE) and (source := source_of(at)) != at:
-        return "bytecode", f"compiled by `gantline build`, since the base has only /{source}", {"made of": f"/{source}"}
     inside = f"{at}/".startswith(f"{places.ROOT}/")
+    if not inside and (source := source_of(at)) != at:
+        return "bytecode", f"compiled by `gantline build`, since the base has only /{source}", {"made of": f"/{source}"}
     if not inside and held.kind != FOLDER:
         return "debian", owner_in_debs(record.lock.debs or (), at) or "one of the Debian packages of its lock", {}
     if at == record.folder or at.startswith(record.folder + "/"):

@@ -13,17 +13,18 @@ from gantline.packages import MANIFEST
 
 from ..image import places
 from ..lock.pylock import Lock
-from .contents import Contents, files
+from .contents import FILE, Contents, files
 
 NAME = "dev.gantline.package.name"
 BASE = "org.opencontainers.image.base.name"
 BASE_DIGEST = "org.opencontainers.image.base.digest"
 _LONGEST = 64 << 20
+_SMALL = 1 << 20  # bytes of a layer, as stored
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """`below`: how many layers are the base's; `folder`: where the package lies, relative to the root."""
+    """`bill`: its software; `folder`: where the package lies, below the root; `below`: how many layers the base has."""
 
     lock: Lock
     bill: dict[str, Any]
@@ -37,6 +38,12 @@ class Record:
         """Debian's packages, of the base and added to it: versions by name."""
         found = self.bill.get("components") or []
         return {str(c["name"]): str(c["version"]) for c in found if str(c.get("purl", "")).startswith("pkg:deb/")}
+
+    @property
+    def python(self) -> str:
+        """The version of a Python that is in none of those; empty if it is."""
+        found = self.bill.get("components") or []
+        return next((str(c.get("version")) for c in found if c.get("bom-ref") == "python"), "")
 
     @property
     def runtime(self) -> str:
@@ -68,7 +75,7 @@ class Record:
         if not name:
             return None
         folder = f"{places.MODELS}/{name}"
-        lock, bill = f"{places.EVIDENCE}/pylock.toml", f"{places.EVIDENCE}/sbom.cdx.json"
+        lock, bill = f"{places.EVIDENCE}/pylock.toml", f"{places.EVIDENCE}/software.cdx.json"
         manifest = f"{folder}/{MANIFEST}"
         texts = _read(store, image, {lock, bill, manifest})
         base = image.labels.get(BASE, "")
@@ -90,15 +97,19 @@ def told_below(image: Image, base: str) -> int:
 
 
 def _seen_below(store: Store, image: Image) -> int:
-    """How many layers come before the first that has something of ours."""
-    ours = (held.layer for _, held in Contents(store, image).below(places.ROOT))
-    return min(ours, default=len(image.layers))
+    """How many layers come before the first of ours: it has a part of us, or bytecode alone, of the base's Python."""
+    contents = Contents(store, image)
+    first = min((held.layer for _, held in contents.below(places.ROOT)), default=len(image.layers))
+    others = {held.layer for path, held in contents.paths.items() if held.kind == FILE and not path.endswith(".pyc")}
+    while first > 1 and first - 1 not in others:
+        first -= 1
+    return first
 
 
 def _read(store: Store, image: Image, wanted: set[str]) -> dict[str, bytes]:
-    """Texts that lie in the topmost layers, so that few are read."""
+    """Texts that lie in small layers, which are read first, and of others the topmost, so that few are read."""
     texts: dict[str, bytes] = {}
-    for layer in reversed(range(len(image.layers))):
+    for layer in sorted(reversed(range(len(image.layers))), key=lambda n: image.layers[n].size > _SMALL):
         missing = wanted - texts.keys()
         if not missing:
             break

@@ -75,6 +75,17 @@ class Base:
             if one.get("Package") and one.get("Status", "install ok installed").endswith(" installed")
         }
 
+    @property
+    def own_python(self) -> str:
+        """The version of its Python if that is in no Debian package: 3.11.9, or 3.11 where it does not say the rest."""
+        minor = ".".join(map(str, self.python))
+        if self.interpreter.startswith("/usr/bin/") and f"python{minor}-minimal" in self.installed():
+            return ""
+        prefix = self.interpreter.rpartition("/bin/")[0].strip("/")
+        paths = self.interpreter.strip("/"), f"{prefix}/lib/libpython{minor}.so.1.0"
+        found = (node.text for path in paths if (node := self.tree.find(path)) is not None)
+        return next(filter(None, found), minor)
+
 
 def open_base(
     where: str,

@@ -1,7 +1,8 @@
-"""Bill of materials: every part of an image in CycloneDX 1.6 and SPDX 2.3, the model among them, from what was put in.
+"""Bill of materials: the software of an image in CycloneDX 1.6 and SPDX 2.3, from what was put in.
 
-It is exact where scanners guess: each wheel, Debian package and model file was put in by us. The same image has the
-same bill: no times but the image's, and identifiers made of content.
+It is exact where scanners guess: each wheel and Debian package was put in by us. The same software has the same bill:
+no times but the image's, identifiers made of content, and nothing of the model, which has a bill of its own
+(`model_bill.py`): a model changes more often, and what has not changed need not be sent again.
 """
 
 from __future__ import annotations
@@ -12,13 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import gantline
-from gantline.manifest import Manifest
-from gantline.signature import TensorSpec
 
 from .distribution import Distribution
 
-_SPACE = uuid.UUID("b0a1c0de-6761-5e74-6c69-6e6500000001")  # ours, for identifiers made of digests
+SPACE = uuid.UUID("b0a1c0de-6761-5e74-6c69-6e6500000001")  # ours, for identifiers made of digests
 NOTHING = "NOASSERTION"
+_PYTHONS_LICENCE = "Python-2.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,84 +31,59 @@ class Below:
 
 
 @dataclass(frozen=True, slots=True)
-class Materials:
-    """All that an image is made of. `created` is RFC 3339; `system` Debian's ID and VERSION_ID, if that is its base."""
+class Software:
+    """All that an image is made of but the model. `created` is RFC 3339; `system` Debian's ID and VERSION_ID, if any.
 
-    manifest: Manifest
+    `python` is the version of a Python that is in no Debian package, as Docker's images have it; empty for Debian's.
+    """
+
     distributions: Sequence[Distribution]
     below: Sequence[Below]
     base: str
     created: str
     system: Mapping[str, str]
+    python: str = ""
 
     @property
     def identifier(self) -> str:
         """One for one content, as a UUID."""
-        parts = [self.manifest.digest, self.base, gantline.__version__, *(d.wheel.digest for d in self.distributions)]
+        parts = [self.base, gantline.__version__, self.python, *(d.wheel.digest for d in self.distributions)]
         parts += [f"{one.name}={one.version}" for one in self.below]  # bases may share a name
-        return str(uuid.uuid5(_SPACE, " ".join(parts)))
+        return str(uuid.uuid5(SPACE, " ".join(parts)))
+
+    @property
+    def namespace(self) -> str:
+        """What the SPDX document is called by others."""
+        return f"https://spdx.org/spdxdocs/gantline-software-{self.identifier}"
 
 
-def cyclonedx(materials: Materials) -> dict[str, Any]:
+def cyclonedx(software: Software) -> dict[str, Any]:
     """The bill as CycloneDX 1.6 (https://cyclonedx.org/docs/1.6/json/)."""
-    model = _model(materials.manifest)
-    components = [model, _runtime(), *map(_wheel, materials.distributions)]
-    components += [_debian(one, materials.system) for one in materials.below]
+    components = [_runtime(), *([_python(software.python)] if software.python else [])]
+    components += map(_wheel, software.distributions)
+    components += [_debian(one, software.system) for one in software.below]
+    base = {"name": "gantline:base", "value": software.base}
+    subject = {"type": "platform", "bom-ref": "software", "name": "software", "properties": [base]}
+    return {
+        **cyclonedx_head(software.identifier, software.created, subject),
+        "components": components,
+        "dependencies": [{"ref": "software", "dependsOn": sorted(c["bom-ref"] for c in components)}],
+    }
+
+
+def cyclonedx_head(identifier: str, created: str, subject: dict[str, Any]) -> dict[str, Any]:
+    """What a document about `subject` begins with."""
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
-        "serialNumber": f"urn:uuid:{materials.identifier}",
+        "serialNumber": f"urn:uuid:{identifier}",
         "version": 1,
         "metadata": {
-            "timestamp": materials.created,
+            "timestamp": created,
             "tools": {"components": [{"type": "application", "name": "gantline", "version": gantline.__version__}]},
-            "component": {
-                "type": "container",
-                "bom-ref": "image",
-                "name": materials.manifest.name,
-                "properties": [{"name": "gantline:base", "value": materials.base}],
-            },
+            "component": subject,
         },
-        "components": components,
-        "dependencies": [{"ref": "image", "dependsOn": sorted(c["bom-ref"] for c in components)}],
     }
-
-
-def _model(manifest: Manifest) -> dict[str, Any]:
-    signature = manifest.signature
-    parameters: dict[str, Any] = {}
-    card: dict[str, Any] = {"modelParameters": parameters}
-    if signature is not None:
-        parameters["inputs"] = [{"format": _tensor(t)} for t in signature.inputs]
-        parameters["outputs"] = [{"format": _tensor(t)} for t in signature.outputs]
-    if manifest.source is not None:
-        parameters["modelArchitecture"] = manifest.source.type or manifest.source.framework
-    if manifest.parity is not None:
-        errors = {"max_abs_error": manifest.parity.max_abs_error, "max_rel_error": manifest.parity.max_rel_error}
-        metrics = [{"type": f"parity {name}", "value": repr(value)} for name, value in errors.items()]
-        card["quantitativeAnalysis"] = {"performanceMetrics": metrics}
-    return {
-        "type": "machine-learning-model",
-        "bom-ref": "model",
-        "name": manifest.name,
-        "version": manifest.digest,
-        "hashes": [{"alg": "SHA-256", "content": manifest.digest.removeprefix("sha256:")}],
-        "modelCard": card,
-        "components": [
-            {
-                "type": "file",
-                "bom-ref": f"file:{f.path}",
-                "name": f.path,
-                "mime-type": f.mediaType,
-                "hashes": [{"alg": "SHA-256", "content": f.digest.removeprefix("sha256:")}],
-            }
-            for f in manifest.files
-        ],
-    }
-
-
-def _tensor(spec: TensorSpec) -> str:
-    return f"{spec.name} {spec.datatype} [{','.join(map(str, spec.shape))}]"
 
 
 def _runtime() -> dict[str, Any]:
@@ -119,6 +94,20 @@ def _runtime() -> dict[str, Any]:
         "version": gantline.__version__,
         "purl": f"pkg:pypi/gantline@{gantline.__version__}",
         "licenses": [{"license": {"id": "Apache-2.0"}}],
+    }
+
+
+def _python(version: str) -> dict[str, Any]:
+    """CPython as scanners call what was built from its source. Without its last number no advisory can be looked up."""
+    cpe = {"cpe": f"cpe:2.3:a:python:python:{version}:*:*:*:*:*:*:*"} if version.count(".") > 1 else {}
+    return {
+        "type": "application",
+        "bom-ref": "python",
+        "name": "python",
+        "version": version,
+        "purl": f"pkg:generic/python@{_escaped(version)}",
+        "licenses": [{"license": {"id": _PYTHONS_LICENCE}}],
+        **cpe,
     }
 
 
@@ -148,30 +137,36 @@ def _debian(found: Below, system: Mapping[str, str]) -> dict[str, Any]:
     return {"type": "library", "bom-ref": purl, "name": found.name, "version": found.version, "purl": purl}
 
 
-def spdx(materials: Materials) -> dict[str, Any]:
+def spdx(software: Software) -> dict[str, Any]:
     """The bill as SPDX 2.3 (https://spdx.github.io/spdx-spec/v2.3/)."""
-    image = _package("Image", materials.manifest.name, "", "CONTAINER")
-    model = _package("Model", f"{materials.manifest.name} (model)", materials.manifest.digest, "OTHER")
-    model["checksums"] = [_checksum(materials.manifest.digest)]
-    packages = [image, model, _spdx_runtime(), *(_spdx_wheel(d) for d in materials.distributions)]
-    packages += [_spdx_debian(one, materials.system) for one in materials.below]
-    parts = [p["SPDXID"] for p in packages[1:]]
+    subject = spdx_package("Software", "software", "", "INSTALL")
+    subject["comment"] = f"base {software.base}"
+    packages = [subject, _spdx_runtime(), *([_spdx_python(software.python)] if software.python else [])]
+    packages += map(_spdx_wheel, software.distributions)
+    packages += [_spdx_debian(one, software.system) for one in software.below]
+    return spdx_document("software", software.namespace, software.created, packages)
+
+
+def spdx_document(name: str, namespace: str, created: str, packages: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A document about the first of its packages, which contains the others."""
+    subject, *parts = (p["SPDXID"] for p in packages)
     return {
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
         "SPDXID": "SPDXRef-DOCUMENT",
-        "name": materials.manifest.name,
-        "documentNamespace": f"https://spdx.org/spdxdocs/{materials.manifest.name}-{materials.identifier}",
-        "creationInfo": {"created": materials.created, "creators": [f"Tool: gantline-{gantline.__version__}"]},
-        "packages": packages,
+        "name": name,
+        "documentNamespace": namespace,
+        "creationInfo": {"created": created, "creators": [f"Tool: gantline-{gantline.__version__}"]},
+        "packages": list(packages),
         "relationships": [
-            _relation("SPDXRef-DOCUMENT", "DESCRIBES", image["SPDXID"]),
-            *(_relation(image["SPDXID"], "CONTAINS", part) for part in parts),
+            relation("SPDXRef-DOCUMENT", "DESCRIBES", subject),
+            *(relation(subject, "CONTAINS", part) for part in parts),
         ],
     }
 
 
-def _package(key: str, name: str, version: str, purpose: str) -> dict[str, Any]:
+def spdx_package(key: str, name: str, version: str, purpose: str) -> dict[str, Any]:
+    """What every package has."""
     out = {
         "SPDXID": f"SPDXRef-{key}",
         "name": name,
@@ -187,13 +182,13 @@ def _package(key: str, name: str, version: str, purpose: str) -> dict[str, Any]:
 
 def _spdx_wheel(found: Distribution) -> dict[str, Any]:
     wheel = found.wheel
-    out = _package(
+    out = spdx_package(
         f"Wheel-{_identifier(wheel.distribution)}-{wheel.digest[7:19]}", wheel.distribution, wheel.version, "LIBRARY"
     )
     out["packageFileName"] = wheel.path.name
     if found.homepage:
         out["homepage"] = found.homepage
-    out["checksums"] = [_checksum(wheel.digest)]
+    out["checksums"] = [checksum(wheel.digest)]
     out["externalRefs"] = [_locator(_purl(found))]
     if found.expression:
         out["licenseDeclared"] = found.expression
@@ -204,23 +199,37 @@ def _spdx_wheel(found: Distribution) -> dict[str, Any]:
 
 def _spdx_runtime() -> dict[str, Any]:
     found = _runtime()
-    out = _package("Gantline", found["name"], found["version"], "APPLICATION")
+    out = spdx_package("Gantline", found["name"], found["version"], "APPLICATION")
     out["externalRefs"] = [_locator(found["purl"])]
     out["licenseDeclared"] = found["licenses"][0]["license"]["id"]
     return out
 
 
+def _spdx_python(version: str) -> dict[str, Any]:
+    found = _python(version)
+    out = spdx_package("Python", found["name"], version, "APPLICATION")
+    out["externalRefs"] = [_locator(found["purl"])]
+    if cpe := found.get("cpe"):
+        out["externalRefs"].append(
+            {"referenceCategory": "SECURITY", "referenceType": "cpe23Type", "referenceLocator": cpe}
+        )
+    out["licenseDeclared"] = _PYTHONS_LICENCE
+    return out
+
+
 def _spdx_debian(found: Below, system: Mapping[str, str]) -> dict[str, Any]:
-    out = _package(f"Debian-{_identifier(found.name)}", found.name, found.version, "LIBRARY")
+    out = spdx_package(f"Debian-{_identifier(found.name)}", found.name, found.version, "LIBRARY")
     out["externalRefs"] = [_locator(_debian_purl(found, system))]
     return out
 
 
-def _relation(one: str, kind: str, other: str) -> dict[str, str]:
+def relation(one: str, kind: str, other: str) -> dict[str, str]:
+    """Of two elements."""
     return {"spdxElementId": one, "relationshipType": kind, "relatedSpdxElement": other}
 
 
-def _checksum(digest: str) -> dict[str, str]:
+def checksum(digest: str) -> dict[str, str]:
+    """Of `sha256:...`."""
     return {"algorithm": "SHA256", "checksumValue": digest.removeprefix("sha256:")}
 
 
@@ -246,12 +255,15 @@ def _escaped(text: str) -> str:
     return text.replace("+", "%2B").replace(":", "%3A")
 
 
-def licences(materials: Materials) -> str:
+def licences(software: Software) -> str:
     """Who has which licence, a line each, and where its text lies; for people."""
-    lines = [f"What is in this image of {materials.manifest.name}, under which licence.", ""]
-    lines += _table(("gantline", gantline.__version__, "Apache-2.0"), _rows(materials.distributions))
+    lines = ["The software in this image, under which licence.", ""]
+    rows = _rows(software.distributions)
+    if software.python:
+        rows.insert(0, ("python", software.python, _PYTHONS_LICENCE))
+    lines += _table(("gantline", gantline.__version__, "Apache-2.0"), rows)
     lines += ["", "Of Debian: each package's licence is in /usr/share/doc/NAME/copyright.", ""]
-    lines += [f"{one.name} {one.version}" for one in materials.below]
+    lines += [f"{one.name} {one.version}" for one in software.below]
     return "\n".join(lines) + "\n"
 
 

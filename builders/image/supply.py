@@ -24,13 +24,14 @@ from ..lock.resolve import lock_package
 from ..lock.sources import Sources, local_path
 from ..lock.target import Target
 from ..lock.wheelhouse import fetch, in_steps
-from . import places
+from . import bill, model_bill, places
 from .base import Base
-from .bill import Below, Materials, cyclonedx, licences, spdx
+from .bill import Below, Software
 from .build import Supplies, Wheels, created
 from .content import Part, parts
 from .distribution import Distribution
 from .entry import of_bytes
+from .model_bill import Materials
 from .supplement import supplement
 from .wheel import Wheel
 
@@ -65,8 +66,8 @@ class Supplier:
         for note in more.notes:
             self.log(f"{base.platform}: {note}")
         lock = replace(lock, debs=more.debs, allowed=allowed)
-        evidence = _evidence(package, base, lock, found)
-        return Supplies(wheels, more.parts, (evidence,), sha256_bytes(lock.to_bytes()))
+        software, evidence = _evidence(package, base, lock, found)
+        return Supplies(wheels, (*more.parts, software), (evidence,), sha256_bytes(lock.to_bytes()))
 
     def lock(self, package: Package, base: Base) -> Lock:
         """The lock given, else the one of an earlier build that asked for the same, else a new one."""
@@ -91,21 +92,32 @@ def _parted(lock: Lock, wheels: Mapping[Locked, Wheel]) -> Wheels:
     return Wheels(of("runtime"), of("script")) if lock.apart else Wheels(tuple(wheels.values()))
 
 
-def _evidence(package: Package, base: Base, lock: Lock, wheels: Sequence[Wheel]) -> Part:
-    """The layer that tells what the image is made of: lock, bills of materials, licences."""
+def _evidence(package: Package, base: Base, lock: Lock, wheels: Sequence[Wheel]) -> tuple[Part, Part]:
+    """What the image is made of: its software (lock, bills of materials, licences), and what changes with the model."""
     below = [Below(name, one["Version"], one["Architecture"]) for name, one in sorted(base.installed().items())]
     below += [Below(one.name, one.version, one.architecture) for one in lock.debs or ()]
     described = [Distribution.read(wheel) for wheel in sorted(wheels, key=lambda w: (w.distribution, w.digest))]
-    materials = Materials(package.manifest, described, below, base.name, created(), base.system)
-    files = {
-        "pylock.toml": lock.to_bytes(),
-        "sbom.cdx.json": canonical_json(cyclonedx(materials)),
-        "sbom.spdx.json": canonical_json(spdx(materials)),
-        "licences.txt": licences(materials).encode(),
+    software = Software(described, below, base.name, created(), base.system, base.own_python)
+    bills = {
+        f"{places.EVIDENCE}/software.cdx.json": canonical_json(bill.cyclonedx(software)),
+        f"{places.EVIDENCE}/software.spdx.json": canonical_json(bill.spdx(software)),
     }
-    entries = tuple(of_bytes(f"{places.EVIDENCE}/{name}", data) for name, data in files.items())
-    key = tuple((f"{places.EVIDENCE}/{name}", sha256_bytes(data)) for name, data in files.items())
-    return Part("evidence", key, entries, True)
+    others = {
+        f"{places.EVIDENCE}/pylock.toml": lock.to_bytes(),
+        f"{places.EVIDENCE}/licences.txt": bill.licences(software).encode(),
+    }
+    one, other = bills.items()
+    materials = Materials(package.manifest, software, (one, other))
+    image = {
+        f"{places.EVIDENCE}/sbom.cdx.json": canonical_json(model_bill.cyclonedx(materials)),
+        f"{places.EVIDENCE}/sbom.spdx.json": canonical_json(model_bill.spdx(materials)),
+    }
+    return _written("software", bills | others), _written("evidence", image)
+
+
+def _written(title: str, files: Mapping[str, bytes]) -> Part:
+    entries = tuple(of_bytes(path, data) for path, data in files.items())
+    return Part(title, tuple((path, sha256_bytes(data)) for path, data in files.items()), entries, True)
 
 
 def _check(lock: Lock, base: Base) -> None:

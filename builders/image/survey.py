@@ -24,7 +24,7 @@ from .packed import plain
 from .rootfs import check_size, inside
 from .tree import FILE, FOLDER, HARD, LINK, OTHER, Node, Tree
 
-VERSION = 1  # of what is looked for: a change of it looks again
+VERSION = 2  # of what is looked for: a change of it looks again
 _MOST = 2_000_000  # members of all layers together
 _IN_MEMORY = 16 << 20  # bytes: a longer program or library is laid on the disk to be looked at
 _LONGEST_TEXT = 64 << 20
@@ -36,6 +36,7 @@ _STATUS = re.compile(r"var/lib/dpkg/status(\.d/[^/]+)?")
 _STATUS_FIELDS = ("Package", "Version", "Status", "Provides", "Architecture")
 _LIBC = re.compile(r"libc\.so\.6|libc-2\.\d+\.so")
 _GLIBC = re.compile(rb"GNU C Library \([^)]{0,200}\) \w+ release version (\d+\.\d+)")
+_PYTHON = re.compile(r"(?:lib)?python(3\.\d+)(?:\.so\.1\.0)?")
 
 
 def survey(store: Store, layers: Sequence[Descriptor], diff_ids: Sequence[str], memory: Memory) -> Tree:
@@ -146,7 +147,7 @@ def _look_at(node: Node, path: str, head: bytes, file: BinaryIO, size: int) -> N
 
 
 def look(path: str, head: bytes, file: BinaryIO, size: int) -> tuple[Elf | None, str | None]:
-    """What a program or library of which `head` was read already says, and of the C library its version.
+    """What a program or library of which `head` was read already says, and of the C library and Python the version.
 
     Nothing for one that cannot be read: a base may hold broken ones, and they are nobody's until something needs them.
     """
@@ -158,8 +159,19 @@ def look(path: str, head: bytes, file: BinaryIO, size: int) -> tuple[Elf | None,
             elf = read_elf(cast(BinaryIO, work), path)
         except GantlineError:
             return None, None
-        if not _LIBC.fullmatch(name):
+        python = _PYTHON.fullmatch(name)
+        if not python and not _LIBC.fullmatch(name):
             return elf, None
         work.seek(0)
-        match = _GLIBC.search(work.read())
-        return elf, match[1].decode() if match else None
+        return elf, _python_version(work.read(), python[1]) if python else _libc_version(work.read())
+
+
+def _libc_version(data: bytes) -> str | None:
+    match = _GLIBC.search(data)
+    return match[1].decode() if match else None
+
+
+def _python_version(data: bytes, minor: str) -> str | None:
+    """PY_VERSION, a string that linkers may let be the end of another one; None where there are several."""
+    found = set(re.findall(rb"[^0-9.](%b\.\d{1,3}(?:(?:a|b|rc)\d{1,2})?\+?)\0" % re.escape(minor.encode()), data))
+    return found.pop().decode() if len(found) == 1 else None

@@ -77,6 +77,8 @@ def test_an_engine_that_wrote_its_own_history(image: Image, store: Store) -> Non
     assert explain(store, other, "/etc/os-release", "x").kind == "base"
     assert explain(store, other, "/lib/x86_64-linux-gnu/libc.so.6", "x").kind == "debian"
     assert explain(store, other, f"{MODEL}/code/score.py", "x").kind == "code"
+    compiled = "/usr/lib/python3.11/asyncio/__pycache__/__init__.cpython-311.pyc"
+    assert explain(store, other, compiled, "x").kind == "bytecode"
 
 
 def test_a_layer_that_another_image_gives_out_for_its_own(image: Image, store: Store) -> None:

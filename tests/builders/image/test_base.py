@@ -18,6 +18,7 @@ from .conftest import AMD64
 from .test_rootfs import FILES, pack
 from .tiny_elf import tiny_elf
 
+Files = dict[str, bytes | str | None]
 LIBC = tiny_elf(soname="libc.so.6") + b"GNU C Library (Debian GLIBC 2.36-9+deb12u14) stable release version 2.36.\n"
 
 
@@ -55,6 +56,25 @@ def test_what_is_said_of_it(tmp_path: Path, store: Store) -> None:
     assert found.notes == ("base a.tar: files left out: 1 of logs",)
     with pytest.raises(BadArtefact, match="is for linux/amd64, and the image for linux/arm64"):
         open_base(str(path), Platform("linux", "arm64"), store)
+
+
+def test_a_python_of_its_own(tmp_path: Path, store: Store) -> None:
+    """As Docker's images have it, in /usr/local; Debian's is told as its package."""
+    version = b"\x003.11.9\0"
+    status = b"Package: python3.11-minimal\nStatus: install ok installed\nVersion: 3.11.2-6\nArchitecture: amd64\n"
+    both: Files = {
+        "usr/bin/python3.11": tiny_elf(),
+        "usr/lib/python3.11/asyncio/x.py": b"",
+        "var/lib/dpkg/status": status,
+    }
+    assert open_base(str(pack(tmp_path / "debian.tar", both)), AMD64, store).own_python == ""
+    local: Files = {
+        "usr/local/bin/python3.11": tiny_elf(), "usr/local/lib/python3.11/asyncio/x.py": b"",
+        "usr/local/lib/libpython3.11.so.1.0": tiny_elf() + version,
+    }  # fmt: skip
+    assert open_base(str(pack(tmp_path / "slim.tar", both | local)), AMD64, store).own_python == "3.11.9"
+    del local["usr/local/lib/libpython3.11.so.1.0"]
+    assert open_base(str(pack(tmp_path / "other.tar", both | local)), AMD64, store).own_python == "3.11"
 
 
 def test_the_same_file_is_read_once(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,9 +62,24 @@ def test_one_environment(tmp_path: Path, sources: Sources, base: Base, make_whee
     make_wheel("thing", {"thing.py": b""})
     supplies = Supplier(sources, lambda _: None)(package(tmp_path / "p", "thing==1.0"), base)
     assert "thing" in [w.distribution for w in supplies.wheels.runtime] and supplies.wheels.script is None
-    texts = {e.path.rpartition("/")[2]: text(e) for e in supplies.evidence[0].entries}
-    assert sorted(texts) == ["licences.txt", "pylock.toml", "sbom.cdx.json", "sbom.spdx.json"]
+    texts = {e.path.rpartition("/")[2]: text(e) for e in supplies.beneath[-1].entries}
+    assert sorted(texts) == ["licences.txt", "pylock.toml", "software.cdx.json", "software.spdx.json"]
     assert all("thing" in t for t in texts.values())
+    assert sorted(e.path.rpartition("/")[2] for e in supplies.evidence[0].entries) == [
+        "sbom.cdx.json",
+        "sbom.spdx.json",
+    ]
+
+
+def test_what_an_edit_renews(tmp_path: Path, sources: Sources, base: Base, make_wheel: MakeWheel) -> None:
+    """The bill of the software, which is most of the evidence, is the same for two packages that ask for the same."""
+    make_wheel("thing", {"thing.py": b""})
+    first, second = package(tmp_path / "p", "thing==1.0"), package(tmp_path / "q", "thing==1.0")
+    (second.path / "code" / "score.py").write_text("def init(): ...\ndef run(data): return 2\n")
+    one, other = (Supplier(sources, lambda _: None)(p, base) for p in (first, seal(second.path, second.manifest, {})))
+    assert one.beneath[-1].key == other.beneath[-1].key and one.evidence[0].key != other.evidence[0].key
+    size = sum(entry.size for entry in other.evidence[0].entries)
+    assert size < 6000
 
 
 def test_two_where_one_cannot_be(tmp_path: Path, sources: Sources, base: Base, make_wheel: MakeWheel) -> None:
@@ -91,8 +106,8 @@ def test_what_the_base_lacks(
         supplies = Supplier(sources, said.append, apt=("tool",), mirror=url)(asking, base)
     assert supplies.beneath[0].title == "debs libgomp1 1.0-1, tool 1.0-1"
     assert any("signature not checked" in line for line in said)
-    texts = {e.path.rpartition("/")[2]: text(e) for e in supplies.evidence[0].entries}
-    assert all("libgomp1" in texts[name] for name in ("pylock.toml", "sbom.cdx.json", "sbom.spdx.json"))
+    texts = {e.path.rpartition("/")[2]: text(e) for e in supplies.beneath[-1].entries}
+    assert all("libgomp1" in texts[name] for name in ("pylock.toml", "software.cdx.json", "software.spdx.json"))
     lock = Lock.from_bytes(texts["pylock.toml"].encode(), "lock")
     assert lock.debs is not None and [one.name for one in lock.debs] == ["libgomp1", "tool"]
     again = Supplier(replace(sources, offline=False), said.append, {base.platform: lock})(asking, base)

@@ -59,6 +59,20 @@ def test_what_is_found(store: Store, memory: Memory) -> None:
             store.path(layer.descriptor.digest).unlink(missing_ok=True)
 
 
+def test_which_python(store: Store, memory: Memory) -> None:
+    """As compilers leave it: a string of its own, or the end of a longer one; nothing where it is not one alone."""
+    files = {
+        "usr/local/lib/libpython3.11.so.1.0": b"\0./Modules/3.11.9\x003.11.9\x00lib/python3.11\x003.2.0\0",
+        "opt/a/bin/python3.12": b"/opt/3.12.1\0",
+        "opt/b/bin/python3.13": b"\x003.13.0rc1+\0",
+        "opt/c/bin/python3.11": b"\x003.11.1\0 \x003.11.2\0",
+        "opt/d/bin/python3.11": b"\x0013.11.1\0",
+    }
+    tree = surveyed(store, memory, write_layer(store, [of_bytes(p, tiny_elf() + b) for p, b in files.items()], "x"))
+    found = [node and node.text for node in map(tree.find, files)]
+    assert found == ["3.11.9", "3.12.1", "3.13.0rc1+", None, None]
+
+
 def test_zstd(store: Store, memory: Memory) -> None:
     plain = write_layer(store, [of_bytes("a", b"x")], "x", compress=False)
     packed = zstandard.ZstdCompressor().compress(store.path(plain.descriptor.digest).read_bytes())
