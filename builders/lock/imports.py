@@ -19,6 +19,7 @@ from gantline.packages import Package
 
 from ..pickle_scan import scan
 from .asked import SCRIPT, Asked, normalised
+from .conditions import holds, may_be_absent
 from .installed import Installed, installed
 
 _GIVEN = ("gantline",)  # is in every image
@@ -182,23 +183,39 @@ def _walk(node: ast.AST, package: list[str], optional: bool) -> Iterator[tuple[s
         value = argument.value if isinstance(argument, ast.Constant) else None
         if called in ("import_module", "__import__") and isinstance(value, str) and value[:1] not in ("", "."):
             yield value, node.lineno, optional
-    if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-        children: list[ast.AST] = list(node.orelse)
-    elif isinstance(node, ast.Try) and any(map(_forgives, node.handlers)):
-        for tried in node.body:
-            yield from _walk(tried, package, True)
-        children = [*node.handlers, *node.orelse, *node.finalbody]
+    for child, may_fail in _children(node):
+        yield from _walk(child, package, optional or may_fail)
+
+
+def _children(node: ast.AST) -> Iterator[tuple[ast.AST, bool]]:
+    """What is in a node and runs in an image, and whether the code goes on without it."""
+    if isinstance(node, ast.If):
+        true, absent = holds(node.test), may_be_absent(node.test)
+        yield node.test, False
+        yield from ((one, absent) for one in node.body if true is not False)
+        yield from ((one, absent) for one in node.orelse if true is not True)
+    elif isinstance(node, ast.Try):
+        forgiven = any(handler.type is None or _forgives(handler.type) for handler in node.handlers)
+        yield from ((one, forgiven) for one in node.body)
+        yield from ((one, False) for one in (*node.handlers, *node.orelse, *node.finalbody))
+    elif isinstance(node, ast.With):
+        yield from ((item.context_expr, False) for item in node.items)
+        forgiven = any(_suppresses(item.context_expr) for item in node.items)
+        yield from ((one, forgiven) for one in node.body)
     else:
-        children = list(ast.iter_child_nodes(node))
-    for child in children:
-        yield from _walk(child, package, optional)
+        yield from ((one, False) for one in ast.iter_child_nodes(node))
 
 
-def _forgives(handler: ast.ExceptHandler) -> bool:
-    if handler.type is None:
-        return True
-    caught = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
-    return any(ast.unparse(one).rpartition(".")[2] in _FORGIVING for one in caught)
+def _forgives(caught: ast.expr) -> bool:
+    several = caught.elts if isinstance(caught, ast.Tuple) else [caught]
+    return any(ast.unparse(one).rpartition(".")[2] in _FORGIVING for one in several)
+
+
+def _suppresses(manager: ast.expr) -> bool:
+    """contextlib's suppress(ImportError)."""
+    if not isinstance(manager, ast.Call) or ast.unparse(manager.func).rpartition(".")[2] != "suppress":
+        return False
+    return any(map(_forgives, manager.args))
 
 
 def _of_pickles(package: Package, roots: tuple[Path, ...]) -> Iterator[Import]:

@@ -71,6 +71,28 @@ def test_what_may_be_absent(tmp_path: Path) -> None:
     assert list(asked(tmp_path, {"score.py": code})) == [f"numpy=={version('numpy')}"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import sys\nif sys.platform == 'win32':\n    import winthing",
+        "import contextlib\nwith contextlib.suppress(ImportError):\n    import fancy_thing",
+        "import sys\nif sys.version_info < (3, 9):\n    import old_thing",
+        "from importlib.util import find_spec\nif find_spec('fancy_thing'):\n    import fancy_thing",
+        "try:\n    import fancy_thing\nexcept (OSError, ImportError):\n    if False:\n        import nothing_either",
+    ],
+)
+def test_what_no_image_imports(tmp_path: Path, text: str) -> None:
+    assert asked(tmp_path, {"score.py": text}) == {}
+
+
+def test_the_other_branch(tmp_path: Path) -> None:
+    text = "import os\nif os.name == 'nt':\n    import winthing\nelse:\n    import numpy\n"
+    assert list(asked(tmp_path, {"score.py": text})) == [f"numpy=={version('numpy')}"]
+    with pytest.raises(BadArtefact, match=r"score\.py:4 imports nosuch_thing"):
+        text = "import sys\nif len(sys.argv) > 1:\n    pass\n    import nosuch_thing\n"
+        asked(tmp_path / "more", {"score.py": text})
+
+
 def test_an_import_that_nothing_here_provides(tmp_path: Path) -> None:
     with pytest.raises(BadArtefact, match=r"^prep\.py:2 imports nosuch_thing, which is not installed here.*--env"):
         asked(tmp_path, {"score.py": "import prep", "prep.py": "import os\nimport nosuch_thing\n"})
