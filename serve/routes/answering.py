@@ -15,6 +15,7 @@ from gantline.wire.v2 import dump_json, parse_json
 
 from ..compression import decompress
 from ..fronts.asgi import read_body
+from ..model import Model
 from ..statuses import BROKEN, v2_error
 
 Answer: TypeAlias = Callable[[Request], Awaitable[Response]]
@@ -62,3 +63,9 @@ async def document(request: Request, max_body: int) -> dict[str, Any]:
 def json_response(tree: Any, status: int = 200) -> Response:
     """A JSON answer."""
     return Response(dump_json(tree), status, media_type="application/json")
+
+
+def marked(answer: Response, model: Model) -> Response:
+    """With the headers of all that a model answers."""
+    answer.raw_headers.extend(model.mark)
+    return answer

@@ -15,10 +15,11 @@ from gantline.wire.v1 import SIGNATURE
 
 from ..core import Core
 from ..fronts.asgi import Endpoint
+from ..model import Model
 from ..paths import v1_model
 from ..repository import LOADING, READY, UNLOADING, Repository, Slot
 from ..standby import Standby, loaded
-from .answering import get, json_response, post
+from .answering import get, json_response, marked, post
 
 # what TensorFlow Serving calls a version's state, and an element's type
 _STATES = {READY: "AVAILABLE", LOADING: "LOADING", UNLOADING: "UNLOADING"}
@@ -64,8 +65,9 @@ class V1Routes:
         name, version = _named(request)
         slots = [s for s in self.repository.slots(name) if version in ("", s.entry.version)]
         error: GantlineError | None = None
+        model: Model | None = None
         try:
-            self.repository.find(name, version)
+            model = self.repository.find(name, version)
         except Unavailable as e:
             standby = isinstance(e, Standby) and self.repository.awaits(name)  # who asks it first has it loaded
             error = None if standby else e
@@ -76,7 +78,8 @@ class V1Routes:
         }
         if error is not None:
             document["error"] = error.message
-        return json_response(document, 200 if error is None else 503)
+        answer = json_response(document, 200 if error is None else 503)
+        return answer if model is None else marked(answer, model)
 
     async def metadata(self, request: Request) -> Response:
         model = await loaded(partial(self.repository.find, *_named(request)))
@@ -86,12 +89,11 @@ class V1Routes:
             "method_name": "tensorflow/serving/predict",
             "defaults": {},
         }
-        return json_response(
-            {
-                "model_spec": {"name": model.name, "signature_name": "", "version": model.version},
-                "metadata": {"signature_def": {"signature_def": {SIGNATURE: signature}}},
-            }
-        )
+        document = {
+            "model_spec": {"name": model.name, "signature_name": "", "version": model.version},
+            "metadata": {"signature_def": {"signature_def": {SIGNATURE: signature}}},
+        }
+        return marked(json_response(document), model)
 
     async def explain(self, request: Request) -> Response:
         name = self.repository.find(*_named(request)).name

@@ -23,7 +23,7 @@ from ..model import Model
 from ..readiness import Readiness
 from ..repository import Repository
 from ..standby import Standby, loaded
-from .answering import document, get, json_response, post
+from .answering import document, get, json_response, marked, post
 
 
 class V2Routes:
@@ -151,9 +151,3 @@ class V2Routes:
         if version and not (version.isascii() and version.isdigit()):
             raise NotFound("Not Found")
         return self.repository.find(request.path_params["name"], version)
-
-
-def marked(answer: Response, model: Model) -> Response:
-    """With the headers of all that a model answers."""
-    answer.raw_headers.extend(model.mark)
-    return answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from gantline.errors import BadRequest, EngineFailed, GantlineError
 from gantline.pb import message
@@ -15,9 +15,18 @@ from .call import Call, Unary
 from .gate import Permit
 from .statuses import pushback, refusal
 
-# takes a protobuf message and gives one; GantlineError becomes the call's status
+# takes a protobuf message and gives one, or a Marked; GantlineError becomes the call's status
 Answer: TypeAlias = Callable[[Any], Awaitable[Any]]
 _log = logging.getLogger("gantline.grpc")
+
+
+class Marked(NamedTuple):
+    """A message, and the trailers of all that its model answers."""
+
+    message: Any
+    mark: Headers
+
+
 _running: set[asyncio.Task[None]] = set()  # asyncio itself keeps only weak references
 
 
@@ -61,8 +70,9 @@ async def _answer(call: Call, kind: str, data: bytes, answer: Answer, permit: Pe
         if permit is not None:
             permit(call.head, request)
         found = await answer(request)
+        found, mark = found if isinstance(found, Marked) else (found, None)
         call.send(found.SerializeToString())
-        call.finish()
+        call.finish(0, "", mark)
     except GantlineError as e:
         refuse(call, e)
     except Exception as e:

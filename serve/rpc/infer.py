@@ -32,8 +32,8 @@ from .call import Call
 from .gate import Gate
 from .likes import Like, Likes
 
-# called once with what was wrong, and with the request's id as far as it is known
-Refuse: TypeAlias = Callable[[GantlineError, str], None]
+# called once with what was wrong, and with the request's id and its model as far as they are known
+Refuse: TypeAlias = Callable[[GantlineError, str, Model | None], None]
 # takes a request to a model that answers any number of times, and what to call when it has had its last answer
 Many: TypeAlias = Callable[[Model, Request, Callable[[], None]], None]
 EMPTY_FINAL = "triton_enable_empty_final_response"
@@ -53,7 +53,9 @@ class Infer:
 
     def method(self, call: Call, data: bytes) -> None:
         """ModelInfer: one request, one answer."""
-        self.start(call, data, self._deliver, lambda error, _: refuse(call, error))
+        self.start(
+            call, data, self._deliver, lambda error, _, model: refuse(call, error, model.mark if model else None)
+        )
 
     def start(self, call: Call, data: bytes, deliver: Deliver, refuse: Refuse, many: Many | None = None) -> None:
         """Decode and queue one request of a call; later either `deliver` is called or, now or later, `refuse`.
@@ -73,7 +75,7 @@ class Infer:
                 return
             envelope = parse(data)
         except GantlineError as e:
-            refuse(e, "")
+            refuse(e, "", None)
             return
         ticket = self._queue(call, envelope, deliver, refuse, many, arrived)
         if ticket is not None:
@@ -131,7 +133,7 @@ class Infer:
             return self._core.submit(model, request, call.head, call, deliver, arrived)
         except GantlineError as e:
             model.statistics.failed(perf_counter_ns() - arrived, e)
-            refuse(e.with_traceback(None), source.id or "")  # else it keeps this frame, and this frame it
+            refuse(e.with_traceback(None), source.id or "", model)  # else it keeps this frame, and this frame it
             return None
 
     def _absent(
@@ -141,7 +143,7 @@ class Infer:
 
         def refused(error: GantlineError) -> None:
             self._repository.ledger.refused(error)
-            refuse(error, request_id)
+            refuse(error, request_id, None)
 
         when_loaded(error, again, refused, call.deadline)
 
@@ -155,7 +157,7 @@ class Infer:
             self._core.submit_like(model, like, request, call.head, call, deliver, arrived, call.deadline)
         except GantlineError as e:
             model.statistics.failed(perf_counter_ns() - arrived, e)
-            refuse(e.with_traceback(None), "")
+            refuse(e.with_traceback(None), "", model)
 
     def _reads_much(self, data: bytes) -> bool:
         """Whether a small message may stand for a large tensor in shared memory."""
@@ -170,11 +172,11 @@ class Infer:
             # looked at, not raised: an exception that is caught where its future is known keeps the data, in a cycle
             error = None if future.cancelled() else future.exception()
             if call.closed:
-                refuse(LEFT, "")
+                refuse(LEFT, "", None)
             elif isinstance(error, GantlineError):
-                refuse(error, "")
+                refuse(error, "", None)
             elif error is not None or future.cancelled():
-                refuse(broken("a message could not be decoded", error), "")
+                refuse(broken("a message could not be decoded", error), "", None)
             else:
                 self._queue(call, future.result(), deliver, refuse, many, arrived)
 
@@ -235,9 +237,9 @@ def _held(hold: Hold, deliver: Deliver, refuse: Refuse, many: Many | None) -> tu
         hold.free()
         deliver(ticket, outputs, error)
 
-    def refused(error: GantlineError, request_id: str) -> None:
+    def refused(error: GantlineError, request_id: str, model: Model | None) -> None:
         hold.free()
-        refuse(error, request_id)
+        refuse(error, request_id, model)
 
     def streamed(model: Model, request: Request, _: Callable[[], None]) -> None:
         assert many is not None

@@ -19,7 +19,7 @@ from ..model import Model
 from ..readiness import Readiness
 from ..repository import Repository
 from ..standby import Standby, loaded
-from .answering import Answer
+from .answering import Answer, Marked
 
 
 class Models:
@@ -64,19 +64,22 @@ class Models:
     async def model_ready(self, request: Any) -> Any:
         """A model that is not there is not ready either: clients poll this until one is."""
         try:
-            self._model(request)
+            model = self._model(request)
         except Standby as e:
             return _new("ModelReady", ready=self._repository.awaits(e.name))
         except GantlineError:
             return _new("ModelReady", ready=False)
-        return _new("ModelReady", ready=True)
+        return Marked(_new("ModelReady", ready=True), model.mark)
 
     async def metadata(self, request: Any) -> Any:
         # the message has no field for a package's digest and the like
-        return _fill(_new("ModelMetadata"), metadata(self._repository, await self._loaded(request)))
+        model = await self._loaded(request)
+        return Marked(_fill(_new("ModelMetadata"), metadata(self._repository, model)), model.mark)
 
     async def config(self, request: Any) -> Any:
-        return _fill(_new("ModelConfig"), {"config": configuration(self._repository, await self._loaded(request))})
+        model = await self._loaded(request)
+        found = _fill(_new("ModelConfig"), {"config": configuration(self._repository, model)})
+        return Marked(found, model.mark)
 
     async def statistics(self, request: Any) -> Any:
         found = await self._control.call("statistics", name=request.name, version=request.version)

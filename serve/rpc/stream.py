@@ -27,9 +27,9 @@ _MORE: dict[str, Parameter] = {"triton_final_response": False}
 _FINAL: dict[str, Parameter] = {"triton_final_response": True}
 
 
-def _told(model: Model, parameters: dict[str, Parameter]) -> dict[str, Parameter]:
+def _told(model: Model | None, parameters: dict[str, Parameter]) -> dict[str, Parameter]:
     """What an answer's parameters say: of a stream's answers each may be another model's, so metadata cannot."""
-    digest = model.session.package.digest
+    digest = model.session.package.digest if model is not None else None
     return {**parameters, "package_digest": digest} if digest else parameters
 
 
@@ -181,17 +181,17 @@ class Stream:
             if self._ends(error):
                 self._broken = error
             else:
-                call.send(stream_error(refusal(error)[1], request.id or "", _FINAL))
+                call.send(stream_error(refusal(error)[1], request.id or "", _told(model, _FINAL)))
 
     def _deliver(self, slot: Slot, ticket: Ticket, outputs: list[Array] | None, error: GantlineError | None) -> None:
         data, error = self._infer.result(ticket, outputs, error, _told(ticket.context, _FINAL))
         if error is not None:
-            self._refuse(slot, error, ticket.request.id or "")
+            self._refuse(slot, error, ticket.request.id or "", ticket.context)
         else:
             slot.message = stream_answer(data)
             self._changed.set()
 
-    def _refuse(self, slot: Slot, error: GantlineError, id: str) -> None:
+    def _refuse(self, slot: Slot, error: GantlineError, id: str, model: Model | None) -> None:
         slot.error = error
-        slot.message = stream_error(refusal(error)[1], id, _FINAL)
+        slot.message = stream_error(refusal(error)[1], id, _told(model, _FINAL))
         self._changed.set()

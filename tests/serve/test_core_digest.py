@@ -60,6 +60,7 @@ def test_every_face(package: tuple[Path, str], zoo: Path, starting: Starting, fr
             (v2 + "/generate", {"x": [[1, 2, 3]]}, {}),
             (v2 + "/generate_stream", {"x": [[1, 2, 3]]}, {}),
             (v2, None, {}), (v2 + "/config", None, {}), (v2 + "/ready", None, {}),
+            ("/v1/models/double", None, {}), ("/v1/models/double/metadata", None, {}),
             (v1, {"instances": [[1, 2, 3]]}, {}),
             ("/invocations", {"inputs": [[1, 2, 3]]}, {"Content-Type": "application/json"}),
         ):  # fmt: skip
@@ -86,6 +87,18 @@ def over_grpc(address: str, digest: str) -> None:
         stream = channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")(iter([data, data]))
         answers = [message("inference.ModelStreamInferResponse").FromString(one).infer_response for one in stream]
         assert [one.parameters["package_digest"].string_param for one in answers] == [digest] * 2
+        request.inputs[0].name = "z"  # refused before it is queued
+        wrong = request.SerializeToString()
+        with pytest.raises(grpc.RpcError) as caught:
+            channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(wrong)
+        assert dict(caught.value.trailing_metadata())[HEADER.lower()] == digest
+        (one,) = channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")(iter([wrong]))
+        answer = message("inference.ModelStreamInferResponse").FromString(one)
+        assert answer.error_message and answer.infer_response.parameters["package_digest"].string_param == digest
+        about = message("inference.ModelMetadataRequest")(name="double").SerializeToString()
+        for method in ("ModelReady", "ModelMetadata", "ModelConfig"):
+            _, call = channel.unary_unary(f"/inference.GRPCInferenceService/{method}").with_call(about)
+            assert dict(call.trailing_metadata())[HEADER.lower()] == digest, method
 
 
 @pytest.mark.slow
