@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select
 
 from ..blobs import canonical_json
-from ..errors import GantlineError, UsageError
+from ..errors import GantlineError, Unavailable, UsageError
 from ..packages import MANIFEST, Package
 from . import event_log, tables
 from .blob_store import BlobStore
@@ -25,6 +25,7 @@ from .reference import Reference
 from .search import Wanted, find, one
 from .version import Stored, Version
 
+_TRIES = 3
 _CLAIM_US = 24 * 3600 * 1_000_000  # longer than any upload takes
 
 
@@ -63,12 +64,18 @@ def register(database: Database, blobs: BlobStore, wanted: Registration, who: st
         _check_fixed(_same(connection, wanted), wanted)
         _claim(connection, owner, files)
     try:
-        for file in files:
-            blobs.put(file.digest, file.size, wanted.package.path / file.path)
-        with database.writing() as connection:
-            version = _enter(connection, wanted, files, who, str(database.place))
-            _let_go(connection, owner)
-            return version
+        for _ in range(_TRIES):
+            for file in files:
+                blobs.put(file.digest, file.size, wanted.package.path / file.path)
+            with database.writing() as connection:
+                if not _claimed(connection, owner, files):
+                    _let_go(connection, owner)
+                    _claim(connection, owner, files)
+                    continue  # a clock that jumped, or a day: what was sent may have been collected
+                version = _enter(connection, wanted, files, who, str(database.place))
+                _let_go(connection, owner)
+                return version
+        raise Unavailable(f"registry {database.place}: claims run out as they are made; is its clock right? try again")
     except BaseException:
         # what could not be written may be why a claim cannot be taken back either; it runs out
         with suppress(GantlineError), database.writing() as connection:
@@ -80,6 +87,13 @@ def _claim(connection: Connection, owner: str, files: list[Stored]) -> None:
     until = clock(connection) + _CLAIM_US
     digests = sorted({f.digest for f in files})
     connection.execute(insert(tables.claims), [{"owner": owner, "digest": d, "until": until} for d in digests])
+
+
+def _claimed(connection: Connection, owner: str, files: list[Stored]) -> bool:
+    """Whether no collection has taken a claim: it forgets those that have run out as it begins to remove."""
+    c = tables.claims.c
+    found = connection.execute(select(func.count()).select_from(tables.claims).where(c.owner == owner)).scalar_one()
+    return int(found) == len({f.digest for f in files})
 
 
 def _let_go(connection: Connection, owner: str) -> None:

@@ -12,6 +12,8 @@ from gantline.oci.store import Store
 from gantline.packages import Package
 from gantline.registry import tables
 from gantline.registry.blob_store import LocalBlobs
+from gantline.registry.garbage import DAY_US, collect
+from gantline.registry.moment import now
 from gantline.registry.registration import Registration, register
 from gantline.registry.registry import Registry
 
@@ -43,6 +45,35 @@ def test_a_store_that_fails_half_way(registry: Registry, make: MakePackage) -> N
         assert connection.execute(tables.claims.select()).all() == []
         assert len(connection.execute(tables.packages.select()).all()) == 1
     assert registry.register(package).id == "iris:2"
+
+
+class Collected(LocalBlobs):
+    """A store whose registry is collected, by a clock a year ahead, when all has been sent."""
+
+    def __init__(self, registry: Registry, times: int) -> None:
+        assert isinstance(registry.blobs, LocalBlobs)
+        super().__init__(registry.blobs.store)
+        self._registry = registry
+        self.times = times
+
+    def put(self, digest: str, size: int, source: Path) -> None:
+        super().put(digest, size, source)
+        if source.name == "a.txt" and self.times:  # the last of a package's
+            self.times -= 1
+            year = now() + 365 * DAY_US
+            assert len(collect(self._registry.database, self._registry.blobs, year).blobs) >= 2
+
+
+def test_claims_that_ran_out(registry: Registry, make: MakePackage) -> None:
+    registry.make()
+    package = make()
+    blobs = Collected(registry, 1)
+    assert register(registry.database, blobs, Registration(package), "ann").id == "iris:1"
+    assert registry.package("iris").verify_files() == 2 and blobs.times == 0
+    with pytest.raises(Unavailable, match="is its clock right"):
+        register(registry.database, Collected(registry, 9), Registration(make("rose", 3)), "ann")
+    with registry.database.reading() as connection:
+        assert connection.execute(tables.claims.select()).all() == []
 
 
 def test_who_may_not_is_told_before_anything_is_sent(registry: Registry, make: MakePackage) -> None:
