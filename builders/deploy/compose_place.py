@@ -6,17 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gantline.builders.engine.awaiting import place_in, ready, url
-from gantline.builders.engine.place import Change, Status
+from gantline.builders.engine.place import Status
 from gantline.builders.engine.record import Record
 
-from gantline.errors import GantlineError, Unsupported
+from gantline.errors import GantlineError
 
 from .program import Program, compose
+from .written_place import WrittenPlace
 
 KIND = "compose"
 
 
-class ComposePlace:
+class ComposePlace(WrittenPlace):
     """`where`: the file."""
 
     def __init__(self, where: str) -> None:
@@ -34,7 +35,7 @@ class ComposePlace:
             return Status("unreachable", why=e.message)
         port = int(record.details["port"])
         if not there:
-            return Status("gone", why=f"not started, or stopped: `docker compose -f {self.file} up --wait`")
+            return Status("gone", why=f"not started, or stopped: `{self._applying(record)}`")
         at = url("127.0.0.1", port)
         return Status("running" if ready(at) else "starting", at, place_in(url("127.0.0.1", port + 1)))
 
@@ -42,23 +43,12 @@ class ComposePlace:
         words = [*(["--tail", str(tail)] if tail is not None else []), *(["--follow"] if follow else [])]
         return self._compose(record).lines("logs", *words, str(record.details["service"]))
 
-    def update(self, record: Record, change: Change) -> Record:
-        raise Unsupported(
-            f"endpoint {record.name}: {self.file} says what runs: `gantline deploy {change.ref or 'REF'} --to compose "
-            f"--overwrite -o {self.file}`, then `docker compose -f {self.file} up --wait`"
-        )
+    def _applying(self, record: Record) -> str:
+        return f"docker compose -f {self.file} up --wait"
 
-    def keys(self, record: Record) -> Path:
-        if not record.keys:
-            raise Unsupported(f"endpoint {record.name}: asks nobody for keys; deploy it with --keys-secret")
-        raise Unsupported(
-            f"endpoint {record.name}: its keys are in a file that is read again when it changes: "
-            f"`gantline keys rotate --keys {record.keys}`"
-        )
+    def _rotating(self, record: Record) -> str:
+        return f"in a file that is read again when it changes: `gantline keys rotate --keys {record.keys}`"
 
     def delete(self, record: Record) -> None:
         if Path(self.file).is_file():
             self._compose(record).end("down")
-
-    def close(self) -> None:
-        pass

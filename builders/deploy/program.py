@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gantline.errors import NotFound, Unavailable, Unsupported
@@ -45,7 +45,7 @@ class Program:
         """As `ask`, for what takes as long as its containers may take to end."""
         self.ask(*words, wait_s=_STOP_S)
 
-    def lines(self, *words: str) -> Iterator[bytes]:
+    def lines(self, *words: str) -> Generator[bytes]:
         """What it prints, while it does; stopped when nobody reads on. Unavailable, after all of it, where it fails."""
         with subprocess.Popen(
             [*self.words, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -66,11 +66,12 @@ def can_act(target: str) -> bool:
     return any(_composes()) if target == "compose" else shutil.which("kubectl") is not None
 
 
-def kubectl(context: str) -> Program:
-    """Unsupported where there is none."""
+def kubectl(context: str, namespace: str = "") -> Program:
+    """In one context and namespace, or those that are current. Unsupported where there is none."""
     if shutil.which("kubectl") is None:
         raise Unsupported("kubectl: not installed here; install it, or type its commands where it is")
-    return Program(("kubectl", *(("--context", context) if context else ())))
+    said = (("--context", context), ("--namespace", namespace))
+    return Program(("kubectl", *(word for pair in said if pair[1] for word in pair)))
 
 
 def context() -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from gantline.builders.engine.record import Deployed, Record, Records, now
 
+from gantline.errors import GantlineError
 from gantline.oci.store import Store
 
 from . import program
@@ -16,11 +18,12 @@ from .facts import Facts, facts
 from .single import SECRETS
 
 
-def record(endpoint: Endpoint, target: str, path: Path, first: Path, store: Store) -> Record:
-    """`path`: what was written, `first`: its first file."""
+def record(endpoint: Endpoint, target: str, path: Path, first: Path, store: Store, words: Sequence[str] = ()) -> Record:
+    """`path`: what was written, `first`: its first file, `words`: by which it is written again."""
     main = max(endpoint.deployments, key=lambda d: d.traffic)
     known = {d.name: facts(d.image.name, store) for d in endpoint.deployments}
-    where, keys, details = _compose(endpoint, main, first) if target == COMPOSE else _cluster(endpoint, main, path)
+    where, keys, details = _compose(endpoint, main, first) if target == COMPOSE else _cluster(endpoint, main)
+    details |= {"path": str(path.absolute()), "words": list(words)}
     deployed = tuple(_deployed(d, known[d.name]) for d in endpoint.deployments)
     model = known[main.name].model or endpoint.name
     return Record(endpoint.name, target, where, model, deployed, keys=keys, created=now(), details=details)
@@ -29,16 +32,22 @@ def record(endpoint: Endpoint, target: str, path: Path, first: Path, store: Stor
 def put(made: Record) -> str:
     """Keep it, unless the name is one of something else: then a line that says so, and what is to be done."""
     records = Records.of_user()
-    there = records.find(made.name)
-    if there is not None and (there.place, there.where) != (made.place, made.where):
-        return (
-            f"endpoint {made.name}: `gantline endpoint` acts on the one of that name that it knows ({there.place} "
-            f"{there.where}".rstrip()
-            + "), and not on this one, which needs another name"
-        )
-    with records.claim(made.name):
-        records.put(made)
-    return ""
+    try:
+        with records.claim(made.name):
+            there = records.find(made.name)
+            # a context that was not known then is the one that is now
+            if there is not None and there.place == made.place and there.where in ("", made.where):
+                there = None
+            if there is None:
+                records.put(made)
+                return ""
+    except GantlineError as e:  # what is written stands all the same
+        return f"endpoint {made.name}: written, and `gantline endpoint` does not know of it: {e.message}"
+    return (
+        f"endpoint {made.name}: `gantline endpoint` acts on the one of that name that it knows ({there.place} "
+        f"{there.where}".rstrip()
+        + f"), and not on this one: give it another name, or `gantline endpoint delete {made.name}` (--forget) first"
+    )
 
 
 def _deployed(one: Deployment, known: Facts) -> Deployed:
@@ -52,10 +61,10 @@ def _compose(endpoint: Endpoint, main: Deployment, first: Path) -> tuple[str, st
     return str(file), keys, {"service": main.name, "port": endpoint.port, "secrets": secrets}
 
 
-def _cluster(endpoint: Endpoint, main: Deployment, path: Path) -> tuple[str, str, dict[str, Any]]:
+def _cluster(endpoint: Endpoint, main: Deployment) -> tuple[str, str, dict[str, Any]]:
     keys = f"{main.keys.secret}:{main.keys.key}" if main.keys else ""
     details = {
-        "path": str(path.absolute()),
+        "namespace": endpoint.site.namespace,
         "object": f"{endpoint.name}-{main.name}",
         "selector": f"app.kubernetes.io/instance={endpoint.name}-{main.name}",
         "service": f"serving.kserve.io/inferenceservice={endpoint.name}",

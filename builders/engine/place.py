@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from gantline.errors import BadArtefact
 from gantline.oci.platforms import Platform
@@ -94,6 +95,15 @@ class Place(Protocol):
 
     def close(self) -> None:
         """Leave the place."""
+        ...
+
+
+@runtime_checkable
+class Forwarding(Protocol):
+    """A place whose endpoints have addresses of its own."""
+
+    def forwarded(self, record: Record) -> AbstractContextManager[str]:
+        """The URL at which this machine reaches one, while the block lasts. Unavailable."""
         ...
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
@@ -15,7 +15,7 @@ from gantline.oci.platforms import Platform
 
 from . import start
 from .key_folder import KeyFolder
-from .place import Change, Status, place_of
+from .place import Change, Forwarding, Status, place_of
 from .record import Record, Records
 from .subject import Subject
 
@@ -143,6 +143,20 @@ def answering(record: Record) -> Record:
         why = f" ({status.why})" if status.why else ""
         raise Unavailable(f"endpoint {record.name}: {status.state}{why}; see `gantline endpoint logs {record.name}`")
     return replace(record, url=status.url, grpc=status.grpc)
+
+
+@contextmanager
+def reached(record: Record) -> Iterator[Record]:
+    """Where it answers while the block lasts: through a port that is forwarded, where it has no address of its own."""
+    place = place_of(record)
+    try:
+        if not isinstance(place, Forwarding) or place.status(record).url:
+            yield answering(record)
+            return
+        with place.forwarded(record) as url:
+            yield replace(record, url=url)
+    finally:
+        place.close()
 
 
 def in_force(record: Record, secret: str) -> bool:

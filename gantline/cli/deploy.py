@@ -225,5 +225,15 @@ def _keep(args: argparse.Namespace, endpoint: Endpoint, path: Path, first: Path)
 
     from ..oci.store import Store
 
-    if can_act(args.to) and (said := put(record(endpoint, args.to, path, first, Store.of_user()))):
+    if can_act(args.to) and (said := put(record(endpoint, args.to, path, first, Store.of_user(), _again(args)))):
         sys.stderr.write(f"{said}\n")
+
+
+def _again(args: argparse.Namespace) -> list[str]:
+    """The words that describe the same once more, but for REF and -o."""
+    words = [word for path in args.file for word in ("--file", str(path.absolute()))]
+    for flag in ("image", "env", "secret"):
+        words += [word for value in getattr(args, flag) for word in (f"--{flag}", value)]
+    for flag in ("name", "port", "instances", "cpu", "memory", "keys_secret", "pull_secret", "namespace"):
+        words += [f"--{flag.replace('_', '-')}", str(value)] if (value := getattr(args, flag)) else []
+    return [*words, *(["--by-tag"] if args.by_tag else [])]

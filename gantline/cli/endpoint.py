@@ -147,11 +147,11 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _invoke(args: argparse.Namespace) -> int:
-    from gantline.builders.engine.running import answering
+    from gantline.builders.engine.running import reached
 
-    found = answering(_record(args))
-    keys = _folder(found).secret_file("primary") if args.key_file is None and found.keys == OWN else args.key_file
-    return infer.run(argparse.Namespace(**{**vars(args), "model": found.model, "url": found.url, "key_file": keys}))
+    with reached(_record(args)) as found:
+        keys = _folder(found).secret_file("primary") if args.key_file is None and found.keys == OWN else args.key_file
+        return infer.run(argparse.Namespace(**{**vars(args), "model": found.model, "url": found.url, "key_file": keys}))
 
 
 def _logs(args: argparse.Namespace) -> int:

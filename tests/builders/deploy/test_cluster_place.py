@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,9 @@ from gantline.builders.deploy.cluster_place import ClusterPlace, deployment_stat
 from gantline.builders.deploy.recorded import record
 from gantline.builders.engine.place import Change, place_of
 from gantline.builders.engine.record import Record
+from gantline.builders.engine.running import reached
 
-from gantline.errors import Unsupported
+from gantline.errors import Unavailable, Unsupported
 from gantline.oci.store import Store
 
 from .conftest import FULL, Make
@@ -50,6 +53,35 @@ def test_an_inference_service() -> None:
     assert service_status(waiting).why == "Revision is not ready"
     told = {"status": {"url": "http://iris.default.example", "conditions": [{"type": "Ready", "status": "True"}]}}
     assert service_status(told).url == "http://iris.default.example"
+
+
+_KUBECTL = """#!/bin/sh
+echo "$@" >> {log}
+case "$*" in
+*port-forward*) echo "Forwarding from 127.0.0.1:40123 -> 8000"; exec sleep 600 ;;
+*) echo '{{"spec": {{"replicas": 1}}, "status": {{"readyReplicas": 1}}}}' ;;
+esac
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="programs are shell scripts here")
+def test_a_port_is_forwarded(endpoint: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For as long as the block lasts, in the namespace and context that are on record."""
+    program, log = tmp_path / "bin" / "kubectl", tmp_path / "log"
+    program.parent.mkdir()
+    program.write_text(_KUBECTL.format(log=log))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", os.pathsep.join((str(program.parent), os.environ["PATH"])))
+    found = replace(of(endpoint, "kubernetes", tmp_path, {}), where="there")
+    found.details["namespace"] = "prod"
+    with reached(found) as one:
+        assert one.url == "http://127.0.0.1:40123"
+    asked, forwarded = log.read_text().splitlines()[-2:]
+    assert asked.startswith("--context there --namespace prod get deployment iris-blue")
+    assert forwarded.endswith("deployment/iris-blue :8000")
+    program.write_text("#!/bin/sh\necho error: pod is not running >&2\nexit 1\n")
+    with pytest.raises(Unavailable, match=r"exit code 1: error: pod is not running"), reached(found):
+        pytest.fail("reached")
 
 
 @pytest.mark.usefixtures("nowhere")

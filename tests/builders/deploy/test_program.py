@@ -43,7 +43,7 @@ def test_variables_that_it_wants(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_nobody_reads_on_is_stopped() -> None:
     endless = PYTHON.lines("import time\nwhile True: print('x', flush=True); time.sleep(0.01)")
     assert next(iter(endless)) == b"x\n"
-    endless.close()  # type: ignore[attr-defined]  # a generator
+    endless.close()
 
 
 def test_where_it_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

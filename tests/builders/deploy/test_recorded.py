@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,8 @@ def test_a_compose_file(endpoint: Make, tmp_path: Path) -> None:
     made = record(two, "compose", file, file, Store(tmp_path / "store"))
     assert (made.place, made.where, made.model) == ("compose", str(file), "iris")
     assert made.keys == str(tmp_path / "secrets" / "gate" / "keys.toml")
-    assert made.details == {"service": "green", "port": 8000, "secrets": ["TOKEN"]}
+    kept = {"path": str(file), "words": []}
+    assert made.details == {"service": "green", "port": 8000, "secrets": ["TOKEN"], **kept}
     assert made.deployments == (
         Deployed("blue", DIGEST, traffic=0), Deployed("green", "r.example/other:1", traffic=100),
     )  # fmt: skip
@@ -39,3 +41,18 @@ def test_a_name_that_is_anothers(endpoint: Make, tmp_path: Path) -> None:
     made = record(endpoint(blue={}), "kubernetes", tmp_path, tmp_path / "1.yaml", Store(tmp_path / "store"))
     assert "acts on the one of that name that it knows (engine unix:///x)" in put(made)
     assert Records.of_user().get("iris") == other
+
+
+def test_a_context_that_was_not_known_then(endpoint: Make, tmp_path: Path) -> None:
+    made = record(endpoint(blue={}), "kubernetes", tmp_path, tmp_path / "1.yaml", Store(tmp_path / "store"))
+    assert made.where == "" and put(made) == ""
+    later = replace(made, where="prod")
+    assert put(later) == "" and Records.of_user().get("iris").where == "prod"
+    assert "(kubernetes prod), and not on this one" in put(replace(made, where="test"))
+
+
+def test_a_record_that_cannot_be_read(endpoint: Make, tmp_path: Path) -> None:
+    """The files are written by then: it is said, and is no failure."""
+    made = record(endpoint(blue={}), "kubernetes", tmp_path, tmp_path / "1.yaml", Store(tmp_path / "store"))
+    (Records.of_user().made("iris") / "endpoint.json").write_text("{")
+    assert "written, and `gantline endpoint` does not know of it" in put(made) and "not JSON" in put(made)
