@@ -41,7 +41,7 @@ _PYTHON = re.compile(r"(?:lib)?python(3\.\d+)(?:\.so\.1\.0)?")
 
 def survey(store: Store, layers: Sequence[Descriptor], diff_ids: Sequence[str], memory: Memory) -> Tree:
     """The tree of layers in the store, from the base up. VerificationFailed if one is not what its config says."""
-    key = ["tree", VERSION, list(diff_ids)]
+    key = ["tree", VERSION, list(diff_ids), [layer.digest for layer in layers]]  # others may claim the same diff_ids
     found = memory.recall(key)
     if found is not None:
         return Tree.from_json(found)

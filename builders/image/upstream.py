@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import re
 import tarfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gantline.errors import BadArtefact, Denied, GantlineError, NotFound, Unavailable, Unreachable, UsageError
+from gantline.errors import (
+    BadArtefact,
+    Denied,
+    GantlineError,
+    NotFound,
+    Unavailable,
+    Unreachable,
+    Unsupported,
+    UsageError,
+)
 from gantline.oci import reading
-from gantline.oci.descriptor import Descriptor
+from gantline.oci.descriptor import LAYERS, Descriptor
+from gantline.oci.graph import is_kept
 from gantline.oci.image import Image, choose
 from gantline.oci.platforms import Platform
 from gantline.oci.pull import pull
@@ -62,8 +73,7 @@ def from_archive(path: Path, platform: Platform, store: Store, memory: Memory) -
     key = ["archive", str(at.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, str(platform)]
     if (image := _recalled(memory.recall(key), store)) is not None:
         return Upstream(image)
-    found = reading.only(reading.read(path, store), path)
-    image = _of(store, choose(store, found.descriptor, platform, str(path)), platform, f"base {path}")
+    image = _of(store, _only(store, reading.read(path, store), platform, path), platform, f"base {path}")
     memory.keep(key, image.descriptor.to_json())
     return Upstream(image)
 
@@ -103,6 +113,21 @@ def from_registry(
     return Upstream(image, _pinned(reference, digest, pins), f"{reference.name}@{image.descriptor.digest}")
 
 
+def _only(store: Store, found: list[reading.Found], platform: Platform, path: Path) -> Descriptor:
+    """The manifest for a platform; NotFound, or UsageError where several images are."""
+    if len(found) == 1:
+        return choose(store, found[0].descriptor, platform, str(path))
+    fitting = {}
+    for one in found:
+        with suppress(NotFound):
+            chosen = choose(store, one.descriptor, platform, str(path))
+            if Image.open(store, chosen).platform.serves(platform):
+                fitting[chosen.digest] = chosen
+    if len(fitting) == 1:
+        return next(iter(fitting.values()))
+    raise UsageError(f"base {path}: has {len(found)} images, {len(fitting)} of them for {platform}; give one with one")
+
+
 def _without(error: GantlineError, name: str, python: tuple[int, int]) -> GantlineError:
     here = "" if has_host(name) else "no such file, and "
     message = f"base {name}: {here}{error}; {advice(python)}"
@@ -130,6 +155,9 @@ def _of(store: Store, descriptor: Descriptor, platform: Platform, where: str) ->
     image = Image.open(store, descriptor)
     if not image.platform.serves(platform):
         raise BadArtefact(f"{where}: is for {image.platform}, and the image for {platform}: give a base for each")
+    strange = [layer.media_type for layer in image.layers if is_kept(layer) and layer.media_type not in LAYERS]
+    if strange:
+        raise Unsupported(f"{where}: a layer of type {strange[0]!r:.100}: neither a plain tar nor one by gzip or zstd")
     foreign = [layer.media_type for layer in image.layers if not store.has(layer.digest)]
     if foreign:
         raise UsageError(

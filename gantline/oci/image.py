@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from ..blobs import canonical_json
 from ..errors import BadArtefact, NotFound
-from .descriptor import CONFIG, INDEX, INDEXES, MANIFEST, MANIFESTS, Descriptor
+from .descriptor import CONFIG, DOCKER_CONFIG, INDEX, INDEXES, MANIFEST, MANIFESTS, Descriptor
+from .graph import DEEPEST
 from .platforms import Platform
 from .store import Store
 
@@ -58,6 +59,9 @@ class Image:
         layers = manifest.get("layers")
         if not isinstance(layers, list):
             raise BadArtefact(f"{where}: an image's manifest lists layers")
+        if config_descriptor.media_type not in (CONFIG, DOCKER_CONFIG):
+            kind = str(manifest.get("artifactType") or config_descriptor.media_type)
+            raise BadArtefact(f"{where}: an artifact of type {kind!r:.100}, and no image")
         config = store.read_json(config_descriptor)
         rootfs = config.get("rootfs")
         diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
@@ -102,19 +106,29 @@ def manifests(store: Store, descriptor: Descriptor) -> Iterator[Descriptor]:
     if descriptor.media_type not in INDEXES:
         yield descriptor
         return
-    yield from images_in(store.read_json(descriptor), str(store.path(descriptor.digest)))
+    yield from images_in(store.read_json(descriptor), str(store.path(descriptor.digest)), store.read_json)
 
 
-def images_in(index: dict[str, Any], where: str) -> Iterator[Descriptor]:
-    """The manifests of images that an index lists, attestations left out. BadArtefact (naming `where`)."""
+def images_in(
+    index: dict[str, Any], where: str, read: Callable[[Descriptor], dict[str, Any]], depth: int = 1
+) -> Iterator[Descriptor]:
+    """The manifests of images that an index lists, or one that it lists (`read` gets it); attestations are left out.
+
+    BadArtefact (naming `where`).
+    """
     listed = index.get("manifests")
     if not isinstance(listed, list):
         raise BadArtefact(f"{where}: an index lists manifests")
+    if depth > DEEPEST:
+        raise BadArtefact(f"{where}: indexes in indexes, {depth} deep")
     for tree in listed:
         found = Descriptor.from_json(tree, where)
-        of_a_platform = found.platform is None or found.platform.os != "unknown"
-        if of_a_platform and found.media_type in MANIFESTS:
+        if found.platform is not None and found.platform.os == "unknown":
+            continue
+        if found.media_type in MANIFESTS:
             yield found
+        elif found.media_type in INDEXES:
+            yield from images_in(read(found), where, read, depth + 1)
 
 
 def choose(store: Store, descriptor: Descriptor, platform: Platform, name: str) -> Descriptor:

@@ -57,7 +57,8 @@ def pull(
     """
     root, data = remote.manifest(reference.target)
     if root.media_type in INDEXES and platform is not None:
-        listed = list(images_in(json_object(data, str(reference)), str(reference)))
+        where = str(reference)
+        listed = list(images_in(json_object(data, where), where, lambda d: json_object(_manifest(remote, d)[1], where)))
         chosen = serving(listed, platform, str(reference))
         root, data = _manifest(remote, chosen)
     plan = Graph()

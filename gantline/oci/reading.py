@@ -79,7 +79,9 @@ def only(found: list[Found], path: Path, wanted: str = "") -> Found:
     named = ", ".join(name for f in found for name in f.names) or "images without names"
     if wanted:
         raise UsageError(f"{path}: has no image {wanted!r}; there is {named}")
-    raise UsageError(f"{path}: has {len(found)} images ({named}); choose one with --image NAME")
+    raise UsageError(
+        f"{path}: has {len(found)} images ({named}); give an archive of one, or push one with --image NAME"
+    )
 
 
 def _read_layout(path: Path, store: Store) -> list[Found]:

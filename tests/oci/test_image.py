@@ -8,7 +8,7 @@ import pytest
 
 from gantline.blobs import canonical_json
 from gantline.errors import BadArtefact, NotFound
-from gantline.oci.descriptor import CONFIG, DOCKER_INDEX, INDEX, MANIFEST, Descriptor
+from gantline.oci.descriptor import CONFIG, DOCKER_INDEX, EMPTY, INDEX, MANIFEST, Descriptor
 from gantline.oci.image import Image, choose, manifests, write_index
 from gantline.oci.platforms import Platform
 from gantline.oci.store import Store
@@ -46,6 +46,19 @@ def test_attestations_are_no_images(store: Store, make_image: MakeImage) -> None
     assert [d.platform for d in manifests(store, index)] == [Platform("linux", "amd64")]
 
 
+def test_an_index_in_an_index(store: Store, make_image: MakeImage) -> None:
+    amd, arm = make_image("linux/amd64"), make_image("linux/arm64")
+    index = write_index(store, (amd, arm), {})
+    for _ in range(2):
+        tree = {"schemaVersion": 2, "manifests": [index.to_json()]}
+        index = store.add(canonical_json(tree), INDEX)
+    assert choose(store, index, Platform("linux", "arm64"), "iris:1").digest == arm.descriptor.digest
+    for _ in range(3):
+        index = store.add(canonical_json({"schemaVersion": 2, "manifests": [index.to_json()]}), INDEX)
+    with pytest.raises(BadArtefact, match="indexes in indexes"):
+        list(manifests(store, index))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -58,6 +71,13 @@ def test_attestations_are_no_images(store: Store, make_image: MakeImage) -> None
 def test_what_is_no_image(store: Store, make_image: MakeImage, change: dict[str, Any], message: str) -> None:
     tree = {**store.read_json(make_image().descriptor), **change}
     with pytest.raises(BadArtefact, match=message):
+        Image.open(store, store.add(canonical_json(tree), MANIFEST))
+
+
+def test_an_artifact_is_no_image(store: Store) -> None:
+    config = store.add(b"{}", EMPTY)
+    tree = {"schemaVersion": 2, "mediaType": MANIFEST, "artifactType": "x/y", "config": config.to_json(), "layers": []}
+    with pytest.raises(BadArtefact, match="an artifact of type 'x/y', and no image"):
         Image.open(store, store.add(canonical_json(tree), MANIFEST))
 
 

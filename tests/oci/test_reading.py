@@ -181,7 +181,7 @@ def test_one_of_several(store: Store, mine: Store, make_image: MakeImage, tmp_pa
     (layout / "index.json").write_text(json.dumps(index))
     found = read(layout, mine)
     assert only(found, layout, "two") == Found(("two",), two.descriptor)
-    with pytest.raises(UsageError, match=r"has 2 images \(one, two\); choose one with --image NAME"):
+    with pytest.raises(UsageError, match=r"has 2 images \(one, two\); give an archive of one"):
         only(found, layout)
     with pytest.raises(UsageError, match="has no image 'three'; there is one, two"):
         only(found, layout, "three")

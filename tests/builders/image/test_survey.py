@@ -17,7 +17,7 @@ from gantline.builders.image.tree import FILE, Tree
 
 from gantline.blobs import sha256_bytes
 from gantline.errors import BadArtefact, VerificationFailed
-from gantline.oci.descriptor import LAYER_ZSTD, Descriptor
+from gantline.oci.descriptor import LAYER_GZIP, LAYER_ZSTD, Descriptor
 from gantline.oci.store import Store
 
 from .tiny_elf import tiny_elf
@@ -84,6 +84,14 @@ def test_not_the_layer_that_its_image_names(store: Store, memory: Memory) -> Non
     layer = write_layer(store, [of_bytes("a", b"x")], "x")
     with pytest.raises(VerificationFailed, match="unpacks to"):
         survey(store, [layer.descriptor], ["sha256:" + "0" * 64], memory)
+
+
+def test_another_layer_that_claims_the_same_content(store: Store, memory: Memory) -> None:
+    layer = write_layer(store, [of_bytes("a", b"x")], "x")
+    surveyed(store, memory, layer)
+    other = store.add(b"no tar", LAYER_GZIP)
+    with pytest.raises(BadArtefact):
+        survey(store, [other], [layer.diff_id], memory)
 
 
 def raw(store: Store, data: bytes) -> tuple[Descriptor, str]:

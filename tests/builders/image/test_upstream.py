@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,10 @@ from gantline.builders.image.entry import Entry, of_bytes
 from gantline.builders.image.layer import write_layer
 from gantline.builders.image.upstream import is_image
 
-from gantline.errors import BadArtefact, NotFound, Unreachable, UsageError
+from gantline.errors import BadArtefact, NotFound, Unreachable, Unsupported, UsageError
 from gantline.home import home
 from gantline.oci.archive import write_archive, write_layout
-from gantline.oci.descriptor import Descriptor
+from gantline.oci.descriptor import INDEX, Descriptor
 from gantline.oci.image import Image, write_index, write_manifest
 from gantline.oci.platforms import Platform
 from gantline.oci.push import push
@@ -100,6 +101,45 @@ def test_of_several_platforms(theirs: Store, store: Store, tmp_path: Path) -> No
         assert base.platform.architecture == platform.architecture and base.digest == image.descriptor.digest
     with pytest.raises(NotFound, match="no image for linux/s390x; there is linux/amd64, linux/arm64"):
         open_base(str(tmp_path / "a"), Platform("linux", "s390x"), store)
+
+
+def listing(layout: Path, *images: Image) -> Path:
+    """A layout that lists images one by one."""
+    tree = json.loads((layout / "index.json").read_text())
+    tree["manifests"] = [image.descriptor.to_json() for image in images]
+    (layout / "index.json").write_text(json.dumps(tree))
+    return layout
+
+
+def test_a_layout_without_an_index_of_platforms(theirs: Store, store: Store, tmp_path: Path) -> None:
+    images = make(theirs), make(theirs, "arm64"), make(theirs, "arm64", of_bytes("y", b""))
+    write_layout(theirs, write_index(theirs, images, {}), "x:1", tmp_path / "a")
+    at = listing(tmp_path / "a", *images[:2])
+    for platform, image in zip((AMD64, ARM64), images, strict=False):
+        check(open_base(str(at), platform, store), image)
+    at = listing(tmp_path / "a", *images)
+    with pytest.raises(UsageError, match="has 3 images, 2 of them for linux/arm64"):
+        open_base(str(at), ARM64, store)
+
+
+def test_layers_that_nobody_here_can_read(theirs: Store, store: Store, tmp_path: Path) -> None:
+    image = make(theirs)
+    strange = replace(image.layers[0], media_type="application/vnd.oci.image.layer.v1.tar+gzip+encrypted")
+    image = write_manifest(theirs, image.config, (strange, image.layers[1]), {})
+    write_layout(theirs, image.descriptor, "x:1", tmp_path / "a")
+    with pytest.raises(Unsupported, match=r"a layer of type '.*encrypted': neither a plain tar nor"):
+        open_base(str(tmp_path / "a"), AMD64, store)
+
+
+def test_from_a_registry_that_keeps_indexes_in_an_index(theirs: Store, store: Store) -> None:
+    images = make(theirs), make(theirs, "arm64")
+    inner = write_index(theirs, images, {})
+    outer = theirs.add(json.dumps({"schemaVersion": 2, "manifests": [inner.to_json()]}).encode(), INDEX)
+    with Registry().serving() as registry:
+        reference = Reference.parse(f"oci://{registry.host}/nested:1")
+        with Transport.of(reference) as transport:
+            push(theirs, outer, Remote.of(transport, reference), reference)
+        check(open_base(str(reference), ARM64, store), images[1])
 
 
 def test_as_docker_saved_them_before_oci(theirs: Store, store: Store, tmp_path: Path) -> None:
