@@ -16,10 +16,12 @@ from ..blobs import canonical_json, publish_directory, publish_file
 from .descriptor import INDEX, REF_NAME, Descriptor
 from .graph import Graph
 from .image import Image, manifests
+from .reference import whole
 from .referrers import gather
 from .store import LAYOUT, Store
 
-CONTAINERD_NAME = "io.containerd.image.name"  # the whole name, where ref.name is the tag alone
+# with its host: containerd keeps what it reads, and Kubernetes asks it for docker.io/library/iris:1 when told iris:1
+CONTAINERD_NAME = "io.containerd.image.name"
 
 
 def write_archive(store: Store, descriptor: Descriptor, name: str, target: Path, overwrite: bool = False) -> int:
@@ -66,7 +68,8 @@ def _documents(
     descriptor: Descriptor, name: str, images: list[Image], about: Mapping[str, list[Descriptor]]
 ) -> Iterator[tuple[str, bytes]]:
     """index.json lists what is about the image without a name, each by its own digest, as other tools write it."""
-    named = {**descriptor.to_json(), "annotations": {**descriptor.annotations, REF_NAME: name, CONTAINERD_NAME: name}}
+    names = {REF_NAME: name, CONTAINERD_NAME: whole(name)}
+    named = {**descriptor.to_json(), "annotations": {**descriptor.annotations, **names}}
     others = [one.to_json() for digest in sorted(about) for one in about[digest]]
     index: dict[str, Any] = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [named, *others]}
     yield "index.json", canonical_json(index)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ from .descriptor import (
 from .graph import Graph
 from .image import Image
 from .platforms import Platform
+from .reference import whole
 from .referrers import attach
 from .store import DOCUMENT, LAYOUT, Store, json_object
 
@@ -114,7 +115,7 @@ def _found(index: dict[str, Any], store: Store, where: str, get: Any) -> list[Fo
             raise BadArtefact(f"{where}: index.json lists {listed.media_type!r:.100}, which is no image")
         _take(listed, store, where, get, 0)
         notes = listed.annotations
-        name = notes.get(_CONTAINERD_NAME) or notes.get(REF_NAME) or ""
+        name = _name(notes)
         if about := _about(listed, name, store, where):
             said += about
             continue
@@ -131,6 +132,12 @@ def _found(index: dict[str, Any], store: Store, where: str, get: Any) -> list[Fo
         if subject in held:  # of what is elsewhere an archive has nothing to say
             attach(store, subject, referrer)
     return [Found(tuple(dict.fromkeys(names[d])), descriptors[d]) for d in descriptors]
+
+
+def _name(notes: Mapping[str, str]) -> str:
+    """containerd's, which is whole where the other may be a tag alone; as it was given where both mean the same."""
+    given, full = notes.get(REF_NAME, ""), notes.get(_CONTAINERD_NAME, "")
+    return given if not full or whole(given) == full else full
 
 
 def _about(listed: Descriptor, name: str, store: Store, where: str) -> list[tuple[str, Descriptor]]:

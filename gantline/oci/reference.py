@@ -83,6 +83,14 @@ def has_host(text: str) -> bool:
     return bool(slash) and first not in (".", "..") and _is_host(first)
 
 
+def whole(name: str) -> str:
+    """A name as engines mean it: `iris:1` is docker.io/library/iris:1; what is no reference stays as it is."""
+    try:
+        return str(Reference.parse(name))
+    except UsageError:
+        return name
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host (perhaps with a port) is this machine: only there is plain HTTP nobody's business."""
     name = host.removeprefix("[").partition("]")[0] if host.startswith("[") else host.partition(":")[0]

@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from gantline.oci.image import Image
 from gantline.oci.reading import read
 from gantline.oci.store import Store
 from gantline.packages import seal
+from tests.docker_engine import docker_engine
 from tests.engine import container_engine
 
 pytestmark = pytest.mark.container
@@ -278,6 +279,43 @@ def test_a_context_builds_to_an_equal_image(
     theirs_say["Env"] = [line for line in theirs_say["Env"] if not line.startswith("PATH=")]  # the engine's own
     theirs_say["Healthcheck"]["StartInterval"] = ours.settings["Healthcheck"]["StartInterval"]  # which is left out
     assert theirs_say == ours.settings
+
+
+def test_in_dockers_own_engine(
+    build: Callable[..., dict[str, Any]], home: Path, iris: Path, tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    """Loaded, run as an endpoint, asked, changed and deleted; and a context built by Docker's own builder."""
+    import docker
+
+    def said(*words: str | Path) -> Any:
+        command = [sys.executable, "-m", "gantline", *map(str, words), "--engine-url", url, "--json"]
+        own = os.environ | {"GANTLINE_HOME": str(home)}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=own, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    build(iris, "--tag", "iris:d", "--target", "context", "-o", tmp_path / "context")
+    with docker_engine(tmp_path) as url, closing(docker.DockerClient(base_url=url, timeout=120)) as client:
+        made = build(iris, "--tag", "iris:d", "--target", "docker", "--engine-url", url)
+        assert client.images.get("iris:d").id == made["images"][0]["id"], "the engine's own ID is ours"
+        ports = ("--port", str(free_port()), "--grpc-port", str(free_port()))
+        started = said("run", "iris:d", "--name", "dock", "--detach", "--network", "host", *ports)
+        assert over_grpc(int(ports[3])) == [0]
+        (listed,) = said("endpoint", "list")
+        assert (listed["name"], listed["place"], listed["state"]) == ("dock", "engine", "running")
+        said("endpoint", "update", "dock", "--env", "GANTLINE_LOG_LEVEL=debug")
+        with Client(started["url"]) as asked:
+            assert asked.infer("iris", [[5.1, 3.5, 1.4, 0.2]])["label"].tolist() == [0]
+        assert "GANTLINE_LOG_LEVEL=debug" in client.containers.get("dock").attrs["Config"]["Env"]
+        said("endpoint", "delete", "dock")
+        assert client.containers.list(all=True) == [] and said("endpoint", "list") == []
+        built, _ = client.images.build(path=str(tmp_path / "context"), tag="context:1", rm=True)
+        theirs, ours = built.attrs["Config"], client.images.get("iris:d").attrs["Config"]
+        for key in ("Entrypoint", "User", "WorkingDir", "ExposedPorts", "Labels"):
+            assert theirs[key] == ours[key], key
+        port, grpc = free_port(), free_port()
+        with running(client, built.id, port, grpc):
+            assert over_grpc(grpc) == [0]
 
 
 def test_again_and_elsewhere_it_is_the_same(

@@ -33,6 +33,8 @@ def test_one_tar_for_both(store: Store, make_image: MakeImage, tmp_path: Path) -
     assert all(at in files for at in docker["Layers"])
     (listed,) = json.loads(files["index.json"])["manifests"]
     assert listed["digest"] == image.descriptor.digest
+    assert listed["annotations"]["io.containerd.image.name"] == "docker.io/library/iris:1", "what Kubernetes asks for"
+    assert listed["annotations"]["org.opencontainers.image.ref.name"] == "iris:1"
     assert json.loads(files["oci-layout"]) == {"imageLayoutVersion": "1.0.0"}
 
 

@@ -171,6 +171,28 @@ def test_an_archive_that_was_cut(store: Store, mine: Store, make_image: MakeImag
             read(tmp_path / "cut.tar", mine)
 
 
+@pytest.mark.parametrize(
+    ("given", "full", "name"),
+    [
+        ("iris:1", "docker.io/library/iris:1", "iris:1"),  # as we write it
+        ("1", "docker.io/library/iris:1", "docker.io/library/iris:1"),  # as BuildKit does
+        ("iris:1", "iris:1", "iris:1"),
+        ("iris:1", None, "iris:1"),
+        (None, "registry.example/iris:1", "registry.example/iris:1"),
+    ],
+)
+def test_the_name_of_two(
+    given: str | None, full: str | None, name: str, store: Store, mine: Store, make_image: MakeImage, tmp_path: Path
+) -> None:
+    write_layout(store, make_image().descriptor, "x", tmp_path / "layout")
+    index = json.loads((tmp_path / "layout" / "index.json").read_bytes())
+    notes = {"org.opencontainers.image.ref.name": given, "io.containerd.image.name": full}
+    index["manifests"][0]["annotations"] = {key: value for key, value in notes.items() if value is not None}
+    (tmp_path / "layout" / "index.json").write_text(json.dumps(index))
+    (found,) = read(tmp_path / "layout", mine)
+    assert found.names == (name,)
+
+
 def test_one_of_several(store: Store, mine: Store, make_image: MakeImage, tmp_path: Path) -> None:
     one, two = make_image("linux/amd64", b"1"), make_image("linux/amd64", b"2")
     layout = tmp_path / "layout"

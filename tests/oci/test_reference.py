@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gantline.errors import UsageError
-from gantline.oci.reference import Reference, has_host, is_loopback
+from gantline.oci.reference import Reference, has_host, is_loopback, whole
 
 HEX = "0123456789abcdef" * 4
 
@@ -97,3 +97,17 @@ def test_loopback() -> None:
     here = ("localhost", "localhost:5000", "127.0.0.1:1", "127.9.9.9", "[::1]:5000", "x.localhost")
     elsewhere = ("10.0.0.1", "localhost.example", "127.example", "[::2]", "0.0.0.0")
     assert all(map(is_loopback, here)) and not any(map(is_loopback, elsewhere))
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("iris:1", "docker.io/library/iris:1"),
+        ("team/iris", "docker.io/team/iris:latest"),
+        ("registry.example/iris:1", "registry.example/iris:1"),
+        ("", ""),
+        ("No Name", "No Name"),
+    ],
+)
+def test_the_whole_name(name: str, meant: str) -> None:
+    assert whole(name) == meant
