@@ -17,8 +17,8 @@ from gantline.errors import BadArtefact, NotFound, UsageError
 from gantline.file_lock import take
 from gantline.home import home
 
-# what container engines take as a name, too
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+# what container engines take as a name, too: Docker none of one letter
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,62}")
 _FILE = "endpoint.json"
 
 
@@ -70,7 +70,7 @@ def check_name(name: str) -> str:
     """UsageError for what cannot be an endpoint's name."""
     if not _NAME.fullmatch(name) or name.endswith(".next"):
         raise UsageError(
-            f"--name {name!r:.100}: expected at most 63 letters, digits, '.', '_' and '-', the first a letter or digit"
+            f"--name {name!r:.100}: expected 2 to 63 letters, digits, '.', '_' and '-', the first a letter or digit"
         )
     return name
 

@@ -248,7 +248,11 @@ def _delete(args: argparse.Namespace) -> int:
     else:
         from ..api import noting
 
-        delete(record := _record(args))
+        record = _record(args)
+        try:
+            delete(record)
+        except GantlineError as e:  # its cluster is away, say, or was never told of it
+            raise type(e)(f"{e.message}; `--forget` takes it off this user's record only") from e
         noting(args.registry, told)(record, False)
     done = "forgotten" if args.forget else "deleted"
     if args.json:

@@ -98,6 +98,7 @@ def test_an_endpoint_from_here_on(
     (found,) = json.loads(capsys.readouterr().out)
     assert (found["name"], found["state"]) == ("iris-flowers", "unreachable") and "no answer" in found["why"]
     assert main(["endpoint", "delete", "iris-flowers"]) != 0, "what cannot be ended is not forgotten"
+    assert "; `--forget` takes it off this user's record only" in capsys.readouterr().err
     assert main(["endpoint", "delete", "iris-flowers", "--forget"]) == 0
     assert main(["endpoint", "show", "iris-flowers"]) != 0
 
