@@ -30,7 +30,10 @@ def open_image(ref: str, store: Store, platform: Platform | None = None, wiring:
     found = described(ref, store, wiring)
     if is_package(store, found):
         raise BadArtefact(f"{ref}: a package, not an image; make one with `gantline build`")
-    return Image.open(store, choose(store, found, platform or Platform.of_this_machine(), ref))
+    image = Image.open(store, choose(store, found, platform or Platform.of_this_machine(), ref))
+    if platform is not None and not image.platform.serves(platform):
+        raise NotFound(f"{ref}: is for {image.platform}, not for {platform}")
+    return image
 
 
 def described(ref: str, store: Store, wiring: Wiring | None = None, image: str = "") -> Descriptor:

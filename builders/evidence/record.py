@@ -115,5 +115,8 @@ def _read(store: Store, image: Image, wanted: set[str]) -> dict[str, bytes]:
             break
         texts |= {path: file.read(_LONGEST) for path, file, _ in files(store, image, layer, missing)}
     if missing := wanted - texts.keys():
-        raise BadArtefact(f"image {image.id}: has no /{min(missing)}, which `gantline build` puts into every image")
+        raise BadArtefact(
+            f"image {image.id}: has no /{min(missing)}: another Gantline built it, and this one puts that into every "
+            "image; build it anew"
+        )
     return texts

@@ -42,8 +42,8 @@ class _File:
 
 def write_context(store: Store, built: Built, name: str, target: Path, overwrite: bool = False) -> int:
     """Write the directory; the sum of its layers in bytes. UsageError for one that holds what is not a context's."""
-    if overwrite and target.is_dir() and not target.is_symlink():
-        _check_ours(target)
+    if overwrite:
+        check_replaced(target)
     layers = list(_layers(store, built))
     text = dockerfile(name, built.image, built.base, [(f"{_LAYERS}/{one.file}", one.title) for one in layers])
     with publish_directory(target, overwrite, _LISTED) as work:
@@ -57,8 +57,10 @@ def write_context(store: Store, built: Built, name: str, target: Path, overwrite
         return sum((work / _LAYERS / one.file).stat().st_size for one in layers)
 
 
-def _check_ours(target: Path) -> None:
-    """Replacing a directory takes all that is in it."""
+def check_replaced(target: Path) -> None:
+    """UsageError for a directory that holds what is no context's: to replace it would take all that is in it."""
+    if not target.is_dir() or target.is_symlink():
+        return
     own = {*_OTHERS, _LAYERS}
     if others := sorted(path.name for path in target.iterdir() if path.name not in own):
         raise UsageError(f"{target} holds {others[0]!r:.80}, too, which is no part of a context: move it elsewhere")

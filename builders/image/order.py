@@ -24,7 +24,7 @@ from ..lock.target import check_platform
 from .base import Base, open_base
 from .build import Built, Supplies, build_image
 from .closure import missing_in
-from .context import write_context
+from .context import check_replaced, write_context
 from .shelf import Shelf
 
 _TAG = re.compile(r"[a-z0-9]+([._-][a-z0-9]+|__[a-z0-9]+|/[a-z0-9]+)*:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -113,6 +113,7 @@ def _check_output(order: Order) -> None:
         return
     if order.output is None or order.output.suffix == ".tar":
         raise UsageError("--target context writes a directory: say where with -o DIR")
+    check_replaced(order.output)
     if len(order.platforms) > 1:
         raise UsageError("--target context: a Dockerfile is for one platform; build one context for each")
 
@@ -126,7 +127,7 @@ def _one(package: Package, platform: Platform, order: Order, supply: Supply, she
     wheels = len(supplies.wheels.runtime) + len(supplies.wheels.script or ())
     log(f"{platform}: layers of {wheels} wheels and the package")
     built = build_image(package, base, supplies, shelf)
-    _within(built, order.max_size)
+    _within(built, platform, order.max_size)
     if order.twice:
         _compare(built, package, supplies)
     return built
@@ -141,15 +142,20 @@ def _lacking(base: Base) -> Iterator[str]:
         yield f"base {base.name}: its own files lack {', '.join(shown)}{more}; no matter unless they are used"
 
 
-def _within(built: Built, most: int) -> None:
+def _within(built: Built, platform: Platform, most: int) -> None:
     """VerificationFailed, with what weighs most, for an image that is over its budget."""
     total = built.new + built.reused + built.below
     if not most or total <= most:
         return
     weights = [(m.layer.descriptor.size, m.layer.title) for m in built.layers]
     weights.append((built.below, f"base {built.base.name}"))
-    heaviest = "; ".join(f"{title[:60]} {size / 1e6:.1f} MB" for size, title in sorted(weights, reverse=True)[:6])
-    raise VerificationFailed(f"the image is {total / 1e6:.1f} MB, over --max-size {most / 1e6:.1f} MB: {heaviest}")
+    heaviest = "; ".join(f"{title[:60]} {_size(size)}" for size, title in sorted(weights, reverse=True)[:6])
+    raise VerificationFailed(f"the image for {platform} is {_size(total)}, over --max-size {_size(most)}: {heaviest}")
+
+
+def _size(count: int) -> str:
+    """As exact as a budget is: what is over it by a little must not look the same."""
+    return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count} bytes"
 
 
 def _compare(built: Built, package: Package, supplies: Supplies) -> None:

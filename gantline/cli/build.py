@@ -118,7 +118,8 @@ def run(args: argparse.Namespace) -> int:
     if engine is not None:
         delivered["loaded"] = _load(done, engine)
     if args.json:
-        print_json({**summary(done), **delivered})
+        checked = {"reproducible": True} if args.check_reproducible else {}
+        print_json({**summary(done), **checked, **delivered})
     else:
         _tell(done, args, delivered)
     return OK
@@ -211,6 +212,8 @@ def _tell(done: Delivered, args: argparse.Namespace, delivered: dict[str, Any]) 
             state = "reused" if made.reused else "new"
             rows.append(("layers", f"{size(made.layer.descriptor.size):>10}  {state:6}  {_short(made.layer.title)}"))
         rows.append(("bytes", f"{size(one.new)} new, {size(one.reused)} reused, on a base of {size(one.below)}"))
+    if args.check_reproducible:
+        rows.append(("again", "a second build, from nothing, has the same image ID"))
     if args.output is not None:
         rows.append(("written", f"{args.output} ({size(done.written)})"))
     if sent := delivered.get("pushed"):

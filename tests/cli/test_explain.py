@@ -66,6 +66,8 @@ def test_digests_and_what_is_not_there(capsys: pytest.CaptureFixture[str]) -> No
     image_id = Store.of_user().read_json(named)["config"]["digest"]
     assert main(["diff", named.digest, image_id, "--platform", "linux/amd64"]) == 0
     assert "one image" in capsys.readouterr().out
+    assert main(["diff", "a:1", "b:1", "--platform", "linux/arm64"]) == 3
+    assert "a:1: is for linux/amd64, not for linux/arm64" in capsys.readouterr().err
     assert main(["diff", "sha256:" + "0" * 64, "a:1"]) == 3
     assert "neither an image nor an image ID" in capsys.readouterr().err
     assert main(["diff", "a:1", "c:1"]) == 3 and "c:1: no such name in" in capsys.readouterr().err

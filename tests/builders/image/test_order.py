@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import tarfile
 from pathlib import Path
 
 import pytest
 from gantline.builders.image.build import Supplies, Wheels
+from gantline.builders.image.content import Part
+from gantline.builders.image.entry import Entry
 from gantline.builders.image.order import Order, carry_out, check_tag
 
 from gantline.errors import Unsupported, UsageError, VerificationFailed
@@ -84,6 +87,44 @@ def test_what_is_at_the_output_is_said_before_the_work(package: Package, rootfs:
     with pytest.raises(UsageError, match="exists; choose another -o"):
         carry_out(package, Order("m:1", BOTH, str(rootfs), tmp_path / "m.tar"), nothing, lambda _: None)
     assert (tmp_path / "m.tar").read_bytes() == b"mine" and not (tmp_path / "home" / "store").exists()
+
+
+def test_a_folder_with_more_than_a_context_is_said_before_the_work(
+    package: Package, rootfs: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "mine").write_bytes(b"")
+    order = Order("m:1", BOTH[:1], str(rootfs), tmp_path / "c", overwrite=True, context=True)
+    with pytest.raises(UsageError, match="holds 'mine', too, which is no part of a context"):
+        carry_out(package, order, nothing, lambda _: None)
+    assert (tmp_path / "c" / "mine").exists() and not (tmp_path / "home" / "store").exists()
+
+
+def test_a_layer_that_comes_out_otherwise(package: Package, rootfs: Path) -> None:
+    """One whose bytes are not what its key says: only a second build from nothing finds it."""
+    number = itertools.count()
+    odd = Entry("opt/odd", 1, lambda: io.BytesIO(b"%d" % next(number)))
+
+    def supply(*_: object) -> Supplies:
+        return Supplies(Wheels(), (Part("odd", (("opt/odd", "key"),), (odd,), True),))
+
+    with pytest.raises(VerificationFailed, match=r"a second build came out otherwise: odd$"):
+        carry_out(package, Order("m:1", BOTH[:1], str(rootfs), twice=True), supply, lambda _: None)
+    assert "m:1" not in Store.of_user().names()
+
+
+@pytest.mark.parametrize(("short", "said"), [(1, "linux/amd64 is .*, over --max-size .*: "), (0, "")])
+def test_a_budget(package: Package, rootfs: Path, tmp_path: Path, short: int, said: str) -> None:
+    """To the byte: what is as large as it may be passes."""
+    built = carry_out(package, Order("m:1", BOTH[:1], str(rootfs)), nothing, lambda _: None).images[0]
+    most = built.new + built.reused + built.below - short
+    order = Order("m:2", BOTH[:1], str(rootfs), tmp_path / "m.tar", max_size=most)
+    if said:
+        with pytest.raises(VerificationFailed, match=said):
+            carry_out(package, order, nothing, lambda _: None)
+    else:
+        carry_out(package, order, nothing, lambda _: None)
+    assert (tmp_path / "m.tar").exists() == ("m:2" in Store.of_user().names()) == (not said)
 
 
 def test_a_platform_that_there_is_nothing_for(package: Package, rootfs: Path) -> None:
