@@ -65,7 +65,7 @@ class Collected(LocalBlobs):
 
 
 def test_claims_that_ran_out(registry: Registry, make: MakePackage) -> None:
-    registry.make()
+    registry.register(make("other", 5))
     package = make()
     blobs = Collected(registry, 1)
     assert register(registry.database, blobs, Registration(package), "ann").id == "iris:1"
