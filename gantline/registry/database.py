@@ -47,11 +47,14 @@ class Database:
                     yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction with no other writer beside it; all of it happens, or nothing."""
+    def writing(self, wait_s: float | None = None) -> Iterator[Connection]:
+        """A transaction with no other writer beside it; all of it happens, or nothing.
+
+        Unavailable after `wait_s` (default: BUSY_S).
+        """
         with self._translated():
             self._look()
-            with self._alone() as connection:
+            with self._alone(wait_s=wait_s) as connection:
                 yield connection
 
     def make(self, blobs: str, now: int) -> bool:
@@ -92,10 +95,11 @@ class Database:
         self._known = True
 
     @contextmanager
-    def _alone(self, lock: bool = True) -> Iterator[Connection]:
-        with self._engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
+    def _alone(self, lock: bool = True, wait_s: float | None = None) -> Iterator[Connection]:
+        wait_s = BUSY_S if wait_s is None else wait_s
+        with self._engine.connect().execution_options(**{_WRITES: wait_s}) as connection, connection.begin():
             if connection.dialect.name == "postgresql":
-                connection.execute(text(f"SET LOCAL lock_timeout = {int(BUSY_S * 1000)}"))
+                connection.execute(text(f"SET LOCAL lock_timeout = {int(wait_s * 1000)}"))
                 if lock:
                     connection.execute(select(tables.registry.c.one).with_for_update())
             yield connection
@@ -146,8 +150,10 @@ def _embedded(file: Path) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get(_WRITES)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        wait_s = connection.get_execution_options().get(_WRITES)
+        if wait_s is not None:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(wait_s * 1000)}")
+        connection.exec_driver_sql("BEGIN" if wait_s is None else "BEGIN IMMEDIATE")
 
     return engine
 
@@ -180,7 +186,7 @@ def _make_file(file: Path) -> None:
 
 
 _ELSEWHERE = "name another with --registry or GANTLINE_REGISTRY"
-_BUSY = f"others have been writing for {BUSY_S:.0f} s; try again"
+_BUSY = "others have been writing for too long; try again"
 _FULL = "no space left on its disk; nothing was changed: free some, and try again"
 _READ_ONLY = f"may be read only, and nothing was changed; {_ELSEWHERE}"
 # the beginning of what SQLite says -> what it means here

@@ -30,6 +30,7 @@ from .version import Version
 
 BEAT_S = 60.0  # between two times that it is said
 HOLDS_US = 5 * 60 * 1_000_000  # that it is believed
+PATIENCE_S = 10.0  # for others who write: a server does not start later because of them
 FAREWELL_S = 3.0  # for the registry to hear that the server ends
 _log = logging.getLogger("gantline.registry")
 
@@ -105,7 +106,7 @@ class Presence:
         self.registry.close()
 
     def _beat(self) -> None:
-        while not self._ending.wait(BEAT_S):
+        while not self._ending.wait(BEAT_S / 10 if self._unheard else BEAT_S):
             with self._turn:
                 self._tell()
         with self._turn:
@@ -115,7 +116,7 @@ class Presence:
     def _tell(self, new: Iterable[Reference] = ()) -> None:
         """Have the registry know all that is served here. NotFound where a new one is not there any more."""
         try:
-            with self.registry.database.writing() as connection:
+            with self.registry.database.writing(PATIENCE_S) as connection:
                 for reference in new:
                     one(connection, reference, str(self.registry.place))
                 self._write(connection, clock(connection))

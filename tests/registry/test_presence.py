@@ -105,3 +105,15 @@ def test_it_is_said_again(
                 pass
             registry.remove("iris:2")
         checkout.let_go(version.digest)
+
+
+def test_others_who_write_do_not_hold_up_a_server(
+    registry: Registry, where: str, make: MakePackage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    version = registry.register(make())
+    monkeypatch.setattr(presence, "PATIENCE_S", 0.01)
+    with Presence(Registry.open(where)) as here:
+        with registry.database.writing():
+            here.take("iris")
+        assert "others have been writing for too long; try again; nobody is told" in caplog.text
+        checkout.let_go(version.digest)
