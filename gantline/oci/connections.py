@@ -8,15 +8,17 @@ import select
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from .wiring import Endpoint, Wiring, connection, proxy_of, tls_context
 
+_Piece = TypeVar("_Piece", bytes, memoryview)
 PIECE = 1 << 18  # bytes between two looks at whether to stop
 _DOCUMENT = 16 << 20  # the longest body that is read whole
 
@@ -28,7 +30,7 @@ class Cut(Exception):
         super().__init__(reason)
         self.reason = reason
         self.fresh = fresh
-        self.trust = trust  # a certificate is the reason: trying again is no use
+        self.trust = trust  # a certificate, say, is the reason: trying again is no use
         self.plain = plain  # TLS was spoken to a server that does not
 
 
@@ -103,18 +105,21 @@ class Response:
     def pieces(self) -> Iterator[memoryview]:
         """The body; each piece is valid until the next. Cut where it ends early, Stopped where that is wished."""
         buffer = memoryview(bytearray(PIECE))
+        yield from self._pieces(lambda most: buffer[: self._answer.readinto(buffer)])
+
+    def _pieces(self, read: Callable[[int], _Piece]) -> Iterator[_Piece]:
         seen = 0
         while True:
             if self._owner.stopped.is_set():
                 raise Stopped
             try:
-                count = self._answer.readinto(buffer)
+                piece = read(PIECE)
             except (OSError, http.client.HTTPException) as e:
                 raise Cut(reason(e)) from e
-            if not count:
+            if not piece:
                 break
-            seen += count
-            yield buffer[:count]
+            seen += len(piece)
+            yield piece
         if self.length is not None and seen < self.length:
             raise Cut(f"the connection ended after {seen} of {self.length} bytes")
         self._done = True
@@ -128,10 +133,13 @@ class Response:
         if self._loaded is not None:
             return self._loaded[:most]
         found = bytearray()
-        for piece in self.pieces():
+        end = time.monotonic() + self._owner.wiring.document_s
+        for piece in self._pieces(self._answer.read1):
             found += piece
             if len(found) > most:
                 return bytes(found[:most])
+            if time.monotonic() > end:  # each byte comes in time, and the last one never
+                raise Cut(f"it sends an answer of {len(found)} bytes so far, too slowly to wait for", trust=True)
         return bytes(found)
 
     def close(self) -> None:

@@ -84,6 +84,8 @@ class Remote:
         expected = target if ":" in target else said
         if expected and expected != digest:
             raise VerificationFailed(f"{where}: digest {digest}, not {expected}: the registry, or a proxy, changed it")
+        if media_type == "text/html":
+            raise BadArtefact(f"{where}: the answer is a web page: a proxy's, or this is no registry")
         tree = json_object(data, where)
         if media_type.startswith(_SCHEMA_1) or tree.get("schemaVersion") == 1:
             raise BadArtefact(f"{where}: in Docker's schema 1 of 2015; push it again with a newer tool")

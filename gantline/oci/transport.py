@@ -31,6 +31,7 @@ _REDIRECTS = 5
 _ROUNDS = 3  # requests until a registry's 401 is believed: without a token, with one that ended, with a new one
 _MOVED = (301, 302, 303, 307, 308)
 _AGENT = "gantline"
+_TLS = "; if it speaks TLS, leave out --plain-http"
 
 
 class Transport:
@@ -234,7 +235,8 @@ class Transport:
 
     def unreachable(self, cut: Cut) -> Unreachable:
         """What to tell a person of a connection that failed."""
-        return Unreachable(f"registry {self.host}: {cut.reason}")
+        tls = self._wiring.plain_http and not (self._reached or cut.fresh)
+        return Unreachable(f"registry {self.host}: {cut.reason}{_TLS if tls else ''}")
 
     def passing(self, response: Response) -> Unavailable:
         """What to tell a person of a registry that has no time now."""
@@ -262,7 +264,8 @@ class Transport:
             return Unsupported(text)
         if status in PASSING or status >= 500:  # 507, say: its disk is full
             return Unavailable(f"{text}; try again later")
-        return BadArtefact(text)
+        tls = status == 400 and not said and self.base.startswith("http:")
+        return BadArtefact(f"{text}{_TLS if tls else ''}")
 
 
 def _load(response: Response, most: int) -> None:

@@ -31,6 +31,7 @@ class Wiring:
     client_key: str = ""  # empty: in the same file
     connect_s: float = 15.0
     silence_s: float = 60.0  # without a byte in either direction
+    document_s: float = 180.0  # for all of an answer that is not a blob
 
 
 @dataclass(frozen=True, slots=True)

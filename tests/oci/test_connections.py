@@ -82,6 +82,29 @@ def test_a_body_that_ends_early_is_cut(connections: Connections) -> None:
         get(connections, url)
 
 
+def test_an_answer_that_never_ends() -> None:
+    """A byte at a time, each long before the silence would be too long."""
+    connections = Connections(Wiring(silence_s=30.0, document_s=0.2))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip() -> None:
+            client, _ = listener.accept()
+            with client, suppress(OSError):
+                client.recv(1 << 16)
+                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+                while True:
+                    client.sendall(b" ")
+                    threading.Event().wait(0.01)
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        with pytest.raises(Cut, match="too slowly to wait for") as caught:
+            get(connections, f"http://127.0.0.1:{listener.getsockname()[1]}/x")
+        connections.stop()
+        thread.join(30)
+        assert caught.value.trust and not thread.is_alive()
+
+
 def test_what_is_not_http(connections: Connections) -> None:
     with server(b"SSH-2.0-x\r\n") as (url, _), pytest.raises(Cut, match="does not speak HTTP") as caught:
         get(connections, url)

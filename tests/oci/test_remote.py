@@ -53,6 +53,12 @@ def test_documents_that_are_cut(registry: Registry, remote: Remote) -> None:
         remote.manifest("1")
 
 
+def test_a_web_page(registry: Registry, remote: Remote) -> None:
+    registry.answers = [Answer("GET", "manifests/1", 200, {"Content-Type": "text/html; charset=utf-8"}, b"<html>")]
+    with pytest.raises(BadArtefact, match="the answer is a web page: a proxy's, or this is no registry"):
+        remote.manifest("1")
+
+
 def test_documents_nested_without_end(registry: Registry, remote: Remote) -> None:
     deep = b"[" * 60_000
     registry.answers = [Answer("GET", "tags/list", 200, {}, deep), Answer("GET", "tags/list", 404, {}, deep)]

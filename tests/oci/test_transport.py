@@ -254,6 +254,17 @@ def test_plain_http_where_tls_is_expected(registry: Registry, certificates: Path
         get(transport)
 
 
+def test_tls_where_plain_http_was_asked_for(certificates: Path) -> None:
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(certificates / "own.pem", certificates / "key.pem")
+    with (
+        Registry().serving(server) as registry,
+        transport_to(registry, wiring=Wiring(plain_http=True)) as transport,
+        pytest.raises(Unreachable, match="leave out --plain-http"),
+    ):
+        get(transport)
+
+
 def test_a_proxy(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     """A plain request names its whole URL to the proxy, which is asked for the name that only it knows."""
     for name in ("http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"):
