@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from gantline.errors import BadArtefact
 
 from .sources import Sources
+from .target import Target
 
 RUNTIME = "runtime"  # what serves
 SCRIPT = "script"  # what the package's own code needs
@@ -51,10 +52,30 @@ class Asked:
         return normalised(found[0]) if found else ""
 
     @property
+    def address(self) -> str:
+        """The URL that it names; empty for a line that names none."""
+        found = _URL.search(self.line)
+        return found[0] if found else ""
+
+    @property
     def is_source(self) -> bool:
         """Whether it is a URL of source code: a repository, or an archive that is no wheel."""
-        found = _URL.search(self.line)
-        return found is not None and not found[0].partition("#")[0].endswith(".whl")
+        return bool(self.address) and not self.address.partition("#")[0].endswith(".whl")
+
+    @property
+    def buildable(self) -> bool:
+        """Whether wheels are built of such a source: of an archive, and of a commit of git's."""
+        return self.address.startswith("git+") or self.address.partition("#")[0].endswith((".tar.gz", ".zip"))
+
+    def applies(self, target: Target) -> bool:
+        """Whether its marker, if it has one, holds there."""
+        from packaging.markers import InvalidMarker, Marker
+
+        _, _, text = self.line.partition(" ;" if self.address else ";")
+        try:
+            return not text.strip() or Marker(text).evaluate(target.variables)
+        except InvalidMarker:
+            return True  # the resolver says what is wrong with it
 
     @property
     def shown(self) -> str:

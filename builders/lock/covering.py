@@ -9,7 +9,6 @@ from .asked import Asked, normalised
 from .pylock import Lock
 from .request import everything
 from .sources import Sources
-from .target import Target
 
 
 def check_covers(lock: Lock, package: Package, sources: Sources) -> None:
@@ -32,19 +31,10 @@ def _lacking(lock: Lock, one: Asked) -> str:
         wanted = Requirement(one.line)
     except InvalidRequirement:  # a bare URL: the name alone, if it says one
         wanted = None
-    if wanted is not None and wanted.marker is not None and not wanted.marker.evaluate(_environment(lock.target)):
+    if wanted is not None and wanted.marker is not None and not wanted.marker.evaluate(lock.target.variables):
         return ""
     group = one.group if lock.apart else ""
     found = [p.version for p in lock.packages if normalised(p.name) == one.name and (not group or group in p.groups)]
     if not one.name or (found and (wanted is None or wanted.specifier.contains(found[0], prereleases=True))):
         return ""
     return f"it has {one.name} {found[0]}" if found else f"it has no {one.name}"
-
-
-def _environment(target: Target) -> dict[str, str]:
-    """PEP 508's variables there, of those that a lock's target says."""
-    return {
-        "implementation_name": "cpython", "os_name": "posix", "platform_machine": target.machine,
-        "platform_python_implementation": "CPython", "platform_system": "Linux", "sys_platform": "linux",
-        "python_full_version": f"{target.version}.0", "python_version": target.version,
-    }  # fmt: skip

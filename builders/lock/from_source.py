@@ -24,27 +24,29 @@ from .target import Target
 SECONDS = 3600  # a compiler may take long, and must end
 
 
-def build_wheel(who: str, source: Offer, target: Target, sources: Sources) -> Path:
+def build_wheel(who: str, source: Offer, target: Target, sources: Sources, address: str = "") -> Path:
     """The wheel, built once for each source archive and Python, and kept. `who` asks for it.
+
+    `address`: what the lock says of where it is from, if that is not where the archive is.
 
     Unsupported where the target is another kind of machine than this; BadArtefact with what the build printed last.
     """
     check_machine(who, target)
     at = built.folder(source, target)
     try:
-        return built.kept(at) or _made(at, who, source, sources)
+        return built.kept(at) or _made(at, who, source, sources, address or source.url)
     except OSError as e:
         raise no_room(at, e) from e
 
 
-def _made(at: Path, who: str, source: Offer, sources: Sources) -> Path:
+def _made(at: Path, who: str, source: Offer, sources: Sources, address: str) -> Path:
     at.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".work.", dir=at.parent) as work:
         archive = Path(work, source.file)
         source = obtain(source, archive, sources)
         out = Path(work, "out")
         _build(who, archive, out, sources)
-        return built.keep(at, min(out.glob("*.whl")), source)
+        return built.keep(at, min(out.glob("*.whl")), replace(source, url=address))
 
 
 def check_machine(who: str, target: Target) -> None:

@@ -5,6 +5,7 @@ The resolver itself builds nothing then, not even to learn what a distribution r
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -22,10 +23,11 @@ from .archives import newest
 from .asked import Asked
 from .building import CONTAINER, HERE, Building
 from .download import Downloader, no_room
-from .from_source import obtain
+from .from_source import build_wheel, obtain
 from .listing import file_of
 from .recipe import Recipe
 from .refusals import to_be_built
+from .repository import Repository, fetched
 from .solver import Offer, Refused, Solved, solve
 from .sources import Sources, local_path
 from .target import Target
@@ -86,7 +88,7 @@ class Making:
                 break
             who, name, version, source = wanted
             if self._contained(who):
-                self._make(who, name, version, source)
+                self._make(who, name, version, source, source.url)
                 self._tried.add((name, version))
             found = solve(lines, self._target, self.sources, self._preferred, self._tell)
         return found if isinstance(found, Refused) else tuple(map(self._told, found))
@@ -102,17 +104,38 @@ class Making:
         return (who, name, *found) if found is not None else None
 
     def _for_wheel(self, one: Asked) -> Asked:
-        """For a line that names a source archive by its address, one for the wheel of it; else the line itself."""
+        """For a line that names a source by its address, one for the wheel of it; else the line itself."""
         from packaging.utils import parse_wheel_filename
 
-        if self._building.where == HERE or not one.is_source or not self._contained(str(one)):
+        if not one.is_source or not one.applies(self._target):
             return one
+        contained = self._building.where != HERE and self._contained(str(one))
+        if not contained and not one.address.startswith("git+"):
+            return one  # the resolver builds it
         if one not in self._direct:
-            asked_for, _, url = one.line.rpartition(" @ ")
-            wheel = self._make(str(one), one.name, "", Offer(file_of(url), url.strip()))
+            source, address = self._named(one)
+            make = self._make if contained else self._make_here
+            wheel = make(str(one), one.name, "", source, address)
             name, version, _, _ = parse_wheel_filename(wheel.name)
-            self._direct[one] = replace(one, line=f"{asked_for.strip() or name}=={version}"), wheel
+            extras = re.match(r"[\w.-]+\s*(\[[^\]]*\])?(?=\s*@ )", one.line)
+            _, mark, marker = one.line.partition(" ;")
+            line = f"{extras[0] if extras else name}=={version}{mark}{marker}"
+            self._direct[one] = replace(one, line=line), wheel
         return self._direct[one][0]
+
+    def _named(self, one: Asked) -> tuple[Offer, str]:
+        """The source that a line names, and the address that is told of it."""
+        if one.address.startswith("git+"):
+            return fetched(Repository.parse(one.address, str(one)), str(one), self.sources, self._tell)
+        url, _, fragment = one.address.partition("#")
+        digest = next((part[7:] for part in fragment.split("&") if part.startswith("sha256=")), "")
+        return Offer(file_of(url), url, f"sha256:{digest}" if digest else ""), url
+
+    def _make_here(self, who: str, name: str, version: str, source: Offer, address: str) -> Path:
+        wheel = build_wheel(who, source, self._target, self.sources, address)
+        built.check(who, wheel, name, version, source, self._target, "here")
+        self.sources = replace(self.sources, find_links=(*self.sources.find_links, str(wheel.parent)))
+        return wheel
 
     def _told(self, solved: Solved) -> Solved:
         """With the lines as they were asked; where one names an archive, its wheel is the only one."""
@@ -159,8 +182,11 @@ class Making:
             self._base = open_base(where, self._target.platform, Store.of_user(), self._target.python)
         return self._base
 
-    def _make(self, who: str, name: str, version: str, source: Offer) -> Path:
-        """The wheel of an archive, which is among the places from then on. No `name`, no `version`: any."""
+    def _make(self, who: str, name: str, version: str, source: Offer, address: str) -> Path:
+        """The wheel of an archive, which is among the places from then on. No `name`, no `version`: any.
+
+        `address`: what the lock says of where it is from.
+        """
         base = self._ground()
         if (local := local_path(source.url)) and Path(local).is_file():  # it may be another by now, of the same name
             source = replace(source, digest=sha256_file(Path(local)))
@@ -175,7 +201,7 @@ class Making:
                     made = self._built(who, archive, base, Path(work))
                     built.check(who, made, name, version, source, self._target, f"in {base.name}")
                     _check_libc(who, made, base, self._target)
-                    wheel = built.keep(at, made, source)
+                    wheel = built.keep(at, made, replace(source, url=address))
             except OSError as e:
                 raise no_room(at, e) from e
         self.sources = replace(self.sources, find_links=(*self.sources.find_links, str(at)))

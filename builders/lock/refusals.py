@@ -83,8 +83,8 @@ def _way_out(what: str, buildable: bool = True) -> str:
 def source_only(name: str, asked: Sequence[Asked]) -> GantlineError:
     """The error for what would have to be built."""
     named = " and ".join(map(str, asked[:4])) or name
-    repository = any("git+" in one.line or "hg+" in one.line or "svn+" in one.line for one in asked)
-    return BadArtefact(f"{named}: is source code, and images hold wheels; {_way_out(name or 'it', not repository)}")
+    buildable = all(one.buildable or not one.is_source for one in asked)
+    return BadArtefact(f"{named}: is source code, and images hold wheels; {_way_out(name or 'it', buildable)}")
 
 
 def _offline(sources: Sources) -> str:

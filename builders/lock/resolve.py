@@ -48,7 +48,7 @@ def lock_package(
     asked, sources = everything(package, configured() if sources is None else sources)
     sources = _closed(sources)
     for one in asked:
-        if one.is_source and not (sources.build is not None and one.line.endswith((".tar.gz", ".zip"))):
+        if one.is_source and not (sources.build is not None and one.buildable) and one.applies(target):
             raise source_only(one.name, [one])
 
     if package.manifest.script is not None and package.manifest.environment.kind == "current":

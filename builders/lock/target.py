@@ -60,6 +60,15 @@ class Target:
             f"and implementation_name == 'cpython' and python_version == '{self.version}'"
         )
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """PEP 508's variables there, as far as it says them."""
+        return {
+            "implementation_name": "cpython", "os_name": "posix", "platform_machine": self.machine,
+            "platform_python_implementation": "CPython", "platform_system": "Linux", "sys_platform": "linux",
+            "python_full_version": f"{self.version}.0", "python_version": self.version, "extra": "",
+        }  # fmt: skip
+
     @cached_property
     def ranks(self) -> dict[str, int]:
         """Tags of the wheels that run there, `cp311-cp311-manylinux_2_28_x86_64` say: the lower, the better."""

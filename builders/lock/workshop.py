@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import secrets
 import shutil
 import tarfile
 import tempfile
@@ -35,6 +36,7 @@ SECONDS = 3600.0  # a compiler may take long, and must end
 MOST = 2 << 30  # bytes that may come out
 LONGEST_LOG = 16 << 20  # bytes of it that are kept
 LABEL = "dev.gantline.workshop"  # of its containers: what is built in it
+OWNER = "dev.gantline.workshop.of"  # of its containers: whose they are, among all who use that engine
 _WORK = "/build"
 _CHILD = Path(__file__).with_name("workshop_child.py")
 _OUT = re.compile(r"out/(build\.log|requires\.json|[\w.+!-]+\.whl)")
@@ -52,11 +54,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """`image` is the engine's ID of a base."""
+    """`image` is the engine's ID of a base, `owner` whose its containers are."""
 
     engine: Engine
     image: str
     base: Base
+    owner: str
 
     def run(
         self, archive: Path, recipe: Recipe, wheels: Sequence[Path], settled: bool, into: Path, seconds: float = SECONDS
@@ -92,7 +95,7 @@ class Workshop:
             return self.engine.client.containers.create(
                 self.image, [_WORK], entrypoint=[self.base.interpreter, "-I", "-B", f"{_WORK}/{_CHILD.name}"],
                 user=f"{places.USER}:{places.USER}", working_dir="/", network_mode="none", cap_drop=["ALL"],
-                security_opt=["no-new-privileges"], labels={LABEL: called},
+                security_opt=["no-new-privileges"], labels={LABEL: called, OWNER: self.owner},
             )  # fmt: skip
 
     def _ended(self, container: Any, seconds: float) -> int:
@@ -147,11 +150,26 @@ def opened(engine: Engine, base: Base, store: Store) -> Iterator[Workshop]:
     folder = home() / "built"
     folder.mkdir(parents=True, exist_ok=True)
     with only_one(folder / ".workshop.lock"):
+        owner = _owner(folder / ".workshop.owner")
+        with engine.spoken():
+            left = engine.client.containers.list(all=True, filters={"label": f"{OWNER}={owner}"})
+        for container in left:  # of a process that was killed: it would go on, and stay
+            remove(engine, container)
         found, _ = engine.load(store, image, name)
         try:
-            yield Workshop(engine, found, base)
+            yield Workshop(engine, found, base, owner)
         finally:
             _forget(engine, image, name)
+
+
+def _owner(path: Path) -> str:
+    """A name for this user's home that no other machine's has: an engine may be everybody's."""
+    with suppress(FileNotFoundError):
+        if found := path.read_text("utf-8").strip():
+            return found
+    made = secrets.token_hex(8)
+    path.write_text(made, "utf-8")
+    return made
 
 
 def _forget(engine: Engine, image: Image, name: str) -> None:

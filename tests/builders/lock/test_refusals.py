@@ -115,7 +115,9 @@ def test_source_code() -> None:
     assert line.startswith(
         "'git+https://x.invalid/forest' (the package): is source code, and images hold wheels; make a"
     )
-    assert line.endswith("with --find-links"), "--build-wheels takes no repository"
+    assert "or pass --build-wheels" in line
+    other = source_only("forest", [Asked("hg+https://x.invalid/forest", "the package")]).message
+    assert other.endswith("with --find-links"), "--build-wheels takes git's repositories alone"
     assert source_only("forest", [Asked("forest", "the package")]).message.endswith(
         "or a machine of that platform and Python"
     )

@@ -107,13 +107,16 @@ def test_from_source_to_lock(house: Path, base_tar: Path, tmp_path: Path) -> Non
     wheel(served, "seed")
     source = archive(served, "forest-2.0", {"pyproject.toml": _PROJECT, "backend.py": _BACKEND})
     archive(served, "native-1.0", {"pyproject.toml": _PROJECT, "backend.py": _BACKEND, "part.c": "int x;"})
-    package(tmp_path / "wood.pkg", ["forest"])
+    commit, line = _committed(tmp_path)
+    package(tmp_path / "wood.pkg", ["forest", line])
     (tmp_path / "engine").mkdir()
     with serving_index(Index(served, login="me:secret")) as index:
         more = ("--index-url", index.with_login, "--builder", base_tar, "-o", "pylock.toml")
         with container_engine(tmp_path / "engine") as client:
+            other = _as_if_killed(client)
             failed = _lock(tmp_path, f"unix://{tmp_path}/engine/engine.sock", *more)
-            assert client.containers.list(all=True) == [] and client.images.list() == []
+            assert [one.id for one in client.containers.list(all=True)] == [other], "nothing but what is another's"
+            assert len(client.images.list()) == 1
         assert failed.returncode != 0 and not (tmp_path / "pylock.toml").exists()
         log = home() / "build-logs" / "native-1.0.tar.gz.log"
         last = failed.stderr.strip().splitlines()[-1]
@@ -128,8 +131,35 @@ def test_from_source_to_lock(house: Path, base_tar: Path, tmp_path: Path) -> Non
     forest = next(p for p in lock.packages if p.name == "forest")
     assert "native" in {p.name for p in lock.packages} and b"secret" not in text and forest.source is not None
     assert forest.source.digest == sha256_file(source) and forest.source.url.endswith(f"/files/{source.name}")
+    oak = next(p for p in lock.packages if p.name == "oak")
+    assert oak.source is not None and oak.source.url == f"git+{(tmp_path / 'oak').as_uri()}@{commit}"
     with zipfile.ZipFile(home() / "wheels" / forest.digest.removeprefix("sha256:") / forest.file) as z:
         _check_bounds(json.loads(z.read("forest.json")), tmp_path)
+
+
+def _committed(folder: Path) -> tuple[str, str]:
+    """A commit of a project of git's, and the line that asks for it."""
+    with tarfile.open(sdist(folder, "oak", "1.0")) as tar:
+        tar.extractall(folder, filter="data")
+    root = folder / "oak"
+    (folder / "oak-1.0").rename(root)
+    who = ("-c", "user.name=x", "-c", "user.email=x")
+    for words in (("init", "--quiet"), ("add", "-A"), (*who, "commit", "--quiet", "-m", "one")):
+        subprocess.run(["git", *words], cwd=root, check=True)
+    told = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, check=True, capture_output=True, text=True)
+    return told.stdout.strip(), f"oak @ git+{root.as_uri()}@{told.stdout.strip()}"
+
+
+def _as_if_killed(client: Any) -> str:
+    """What a process of this home has left, and one of another home: the other's ID."""
+    (home() / "built").mkdir(parents=True, exist_ok=True)
+    (home() / "built" / ".workshop.owner").write_text("mine")
+    file = io.BytesIO()
+    tarfile.open(fileobj=file, mode="w").close()
+    client.api.import_image_from_data(file.getvalue(), repository="localhost/left", tag="1")
+    (image,) = client.images.list()
+    made = [client.containers.create(image.id, "x", labels={workshop.OWNER: of}) for of in ("mine", "theirs")]
+    return str(made[1].id)
 
 
 def _lock(folder: Path, engine: str, *more: str | Path) -> subprocess.CompletedProcess[str]:
