@@ -37,9 +37,7 @@ def made(folder: KeyFolder) -> None:
     from gantline.builders.engine.key_folder import KINDS
     from gantline.serve.keys import new_secret
 
-    for kind in KINDS:
-        folder.put_secret(kind, new_secret())
-    _write(folder)
+    _write(folder, {kind: new_secret() for kind in KINDS})
 
 
 def rotated(folder: KeyFolder, kind: str) -> str:
@@ -47,8 +45,7 @@ def rotated(folder: KeyFolder, kind: str) -> str:
     from gantline.serve.keys import new_secret
 
     secret = new_secret()
-    folder.put_secret(kind, secret)
-    _write(folder)
+    _write(folder, {kind: secret})
     return secret
 
 
@@ -68,9 +65,10 @@ def taken(folder: KeyFolder, file: Path) -> None:
         raise UsageError(f"--keys {file}: not UTF-8") from None
 
 
-def _write(folder: KeyFolder) -> None:
+def _write(folder: KeyFolder, new: dict[str, str]) -> None:
+    """New secrets; those of other kinds stay."""
     from gantline.builders.engine.key_folder import KINDS
     from gantline.serve.keys import hashed
 
-    digests = [f'{kind} = "{hashed(folder.secret(kind))}"' for kind in KINDS]
-    folder.put("\n".join([f"[key.{_NAME}]", 'role = "score"', *digests, ""]))
+    digests = [f'{kind} = "{hashed(new.get(kind) or folder.secret(kind))}"' for kind in KINDS]
+    folder.put("\n".join([f"[key.{_NAME}]", 'role = "score"', *digests, ""]), new)

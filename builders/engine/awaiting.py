@@ -70,6 +70,9 @@ def reason(log: str) -> str:
     """Why a program ended, from its log: the last line that says error, else the last lines."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     said = next((line for line in reversed(lines) if ": error: " in line), "")
+    if lines and lines[-1].startswith('{"error"'):  # of one that was told --json
+        with suppress(ValueError):
+            said = str(json.loads(lines[-1])["error"])
     return said or " | ".join(lines[-_LINES:]) or "its log is empty"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +30,10 @@ class KeyFolder:
         """What the server sees; it holds digests, so whoever the server runs as may read it."""
         return self.root / "keys"
 
-    def put(self, text: str) -> None:
-        """The file of digests."""
-        self._put(self.mounted / FILE, text, 0o644)
-        self.mounted.chmod(0o755)
+    def put(self, text: str, secrets: Mapping[str, str] | None = None) -> None:
+        """The file of digests, and secrets by their kinds: all of them, or where the disk is full none."""
+        files = {self.secret_file(kind): (secret + "\n", 0o600) for kind, secret in (secrets or {}).items()}
+        self._put({**files, self.mounted / FILE: (text, 0o644)})
 
     def secret_file(self, kind: str) -> Path:
         """Where a secret is, for its owner alone."""
@@ -45,25 +46,26 @@ class KeyFolder:
         except OSError as e:
             raise NotFound(f"{self.secret_file(kind)}: {e.strerror}; --rotate {kind} makes another") from e
 
-    def put_secret(self, kind: str, secret: str) -> None:
-        """Keep it for the owner."""
-        self._put(self.secret_file(kind), secret + "\n", 0o600)
-
-    def _put(self, path: Path, text: str, mode: int) -> None:
-        """Replace a file whole: a server may be reading it."""
+    def _put(self, files: Mapping[Path, tuple[str, int]]) -> None:
+        """Replace files whole, when all are written: a server may be reading one. A path's text, and its mode."""
+        written: list[str] = []
+        path = self.mounted
         try:
-            path.parent.mkdir(exist_ok=True)
-            handle, work = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-            try:
+            self.mounted.mkdir(exist_ok=True)
+            self.mounted.chmod(0o755)
+            for path, (text, mode) in files.items():
+                handle, work = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+                written.append(work)
                 with open(handle, "w", encoding="utf-8") as f:
                     f.write(text)
                     f.flush()
                     os.fsync(f.fileno())
                 os.chmod(work, mode)
+            for work, path in zip(written, files, strict=True):
                 os.replace(work, path)
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(work)
-                raise
         except OSError as e:
             raise UsageError(f"{path}: cannot be written: {e.strerror}; make room, or set GANTLINE_HOME") from e
+        finally:
+            for work in written:
+                with suppress(FileNotFoundError):
+                    os.unlink(work)

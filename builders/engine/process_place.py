@@ -86,10 +86,13 @@ class ProcessPlace:
         if seat.runs:
             return Status("running" if ready(record.url) else "starting", record.url, record.grpc)
         if not seat.folder.exists():
-            return Status("gone", why="its folder was removed")
+            return Status("gone", why="its start was interrupted, or its folder removed")
         ended = seat.status
-        how = "killed, or the machine was started anew" if ended is None else f"exit status {ended}"
-        return Status("exited", why=f"{how}: {reason(seat.log())}", code=ended)
+        if ended is None:
+            return Status("exited", why="killed, or the machine was started anew")
+        if ended < 0:  # its last words are of something else
+            return Status("exited", why=f"killed by signal {-ended}", code=ended)
+        return Status("exited", why=f"exit status {ended}: {reason(seat.log())}", code=ended)
 
     def logs(self, record: Record, tail: int | None, follow: bool) -> Iterator[bytes]:
         return self._seat(record).lines(tail, follow)

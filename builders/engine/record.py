@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from gantline.blobs import publish_file
-from gantline.errors import BadArtefact, NotFound, UsageError
+from gantline.errors import BadArtefact, NotFound, Unavailable, UsageError
 from gantline.file_lock import take
 from gantline.home import home
 
 # what container engines take as a name, too: Docker none of one letter
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,62}")
+_TAKEN = (".next", ".ports")  # at the end of containers' names beside their endpoint's
 _FILE = "endpoint.json"
 
 
@@ -68,9 +69,10 @@ class Record:
 
 def check_name(name: str) -> str:
     """UsageError for what cannot be an endpoint's name."""
-    if not _NAME.fullmatch(name) or name.endswith(".next"):
+    if not _NAME.fullmatch(name) or name.endswith(_TAKEN):
         raise UsageError(
-            f"--name {name!r:.100}: expected 2 to 63 letters, digits, '.', '_' and '-', the first a letter or digit"
+            f"--name {name!r:.100}: expected 2 to 63 letters, digits, '.', '_' and '-', the first a letter or "
+            f"digit, and not {' or '.join(_TAKEN)} at the end"
         )
     return name
 
@@ -134,6 +136,8 @@ class Records:
                 work.write_text(json.dumps(record.to_json(), indent=1, sort_keys=True) + "\n", "utf-8")
         except OSError as e:
             raise UsageError(f"{folder}: cannot be written: {e.strerror}; make room, or set GANTLINE_HOME") from e
+        except Unavailable as e:
+            raise Unavailable(f"{folder}: no space left on its disk; make room, or set GANTLINE_HOME") from e
 
     def made(self, name: str) -> Path:
         """The folder of an endpoint, made if need be."""

@@ -47,11 +47,11 @@ def start(
                 whose = keys(folder)
                 wish = replace(wish, keys=str(folder.mounted))
             record, wish = place.planned(what, wish)
+            record = replace(record, keys=whose)
+            records.put(record)
         except BaseException:
             records.remove(wish.name)
             raise
-        record = replace(record, keys=whose)
-        records.put(record)
         try:
             record = place.launch(record, what, wish, wait_s, say)
             records.put(record)

@@ -77,10 +77,10 @@ class Wish:
 def settled(wish: Wish) -> Wish:
     """The same with ports that are free now, for those that were left to choose: a server in the host's network."""
     http = free_port(wish.host, wish.port)
-    return replace(wish, port=http, grpc_port=free_port(wish.host, wish.grpc_port, http))
+    return replace(wish, port=http, grpc_port=free_port(wish.host, wish.grpc_port, http, "--grpc-port"))
 
 
-def free_port(host: str, asked: int, but: int = 0) -> int:
+def free_port(host: str, asked: int, but: int = 0, flag: str = "--port") -> int:
     """The port, or any that is free for 0 (`but` one). UsageError where it is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as s:
@@ -88,9 +88,9 @@ def free_port(host: str, asked: int, but: int = 0) -> int:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             s.bind((host, asked))
         except OSError as e:
-            raise UsageError(f"{host}:{asked}: {e.strerror}; choose another --port, or 0 for any free one") from e
+            raise UsageError(f"{host}:{asked}: {e.strerror}; choose another {flag}, or 0 for any free one") from e
         found = int(s.getsockname()[1])
-        return found if found != but else free_port(host, asked)
+        return found if found != but else free_port(host, asked, but, flag)
 
 
 def told(wish: Wish, image: Image, name: str, called: str = "") -> dict[str, Any]:

@@ -155,12 +155,18 @@ def _invoke(args: argparse.Namespace) -> int:
 
 
 def _logs(args: argparse.Namespace) -> int:
-    record = _record(args)
-    with _at(record) as place:
-        for piece in place.logs(record, args.tail, args.follow):
-            sys.stdout.buffer.write(piece)
-            sys.stdout.flush()
-    return OK
+    from gantline.builders.engine.record import Records
+
+    record, tail = _record(args), args.tail
+    while True:
+        with _at(record) as place:
+            for piece in place.logs(record, tail, args.follow):
+                sys.stdout.buffer.write(piece)
+                sys.stdout.flush()
+        after = Records.of_user().find(record.name) if args.follow else None
+        if after is None or after == record:
+            return OK
+        record, tail = after, None  # another has taken its place
 
 
 def _update(args: argparse.Namespace) -> int:
@@ -189,12 +195,39 @@ def _update(args: argparse.Namespace) -> int:
 
 def _keys(args: argparse.Namespace) -> int:
     from gantline.builders.engine.key_folder import KINDS
+    from gantline.builders.engine.record import Records
 
     record = _record(args)
+    if args.rotate or args.refresh:
+        with Records.of_user().claim(record.name):  # two at once could each write what the other has changed
+            return _changed(args, record)
     with _at(record) as place:
-        folder = place.keys(record)
+        place.keys(record)
+    _check_keys(record)
+    if record.keys != OWN and args.show:
+        raise _of_a_file(record)
+    keys = _folder(record)
+    shown = {kind: keys.secret(kind) if args.show else str(keys.secret_file(kind)) for kind in KINDS}
+    _told(args, record, shown if record.keys == OWN else {"file": record.keys}, "")
+    return OK
+
+
+def _check_keys(record: Record) -> None:
     if not record.keys:
         raise UsageError(f"endpoint {record.name}: asks nobody for keys; start it with `gantline run --keys`")
+
+
+def _of_a_file(record: Record) -> UsageError:
+    return UsageError(
+        f"endpoint {record.name}: its keys are those of a file: `gantline keys rotate --keys {record.keys}`, "
+        f"then `gantline endpoint keys {record.name} --refresh`"
+    )
+
+
+def _changed(args: argparse.Namespace, record: Record) -> int:
+    with _at(record) as place:
+        folder = place.keys(record)
+    _check_keys(record)
     keys = _folder(record)
     if args.refresh:
         if record.keys == OWN:
@@ -202,18 +235,9 @@ def _keys(args: argparse.Namespace) -> int:
         taken(keys, Path(record.keys))
         _told(args, record, {"file": record.keys, "copy": str(folder)}, f"read again: {record.keys}")
         return OK
-    if record.keys != OWN and (args.rotate or args.show):
-        raise UsageError(
-            f"endpoint {record.name}: its keys are those of a file: `gantline keys rotate --keys {record.keys}`, "
-            f"then `gantline endpoint keys {record.name} --refresh`"
-        )
-    if args.rotate:
-        return _rotate(args, record, keys)
-    shown = {kind: keys.secret(kind) if args.show else str(keys.secret_file(kind)) for kind in KINDS}
     if record.keys != OWN:
-        shown = {"file": record.keys}
-    _told(args, record, shown, "")
-    return OK
+        raise _of_a_file(record)
+    return _rotate(args, record, keys)
 
 
 def _rotate(args: argparse.Namespace, record: Record, keys: KeyFolder) -> int:

@@ -55,6 +55,7 @@ def test_announced() -> None:
 
 
 def test_reason() -> None:
+    assert reason('gantline serve: error: x\n{"error": "no room", "kind": "Unavailable"}\n') == "no room"
     assert reason("a\n\nb\nc\nd\n") == "b | c | d"
 
 

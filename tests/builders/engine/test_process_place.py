@@ -36,7 +36,11 @@ def test_a_record_whose_server_is_gone(tmp_path: Path, monkeypatch: pytest.Monke
     (seat / "pid").write_text(str(os.getpid()))  # a number that came again
     (seat / "log").write_text("gantline serve: error: no room\n")
     found = place.status(record)
-    assert found.state == "exited" and found.why.endswith(": gantline serve: error: no room") and not found.url
+    assert found.state == "exited" and found.why == "killed, or the machine was started anew" and not found.url
+    (seat / "ended").write_text("1")
+    assert place.status(record).why == "exit status 1: gantline serve: error: no room"
+    (seat / "ended").write_text("-9")
+    assert place.status(record).why == "killed by signal 9"
     with records.claim("one"):
         assert place.used() == {"sha256:1", ""}  # it is being started
     place.delete(record)

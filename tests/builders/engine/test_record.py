@@ -53,7 +53,7 @@ def test_one_command_at_a_time(tmp_path: Path) -> None:
     assert not records.claimed("one")
 
 
-@pytest.mark.parametrize("name", ["", "../x", "a/b", "-a", "a" * 64, "a b", "one.next"])
+@pytest.mark.parametrize("name", ["", "../x", "a/b", "-a", "a" * 64, "a b", "one.next", "one.ports"])
 def test_no_name(name: str) -> None:
     with pytest.raises(UsageError, match="--name"):
         check_name(name)

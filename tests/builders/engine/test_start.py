@@ -123,6 +123,19 @@ def test_what_fails_leaves_nothing(home: Path, what: Subject, error: BaseExcepti
     assert not BOARD.running and Records.of_user().names() == []
 
 
+def test_what_cannot_be_put_on_record_leaves_nothing(
+    home: Path, what: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(records: Records, record: Record) -> None:
+        records.made(record.name)
+        raise Unavailable("no space left")
+
+    monkeypatch.setattr(Records, "put", full)
+    with pytest.raises(Unavailable):
+        begin(what)
+    assert not BOARD.running and not Records.of_user().folder("one").exists()
+
+
 def test_what_cannot_be_taken_away_stays_on_record(home: Path, what: Subject) -> None:
     BOARD.fails += [Unavailable("not ready"), Unreachable("the engine is gone")]
     with pytest.raises(Unavailable, match=r"not ready; .*\(the engine is gone\): `gantline endpoint delete one`"):
