@@ -10,7 +10,7 @@ from gantline.cli import main
 
 
 @pytest.mark.parametrize(
-    "words", [["list"], ["show", "x"], ["logs", "x"], ["delete", "x"], ["invoke", "x", "--input", "f"]]
+    "words", [["list"], ["show", "xx"], ["logs", "xx"], ["delete", "xx"], ["invoke", "xx", "--input", "f"]]
 )
 def test_no_engine(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["endpoint", *words, "--engine-url", f"unix://{tmp_path}/none.sock"]) == 6
