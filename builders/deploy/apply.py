@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from gantline.builders.engine import start
 from gantline.builders.engine.container_place import ContainerPlace
@@ -13,9 +14,10 @@ from gantline.builders.engine.key_folder import KeyFolder
 from gantline.builders.engine.place import Change
 from gantline.builders.engine.process_place import ProcessPlace
 from gantline.builders.engine.record import Record, Records
-from gantline.builders.engine.subject import Subject
+from gantline.builders.engine.subject import Subject, once_more
+from gantline.builders.engine.wish import Wish, free_port
 
-from gantline.errors import UsageError
+from gantline.errors import GantlineError, UsageError
 from gantline.oci.platforms import Platform
 
 from . import here
@@ -23,7 +25,9 @@ from .description import Endpoint
 from .here import DOCKER, Plan
 
 # a keys file -> what fills an endpoint's own folder with it
-Keys = Callable[[Path], Callable[[KeyFolder], str] | None]
+Fill: TypeAlias = Callable[[KeyFolder], str] | None
+Keys = Callable[[Path], Fill]
+_AGAIN_S = 60.0  # for one that was ready before
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +55,8 @@ def _place(order: Order) -> Iterator[ContainerPlace | ProcessPlace]:
 def apply(endpoint: Endpoint, order: Order, dry_run: bool) -> tuple[Plan, Record | None]:
     """What was to be done, and the endpoint as it is then; with `dry_run` it is not done, and is as it was.
 
-    UsageError for a name that another kind of place has. After an error what ran before runs still, but for a plan to
-    `replace` it. Errors as of `gantline run`.
+    UsageError for a name that another kind of place has. After an error what ran before runs still, or with a plan to
+    `replace` it again. Errors as of `gantline run`.
     """
     one = here.only(endpoint, order.target)
     wanted = here.wish(endpoint, order.target, order.secrets)
@@ -74,10 +78,36 @@ def apply(endpoint: Endpoint, order: Order, dry_run: bool) -> tuple[Plan, Record
             return plan, start.update(
                 endpoint.name, Change(one.image.name, lambda ref, on: what, changes, order.wait_s, order.say)
             )
+        keys = order.keys(file) if file is not None else None
+        if before is not None and running:
+            return plan, _replace(place, before, what, wanted, order, keys)
         if before is not None:
             start.delete(before)
-        keys = order.keys(file) if file is not None else None
         return plan, start.start(place, what, wanted, order.wait_s, order.say, keys)
+
+
+def _replace(
+    place: ContainerPlace | ProcessPlace, before: Record, what: Subject, wanted: Wish, order: Order, keys: Fill
+) -> Record:
+    """The one before gives way first; if the new one does not become ready, it is started again."""
+    old = Wish.from_json(before.details["wish"])
+    manifest, image = before.details.get("manifest"), before.deployments[0].image
+    if isinstance(place, ProcessPlace):
+        for port in {wanted.port, wanted.grpc_port} - {old.port, old.grpc_port}:
+            free_port(wanted.host, port)  # better now than when nothing runs any more
+    start.delete(before)
+    try:
+        return start.start(place, what, wanted, order.wait_s, order.say, keys)
+    except GantlineError as error:
+        try:
+            subject = once_more(manifest, image, what.store)
+            own = order.keys(Path(before.keys)) if before.keys else None
+            start.start(place, subject, replace(old, keys=""), max(order.wait_s, _AGAIN_S), order.say, own)
+            error.message += "; the one before serves again"
+        except GantlineError as again:
+            error.message += f"; and the one before did not start again: {again.message}"
+        error.args = (error.message,)
+        raise
 
 
 def _before(name: str, place: ContainerPlace | ProcessPlace, target: str) -> Record | None:

@@ -98,6 +98,9 @@ def test_it_runs_here(site: Site, tmp_path: Path, free_port: Callable[[], int], 
         assert (changed["act"], changed["changes"]) == ("update", ["variable GANTLINE_LOG_FORMAT"])
         _scored(site, port, lambda: site.run("endpoint", "logs", name))
         moved = free_port()
+        with pytest.raises(AssertionError, match="the one before serves again"):
+            deploy("--env", "GANTLINE_LOG_FORMAT=json", "--wait-s", "0.05", at=moved)
+        _scored(site, port, lambda: site.run("endpoint", "logs", name))
         assert deploy("--env", "GANTLINE_LOG_FORMAT=json", at=moved)["act"] == "replace"
         _scored(site, moved, lambda: site.run("endpoint", "logs", name))
     finally:
