@@ -75,9 +75,9 @@ class ClusterPlace(WrittenPlace):
         if record.place == KSERVE:
             self._kubectl(record).end("delete", "inferenceservice", record.name, "--ignore-not-found")
         else:
-            self._kubectl(record).end(
-                "delete", _KINDS, "--selector", str(record.details["owned"]), "--ignore-not-found"
-            )
+            # a cluster may know none of the last
+            kinds = f"{_KINDS},httproute" if record.details.get("routed") else _KINDS
+            self._kubectl(record).end("delete", kinds, "--selector", record.details["owned"], "--ignore-not-found")
 
 
 def _forwarded_to(record: Record, lines: Iterable[bytes]) -> str:

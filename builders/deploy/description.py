@@ -195,10 +195,15 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a cluster keeps an endpoint, and the secret by which it pulls the images; empty: its own default."""
+    """Where a cluster keeps an endpoint, and the secret by which it pulls the images; empty: its own default.
+
+    `gateway`, [NAMESPACE/]NAME: a router of the cluster's, that sends there what is asked of `hostname`.
+    """
 
     namespace: str = ""
     pull_secret: str = ""
+    gateway: str = ""
+    hostname: str = ""
 
     def __post_init__(self) -> None:
         if self.namespace and not _NAMESPACE.fullmatch(self.namespace):
@@ -207,6 +212,13 @@ class Site:
             )
         if self.pull_secret and not _SECRET.fullmatch(self.pull_secret):
             raise UsageError(f"pull_secret {self.pull_secret!r:.100}: expected the name of a secret")
+        space, slash, gateway = self.gateway.rpartition("/")
+        if self.gateway and not (_SECRET.fullmatch(gateway) and (not slash or _NAMESPACE.fullmatch(space))):
+            raise UsageError(f"gateway {self.gateway!r:.100}: expected NAME or NAMESPACE/NAME of one in the cluster")
+        if self.hostname and not _SECRET.fullmatch(self.hostname.removeprefix("*.")):
+            raise UsageError(f"hostname {self.hostname!r:.100}: expected one as credit.example.com")
+        if bool(self.gateway) != bool(self.hostname):
+            raise UsageError("gateway and hostname go together: a gateway sends what is asked of a name")
 
     def left_out(self) -> Iterator[str]:
         """What has no place outside of a cluster: KEY is not applied: WHY."""
@@ -214,6 +226,8 @@ class Site:
             yield "namespace is not applied: there are none here"
         if self.pull_secret:
             yield "pull_secret is not applied: whoever starts it logs in to the registry"
+        if self.gateway:
+            yield "gateway is not applied: there is no cluster here, nor its router"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from .description import (
 )  # fmt: skip
 from .fields import Fields
 
-_TOP = ("endpoint", "port", "namespace", "pull_secret", "deployments")
+_TOP = ("endpoint", "port", "namespace", "pull_secret", "gateway", "hostname", "deployments")
 _KEYS = (
     "image", "traffic", "instances", "resources", "probes", "environment", "secrets", "keys", "drain_s", "shutdown_s",
     "egress",
@@ -44,7 +44,7 @@ def read(tree: Any, where: str, image: Callable[[str, str], ImageName]) -> Endpo
         raise UsageError(f"{where}: endpoint: its name is missing")
     port = top.whole("port", HTTP, 1, 65534)
     with top.placed():
-        site = Site(top.text("namespace"), top.text("pull_secret"))
+        site = Site(*(top.text(key) for key in ("namespace", "pull_secret", "gateway", "hostname")))
         return Endpoint(top.text("endpoint"), found, port, site)
 
 

@@ -42,6 +42,8 @@ def write(endpoint: Endpoint) -> Written:
     notes = tuple(f"{d.name}: {what}" for d in endpoint.deployments for what in _left_out(d))
     if endpoint.port != HTTP:
         notes = ("port is not applied: KServe gives an InferenceService its address", *notes)
+    if endpoint.site.gateway:
+        notes = ("gateway is not applied: KServe has a router of its own", *notes)
     if len(endpoint.deployments) == 1:
         tree = _service(endpoint, endpoint.deployments[0], None)
         return Written({f"inferenceservice-{endpoint.name}.yaml": tree}, notes, "kubectl apply -f {path}")

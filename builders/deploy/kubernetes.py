@@ -1,7 +1,8 @@
 """Kubernetes: a Deployment with its autoscaler, budget and network policy for each deployment, and one Service.
 
 A Service knows no weights: it sends to the one deployment that has all traffic. Others run beside it, each behind a
-Service of its own, so that they can be tried before the traffic moves.
+Service of its own, so that they can be tried before the traffic moves. Where the cluster has a gateway, that is told
+their weights.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from gantline.builders.image.settings import GRPC, HTTP
 from .container import LIVE, READY, container, placed, ports, probe, pulling, scraped, volumes
 from .description import Deployment, Endpoint, only_weighted
 from .documents import Tree, Written
+from .gateway import route
 from .single import patience_s
 
 _MANAGER = {"app.kubernetes.io/managed-by": "gantline", "app.kubernetes.io/component": "model-server"}
@@ -24,10 +26,14 @@ _PATIENCE_S = 600  # in which a rollout is to get on, unless it is told otherwis
 
 def write(endpoint: Endpoint) -> Written:
     """The objects of an endpoint, without a namespace. UsageError where several deployments share the traffic."""
-    served = only_weighted(
-        endpoint, "kubernetes", "a Service has no weights (a KServe InferenceService has: --to kserve)"
-    )
-    objects: list[Tree] = [_service(endpoint.name, endpoint, served)]
+    objects: list[Tree] = []
+    if endpoint.site.gateway:
+        objects.append(route(endpoint, {"app.kubernetes.io/name": endpoint.name, **_MANAGER}))
+    if not endpoint.site.gateway or len(endpoint.weighted) == 1:
+        served = only_weighted(
+            endpoint, "kubernetes", "a Service has no weights (a gateway has: --gateway; so has KServe: --to kserve)"
+        )
+        objects.append(_service(endpoint.name, endpoint, served))
     for one in endpoint.deployments:
         objects += _of(one, endpoint)
     names = (f"{n:02}-{_file(tree)}" for n, tree in enumerate(objects, 1))
@@ -40,7 +46,7 @@ def _file(tree: Tree) -> str:
 
 def _of(one: Deployment, endpoint: Endpoint) -> Iterator[Tree]:
     name = f"{endpoint.name}-{one.name}"
-    if not one.traffic:
+    if not one.traffic or endpoint.site.gateway:
         yield _service(name, endpoint, one)
     yield _deployment(name, endpoint, one)
     if one.instances.high > one.instances.low:

@@ -65,6 +65,7 @@ def _cluster(endpoint: Endpoint, main: Deployment) -> tuple[str, str, dict[str, 
     keys = f"{main.keys.secret}:{main.keys.key}" if main.keys else ""
     details = {
         "namespace": endpoint.site.namespace,
+        "routed": bool(endpoint.site.gateway),
         "object": f"{endpoint.name}-{main.name}",
         "selector": f"app.kubernetes.io/instance={endpoint.name}-{main.name}",
         "service": f"serving.kserve.io/inferenceservice={endpoint.name}",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gantline.builders.deploy.description import Endpoint, ImageName, SecretKey
     from gantline.builders.deploy.documents import Written
 
+_SITE = ("namespace", "pull_secret", "gateway", "hostname")
 TARGETS = (*deploy_here.TARGETS, "compose", "kubernetes", "kserve")
 
 
@@ -46,6 +47,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--keys-secret", default="", metavar="SECRET[:KEY]", help="the platform's secret with the file of API keys")
     add("--pull-secret", default="", metavar="SECRET", help="the cluster's secret by which it pulls the images")
     add("--namespace", default="", metavar="NAME", help="of the cluster (default: the one that is current there)")
+    add("--gateway", default="", metavar="[NAMESPACE/]NAME", help="the cluster's, which routes by traffic's shares")
+    add("--hostname", default="", metavar="NAME", help="what it is asked by, at that gateway")
     add("--by-tag", action="store_true", help="name images as given, where the platform has them already")
     add("--strict", action="store_true", help="fail if anything that is asked for is not applied")
     deploy_here.arguments(parser)
@@ -115,10 +118,10 @@ def _endpoint(args: argparse.Namespace) -> tuple[Endpoint, tuple[str, ...]]:
     if documents := [d for _, ds in found for d in ds if d.kind in ("endpoint", "deployment")]:
         if other := next((path for path, ds in found if not ds), None):
             raise UsageError(f"{other}: neither an endpoint nor a deployment of Azure ML's, as the others are")
-        return azure.read(documents, image, keys, Site(args.namespace, args.pull_secret))
+        return azure.read(documents, image, keys, Site(*(getattr(args, key) for key in _SITE)))
     if len(args.file) > 1:
         raise UsageError(f"{args.file[1]}: a description is one file")
-    for flag, key in (("keys_secret", "keys"), ("pull_secret", "pull_secret"), ("namespace", "namespace")):
+    for flag, key in (("keys_secret", "keys"), *zip(_SITE, _SITE, strict=True)):
         if getattr(args, flag):
             raise UsageError(f"--{flag.replace('_', '-')} and --file exclude each other: write `{key}` into the file")
     return description_file.read(read_yaml(args.file[0], careful=True), str(args.file[0]), image), ()
@@ -168,7 +171,7 @@ def _of_flags(args: argparse.Namespace, image: ImageName, keys: SecretKey | None
     if keys:
         one["keys"] = {"secret": keys.secret, "key": keys.key}
     name = args.name or last.lower().replace(".", "-").replace("_", "-")
-    site = {key: getattr(args, key) for key in ("port", "namespace", "pull_secret") if getattr(args, key)}
+    site = {key: getattr(args, key) for key in ("port", *_SITE) if getattr(args, key)}
     tree = {"endpoint": name, "deployments": {"main": one}, **site}
     return description_file.read(tree, "the command line", lambda _name, _said: image)
 
@@ -234,6 +237,6 @@ def _again(args: argparse.Namespace) -> list[str]:
     words = [word for path in args.file for word in ("--file", str(path.absolute()))]
     for flag in ("image", "env", "secret"):
         words += [word for value in getattr(args, flag) for word in (f"--{flag}", value)]
-    for flag in ("name", "port", "instances", "cpu", "memory", "keys_secret", "pull_secret", "namespace"):
+    for flag in ("name", "port", "instances", "cpu", "memory", "keys_secret", *_SITE):
         words += [f"--{flag.replace('_', '-')}", str(value)] if (value := getattr(args, flag)) else []
     return [*words, *(["--by-tag"] if args.by_tag else [])]
