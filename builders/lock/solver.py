@@ -85,15 +85,8 @@ def _solve(
         for name, one in names.items():
             Path(folder, name).write_text(one.line + "\n", "utf-8")
         common = _command(target, sources)
-        # what is in a file that it would write again is taken where it fits, and passed over where it does not
         chosen = Path(folder, "chosen.txt")
-        chosen.write_text("".join(f"{pin}\n" for pin in _pins(preferred)), "utf-8")
-        words = [*common, "--annotation-style", "line", "--output-file", chosen.name, *names]
-        found = _run(words, folder, sources)
-        if isinstance(found, Refused) and "No solution" in found.text:
-            # of a version that it prefers, uv looks at the first index that has it, be it for other platforms only
-            chosen.write_text("")
-            found = _run(words, folder, sources)
+        found = _chosen(chosen, [*common, "--annotation-style", "line"], list(names), _pins(preferred), sources)
         if isinstance(found, Refused):
             return found
         for warning in found.warnings:
@@ -106,6 +99,27 @@ def _solve(
             return found
         packages: list[dict[str, Any]] = tomllib.loads(found.text).get("packages", [])
     return tuple(_solved(p, _roots(p["name"], parents, names)) for p in sorted(packages, key=lambda p: str(p["name"])))
+
+
+def _chosen(
+    chosen: Path, words: list[str], lines: list[str], pins: list[str], sources: Sources
+) -> _Answer | Refused:  # fmt: skip
+    """Have uv write its choice: with all of the versions that are preferred, else with those that fit, else with any.
+
+    What is in a file that it would write again is taken where it fits, and passed over where it does not; but of such a
+    version uv looks at the first index alone that has it, be it for other platforms only.
+    """
+    folder = chosen.parent
+    words = [*words, "--output-file", chosen.name]
+    (folder / "preferred.txt").write_text("".join(f"{pin}\n" for pin in pins), "utf-8")
+    found: _Answer | Refused = Refused("")
+    for preferred in ("held", "hinted", "") if pins else ("",):
+        chosen.write_text((folder / "preferred.txt").read_text("utf-8") if preferred == "hinted" else "", "utf-8")
+        held = ["-c", "preferred.txt"] if preferred == "held" else []
+        found = _run([*words, *held, *lines], str(folder), sources)
+        if not isinstance(found, Refused) or "No solution" not in found.text:
+            break
+    return found
 
 
 def _pins(preferred: Mapping[str, str]) -> list[str]:

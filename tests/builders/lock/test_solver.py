@@ -80,6 +80,19 @@ def test_a_first_index_that_has_a_preferred_version_for_another_platform(tmp_pat
     assert [offer.file for offer in found[0].wheels] == [mine.name]
 
 
+def test_what_was_tried_is_taken_from_whichever_index_has_it_for_the_platform(tmp_path: Path) -> None:
+    """Hinted at, another version would be taken: of what it is hinted at, uv looks at the first index that has it."""
+    for tag in LINUX.values():
+        wheel(tmp_path / "two", "oak", "1.0", tags=f"cp311-cp311-{tag}")
+    wheel(tmp_path / "one", "oak", "2.0", tags=f"cp311-cp311-{LINUX['arm64']}")
+    mine = wheel(tmp_path / "two", "oak", "2.0", tags=f"cp311-cp311-{LINUX['amd64']}")
+    with serving_index(Index(tmp_path / "one")) as one, serving_index(Index(tmp_path / "two")) as two:
+        found = solve([Asked("oak", "x")], TARGET, Sources(two.url, (one.url,)), {"oak": "2.0"})
+    assert not isinstance(found, Refused), found.text
+    assert [offer.file for offer in found[0].wheels] == [mine.name]
+    assert found[0].by == (Asked("oak", "x"),)
+
+
 def test_what_is_strange_is_told(tmp_path: Path) -> None:
     """A version that its authors took back is taken where a line names it; an extra that is not there is none."""
 
