@@ -59,7 +59,7 @@ def _fold(rows: Iterable[tuple[str, str]]) -> None:
 
 def columns(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table under a header; without rows, the header alone. A pipe gets plain text, a row a line."""
-    lines = [tuple(header), *(tuple(row) for row in rows)]
+    lines = [tuple(header), *(tuple(map(plain, row)) for row in rows)]
     if sys.stdout.isatty():
         _ruled(lines)
         return

@@ -110,6 +110,8 @@ class Database:
             yield
         except (exc.DBAPIError, sqlite3.Error) as e:
             raise _error(e, f"registry {self.place}") from e
+        except UnicodeEncodeError as e:
+            raise UsageError(f"{e.object[:60]!r}: is no text: expected Unicode") from e
         except exc.TimeoutError as e:
             raise Unavailable(f"registry {self.place}: every connection of this process is in use; try again") from e
 

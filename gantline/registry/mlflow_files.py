@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,12 @@ def read_files(root: Path, run: str) -> Run | None:
     for path in experiments:
         folder = Path(path) / run
         if (folder / "meta.yaml").is_file():
-            return _run(Path(path), folder)
+            return read_run(Path(path), folder)
     return None
 
 
-def _run(experiment: Path, folder: Path) -> Run:
+def read_run(experiment: Path, folder: Path) -> Run:
+    """The run of a folder. BadArtefact for what is no store's file."""
     about = _yaml(folder / "meta.yaml")
     status = about.get("status")
     return Run(
@@ -54,9 +56,10 @@ def _texts(folder: Path) -> Iterator[tuple[str, str]]:
     for path in sorted(islice(found, MOST)):
         try:
             with path.open("rb") as f:
-                yield path.relative_to(folder).as_posix(), f.read(_LONGEST).decode("utf-8").rstrip("\n")
-        except (OSError, UnicodeDecodeError) as e:
+                text = f.read(_LONGEST).decode("utf-8", "replace")
+        except OSError as e:
             raise BadArtefact(f"{path}: cannot be read ({e})") from e
+        yield path.relative_to(folder).as_posix(), text.rstrip("\n")
 
 
 def _last(text: str, where: Path) -> float:
@@ -71,11 +74,12 @@ def _last(text: str, where: Path) -> float:
 
 def _datasets(experiment: Path, folder: Path) -> Iterator[dict[str, str]]:
     for path in sorted((folder / "inputs").glob("*/meta.yaml")):
-        about = _yaml(path)
-        described = experiment / "datasets" / Path(str(about.get("source_id", ""))).name / "meta.yaml"
-        if described.is_file():
+        with suppress(BadArtefact):  # an input that is no data set, or half of one
+            about = _yaml(path)
+            described = experiment / "datasets" / Path(str(about.get("source_id", ""))).name / "meta.yaml"
             data = _yaml(described)
-            yield {key: str(data.get(key) or "") for key in ("name", "digest", "source_type", "source")}
+            if data:
+                yield {key: str(data.get(key) or "") for key in ("name", "digest", "source_type", "source")}
 
 
 def _yaml(path: Path) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from gantline.builders import mlflow_run
 from gantline.builders.mlflow_run import DATABASE, LONGEST, MOST, run_of
+
+from gantline.registry import mlflow_database
 
 RUN = "d23d26e296d342b2884f4d1b1e6fb3dd"
 WANT = {
@@ -46,15 +47,20 @@ def database(root: Path, *statements: str) -> Path:
     """A store as MLflow 3 makes it when nobody says another, in the columns that are read."""
     with closing(sqlite3.connect(root / DATABASE)) as store, store:
         store.executescript(
-            "CREATE TABLE runs (run_uuid TEXT); CREATE TABLE params (key TEXT, value TEXT, run_uuid TEXT);"
+            "CREATE TABLE runs (run_uuid TEXT, name TEXT, status TEXT, user_id TEXT, start_time BIGINT,"
+            " end_time BIGINT, artifact_uri TEXT, experiment_id INTEGER);"
+            "CREATE TABLE experiments (experiment_id INTEGER, name TEXT);"
+            "CREATE TABLE params (key TEXT, value TEXT, run_uuid TEXT);"
+            "CREATE TABLE latest_metrics (key TEXT, value FLOAT, is_nan BOOLEAN, run_uuid TEXT);"
             "CREATE TABLE tags (key TEXT, value TEXT, run_uuid TEXT);"
-            "CREATE TABLE datasets (dataset_uuid TEXT, name TEXT, digest TEXT, dataset_source_type TEXT);"
+            "CREATE TABLE datasets (dataset_uuid TEXT, name TEXT, digest TEXT, dataset_source_type TEXT,"
+            " dataset_source TEXT);"
             "CREATE TABLE inputs (source_type TEXT, source_id TEXT, destination_type TEXT, destination_id TEXT);"
         )
-        store.execute("INSERT INTO runs VALUES (?)", (RUN,))
+        store.execute("INSERT INTO runs (run_uuid) VALUES (?)", (RUN,))
         store.executemany("INSERT INTO params VALUES (?, ?, ?)", [(k, v, RUN) for k, v in PARAMS.items()])
         store.executemany("INSERT INTO tags VALUES (?, ?, ?)", [(k, v, RUN) for k, v in TAGS.items()])
-        store.execute("INSERT INTO datasets VALUES ('d1', 'houses', '119d9e00', 'local')")
+        store.execute("INSERT INTO datasets VALUES ('d1', 'houses', '119d9e00', 'local', '{}')")
         store.execute("INSERT INTO inputs VALUES ('DATASET', 'd1', 'RUN', ?)", (RUN,))
         for statement in statements:
             store.execute(statement)
@@ -101,7 +107,7 @@ def test_a_database_that_is_none_or_never_ends(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "a" / DATABASE).write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
     (tmp_path / "a/model").mkdir()
     assert run_of(tmp_path / "a/model", RUN) == {}
-    monkeypatch.setattr(mlflow_run, "STEPS", 100_000)
+    monkeypatch.setattr(mlflow_database, "_STEPS", 100_000)
     (tmp_path / "b").mkdir()
     place = database(
         tmp_path / "b", "DROP TABLE params",

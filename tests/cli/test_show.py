@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from gantline.cli.show import parity_line, print_json, size, table, tensor_line
+from gantline.cli.show import columns, parity_line, print_json, size, table, tensor_line
 from gantline.manifest import Manifest, Parity
 from gantline.signature import TensorSpec
 
@@ -46,3 +46,5 @@ def test_tensors_and_sizes(capsys: pytest.CaptureFixture[str]) -> None:
 def test_nothing_that_a_terminal_acts_on_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     table([("note", "\x1b[2Jgone\r\n\x9b3m \u202eback ünï 東京\u200d")])
     assert capsys.readouterr().out == "note  \ufffd[2Jgone\ufffd\ufffd\ufffd3m \ufffdback ünï 東京\u200d\n"
+    columns(("TAGS",), [("a\nb \x1b[31m",)])
+    assert capsys.readouterr().out == "TAGS\na\ufffdb \ufffd[31m\n"

@@ -116,6 +116,10 @@ def test_tags_change_and_properties_stay(registry: Registry, make: MakePackage) 
     assert registry.register(package, properties={"team": "x"}).properties == {"team": "x"}
     with pytest.raises(UsageError, match=r"its properties cannot change \(team=x\); --new-version"):
         registry.register(package, properties={"team": "y"})
+    with pytest.raises(UsageError, match="is no text"):
+        registry.tag("iris:1", {"stage": "\udcff"})
+    with pytest.raises(UsageError, match="is no text"):
+        registry.list(tags={"\udcff": None})
     with pytest.raises(UsageError, match="a key has"):
         registry.tag("iris:1", {"a=b": "c"})
     log = registry.history("iris")
