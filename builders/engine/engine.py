@@ -167,7 +167,8 @@ def _cause(error: BaseException) -> str:
     """The innermost reason, in one line."""
     explanation = getattr(error, "explanation", None)
     if explanation:
-        return " ".join(str(explanation).split())
+        taken = re.search(r"address already in use|port is already allocated", str(explanation))
+        return " ".join(str(explanation).split()) + ("; choose another --port or --grpc-port" if taken else "")
     text = str(error)
     if inner := re.search(r"\[Errno \d+\] ([^'\")]+)|(Connection refused|timed out|Name or service not known)", text):
         return inner[1] or inner[2]

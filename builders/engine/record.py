@@ -19,7 +19,9 @@ from gantline.home import home
 
 # what container engines take as a name, too: Docker none of one letter
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,62}")
+_FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # of those that earlier versions took, too
 _TAKEN = (".next", ".ports")  # at the end of containers' names beside their endpoint's
+_LONGEST = 200
 _FILE = "endpoint.json"
 
 
@@ -77,6 +79,11 @@ def check_name(name: str) -> str:
     return name
 
 
+def _one_folder(name: str) -> str:
+    """A name that leads nowhere else. One that can no longer be given can be looked at still, and deleted."""
+    return name if _FOLDER.fullmatch(name) and len(name) < _LONGEST else check_name(name)
+
+
 class Records:
     """A folder with one for each endpoint, which holds its keys, and its log where no engine keeps one."""
 
@@ -90,7 +97,8 @@ class Records:
 
     def names(self) -> list[str]:
         """Of all, sorted."""
-        return sorted(path.parent.name for path in self.root.glob(f"*/{_FILE}"))
+        there = (path.parent.name for path in self.root.glob(f"*/{_FILE}"))
+        return sorted(name for name in there if _FOLDER.fullmatch(name))
 
     def all(self, say: Callable[[str], None] = lambda line: None) -> list[Record]:
         """By name; `say` is told of a file that is no record."""
@@ -104,7 +112,7 @@ class Records:
 
     def folder(self, name: str) -> Path:
         """Where what belongs to an endpoint lies, for this user alone."""
-        return self.root / check_name(name)
+        return self.root / _one_folder(name)
 
     def find(self, name: str) -> Record | None:
         """None for one that is not here; BadArtefact for a file that is no record."""
@@ -181,7 +189,7 @@ class Records:
 
     def _lock(self, name: str) -> Path:
         # outside of its folder, which is removed: a third command could else lock another file of that name
-        return self.root / f".{check_name(name)}.lock"
+        return self.root / f".{_one_folder(name)}.lock"
 
 
 def now() -> str:

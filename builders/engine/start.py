@@ -10,7 +10,7 @@ from gantline.errors import GantlineError, UsageError
 
 from .key_folder import KeyFolder
 from .place import Change, Place, place_of
-from .record import Record, Records
+from .record import Record, Records, check_name
 from .subject import Subject
 from .wish import Wish
 
@@ -38,7 +38,7 @@ def start(
     a time. It is on record before it runs: whatever is interrupted can be ended by its name.
     """
     records = Records.of_user()
-    with records.claim(wish.name):
+    with records.claim(check_name(wish.name)):
         _make_way(records, wish.name, say)
         whose = ""
         try:

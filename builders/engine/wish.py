@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 from collections.abc import Mapping
@@ -88,6 +89,8 @@ def free_port(host: str, asked: int, but: int = 0, flag: str = "--port") -> int:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             s.bind((host, asked))
         except OSError as e:
+            if isinstance(e, socket.gaierror) or e.errno == errno.EADDRNOTAVAIL:
+                raise UsageError(f"--host {host}: {e.strerror}; name an address of this machine") from e
             raise UsageError(f"{host}:{asked}: {e.strerror}; choose another {flag}, or 0 for any free one") from e
         found = int(s.getsockname()[1])
         return found if found != but else free_port(host, asked, but, flag)

@@ -59,6 +59,23 @@ def test_no_name(name: str) -> None:
         check_name(name)
 
 
+@pytest.mark.parametrize("name", ["w", "one.ports"])
+def test_a_name_that_can_no_longer_be_given_stands_in_nobodys_way(tmp_path: Path, name: str) -> None:
+    records = Records(tmp_path)
+    folder = tmp_path / name
+    folder.mkdir()
+    records.put(replace(ONE, name=name))
+    (tmp_path / "not ours").mkdir()
+    (tmp_path / "not ours" / "endpoint.json").touch()
+    assert records.all() == [replace(ONE, name=name)]
+    with records.claim(name):
+        records.remove(name)
+    assert records.names() == [] and not folder.exists()
+    for elsewhere in ("..", "../one", "/etc", ".", ""):
+        with pytest.raises(UsageError, match="--name"):
+            records.folder(elsewhere)
+
+
 def test_where_nothing_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "endpoints").write_text("")
     with pytest.raises(UsageError, match="set GANTLINE_HOME"):

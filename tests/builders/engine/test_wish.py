@@ -80,5 +80,7 @@ def test_what_makes_no_sense_is_refused(image: Image) -> None:
         s.listen()
         with pytest.raises(UsageError, match="choose another --port"):
             free_port("127.0.0.1", s.getsockname()[1])
+    with pytest.raises(UsageError, match=r"--host 192.0.2.1: .*; name an address of this machine"):
+        free_port("192.0.2.1", 0)
     with pytest.raises(UsageError, match="not one that `gantline build` made"):
         told(Wish("one"), replace(image, config={**image.config, "config": {}}), "other:1")
