@@ -29,6 +29,7 @@ from .faces.v1 import V1Face
 from .following import Following
 from .fronts.gate import Gate, PageGate
 from .fronts.hot import Front
+from .head_start import HeadStart
 from .inventory import Inventory
 from .key_file import KeyFile
 from .loader import Loader
@@ -114,32 +115,33 @@ class Stack:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def build_stack(resolved: Resolved[ServeSettings], entries: list[Entry], shelf: Shelf | None = None) -> Stack:
-    """Everything between a socket and a model.
+def build_stack(
+    resolved: Resolved[ServeSettings], entries: list[Entry], shelf: Shelf | None = None,
+    head_start: HeadStart | None = None,
+) -> Stack:  # fmt: skip
+    """Everything between a socket and a model. `head_start`: the models that are being opened already.
 
     Hot:  Http1 -> Access -> Front -> Core -> Face, wire -> Model -> Batcher, Dispatch -> Session -> Engine, and back.
     Slow: Http1 -> Starlette -> Gate, Access (without keys PageGate, Pages) -> V2Routes, or Endpoint -> Core as above.
     gRPC: Grpcio or Http2 -> rpc.Service -> Infer -> wire.v2_grpc -> Core.submit -> Model as above; the rest -> Control.
     """
-    settings = resolved.settings
-    pool, waiting = _pools()
+    settings, limit, (pool, waiting) = resolved.settings, resolved.settings.max_body_bytes, _pools()
     repository = Repository(entries, settings.default)
-    loader = Loader(repository, resolved, pool, waiting, shelf)
+    loader = Loader(repository, resolved, pool, waiting, shelf, head_start)
     control = Control()
-    memory = SharedMemory(settings.allow_shared_memory, settings.max_body_bytes, control)
+    memory = SharedMemory(settings.allow_shared_memory, limit, control)
     workers = settings.workers or usable_cores()
     budget = ByteBudget(settings.max_pending_bytes or usable_memory() // 4 // workers)
     on_demand = OnDemand(loader, resolved, workers, budget) if settings.load == "on-demand" else None
     inventory = Inventory(on_demand, control) if on_demand is not None else None
-    core = Core(repository, settings.max_body_bytes, pool, memory, budget)
+    core = Core(repository, limit, pool, memory, budget)
     v1 = core.beside(V1Face())
     Operations(repository, loader, control, settings.model_control, on_demand)
     poller, following = _movers(settings, shelf, loader, control, waiting, on_demand)
     readiness = Readiness(repository)
     v2 = V2Routes(repository, control, readiness, core, settings)
     key_file, access, certificate = _locks(settings, repository)
-    azure = AzureRoutes(repository, settings.max_body_bytes, budget, access is not None)
-    limit = settings.max_body_bytes
+    azure = AzureRoutes(repository, limit, budget, access is not None)
     mlflow = MlflowRoutes(core.beside(MlflowFace(repository.default_name)), azure, readiness, limit)
     logs = LogSettings(settings.log_level, control)
     traces = TraceSettings(settings.trace_dir, repository, control, waiting)

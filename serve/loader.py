@@ -25,14 +25,14 @@ from gantline.settings import Resolved, ServeSettings
 from . import memory
 from .affinity import Affinity
 from .entry import Entry
+from .head_start import HeadStart
 from .model import Model
-from .opening import Opened, open_version, prepare
+from .opening import MAX_LOADING, Opened, open_version, prepare, wanted
 from .repository import LOADING, UNAVAILABLE, UNLOADING, Repository, Slot
 from .scale import Scale
 from .scratch import remove_scratch
 from .shelf import Shelf
 
-MAX_LOADING = 4  # versions at once: more would gain nothing on the CPU, and each has its model in memory twice
 P = ParamSpec("P")
 T = TypeVar("T")
 _log = logging.getLogger("gantline.loader")
@@ -51,14 +51,17 @@ class Loader:
 
     def __init__(
         self, repository: Repository, resolved: Resolved[ServeSettings], pool: Executor, waiting: Executor,
-        shelf: Shelf | None = None,
+        shelf: Shelf | None = None, head_start: HeadStart | None = None,
     ) -> None:  # fmt: skip
-        """`pool` computes; `waiting` is for what takes long and computes little, or elsewhere."""
+        """`pool` computes; `waiting` is for what takes long and computes little, or elsewhere. `head_start`: what is
+        being opened already.
+        """
         self.repository = repository
         self.shelf = shelf
         self.affinity = Affinity()
         self.common: Path | None = None  # a folder of all workers, when there are several
         self.resolved = resolved
+        self._head_start = head_start
         self._pool = pool
         self._waiting = waiting
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -183,12 +186,10 @@ class Loader:
         await asyncio.gather(*(self.unload(name) for name in self.repository.names()))
 
     def _wanted(self) -> list[str]:
-        settings, names = self.resolved.settings, self.repository.names()
+        names = self.repository.names()
         if self.at_start is not None:
             return [n for n in names if n in self.at_start]
-        if settings.model_control != "explicit" or settings.load_model == "*":
-            return names
-        return [n for n in names if n in settings.models_to_load]
+        return wanted(self.resolved.settings, names)
 
     async def bring(self, name: str, wanted: Callable[[], bool] = lambda: True) -> dict[str, GantlineError]:
         """Load the versions of a model that are known and not loaded; the errors of those that fail.
@@ -273,7 +274,7 @@ class Loader:
         async with self._rooms[entry.package is None or entry.package.inline]:
             try:
                 with self._scale.weigh() as weighing:
-                    opened = await self._apart(open_version, entry, self.resolved, self.common)
+                    opened = await self._opened(entry)
             except GantlineError as e:
                 return e
             except Exception as e:
@@ -285,6 +286,13 @@ class Loader:
         model = self._model(entry, opened)
         model.growth = weighing.growth
         return model
+
+    async def _opened(self, entry: Entry) -> Opened:
+        begun = self._head_start.take(entry) if self._head_start is not None else None
+        if begun is None:
+            return await self._apart(open_version, entry, self.resolved, self.common)
+        self._scale.stir()  # it has grown before it was weighed
+        return await asyncio.wrap_future(begun)
 
     def _model(self, entry: Entry, opened: Opened) -> Model:
         pool = self._pool if opened.session.inline else opened.attendance.over(self._waiting)

@@ -17,8 +17,9 @@ from gantline.errors import DeadlineExceeded, GantlineError, NotFound, Overloade
 from gantline.settings import Resolved, ServeSettings
 
 from .admission import ByteBudget
-from .loader import MAX_LOADING, Loader
+from .loader import Loader
 from .model import Model
+from .opening import MAX_LOADING
 from .residency import SESSION, Held, Overhead, Retries, Room, Weights, idle, room_for
 from .telemetry.histogram import Histogram
 from .telemetry.memory import file_bytes, memory_of, own_memory

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -27,6 +27,7 @@ from .entry import Entry
 from .process.cores import cores_each
 from .tuning import Tuning, tune
 
+MAX_LOADING = 4  # versions at once: more would gain nothing on the CPU, and each has its model in memory twice
 DEFAULT_MAX_ROWS = 64  # for a model file that says nothing and whose rows turn out independent
 _log = logging.getLogger("gantline.loader")
 
@@ -89,6 +90,13 @@ def open_version(entry: Entry, resolved: Resolved[ServeSettings], common: Path |
         session.close()
         raise
     return Opened(session, tune(session, rows, settings, server, entry.config), attendance)
+
+
+def wanted(settings: ServeSettings, names: Sequence[str]) -> list[str]:
+    """Which models are loaded at the start, unless they wait for their first request."""
+    if settings.model_control != "explicit" or settings.load_model == "*":
+        return list(names)
+    return [n for n in names if n in settings.models_to_load]
 
 
 def prepare(engines: Collection[str]) -> None:

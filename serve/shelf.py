@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import tempfile
@@ -21,8 +22,9 @@ from gantline.settings import Resolved, ServeSettings
 from .entry import Entry
 from .given import PREFIX, write_model
 from .repository_layout import Search, find_entries
-from .scratch import remove_scratch
+from .scratch import remove_scratch, sweep
 
+_log = logging.getLogger("gantline.shelf")
 _GIVEN = re.compile(rf"{re.escape(tempfile.gettempdir())}/{PREFIX}[^/]*/")
 
 
@@ -98,6 +100,16 @@ class Shelf:
     def _settle(self, name: str, said: str) -> Policy:
         found = self.resolved.model(name, None, {"versions": said} if said else {}).settings
         return Policy(found.versions, found.default_version)
+
+
+def look(
+    resolved: Resolved[ServeSettings], refs: Sequence[str], followed: Collection[int] = ()
+) -> tuple[list[Entry], Shelf]:
+    """What lies at `refs` now, and where to look again when a model is to be loaded anew."""
+    for left in sweep():
+        _log.info("removed %s, which a process that is gone had left", left)
+    shelf = Shelf(refs, resolved, followed)
+    return shelf.entries(), shelf
 
 
 def _parents(refs: Sequence[str]) -> list[str]:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from gantline.settings import Resolved, ServeSettings
 
-from ..app import build_stack
-from ..control import Arguments, Effect
-from ..repository import Slot
-from .announcement import Announcement, report
+from .. import memory
+from ..head_start import HeadStart
+from ..shelf import look
 from .listener import bind, port_of, reserve
-from .server import Server, look, run, run_to_end
 
 if TYPE_CHECKING:
     from gantline.registry.followed import Followed
     from gantline.registry.presence import Presence
 
+    from ..control import Arguments, Effect
+    from ..repository import Slot
     from .follower import Follower
 
 
@@ -28,12 +28,23 @@ def serve(
 ) -> int:  # fmt: skip
     """Serve what lies at `refs` until told to stop; the exit code. `aliases`, of that registry, are followed."""
     entries, shelf = look(resolved, refs, [one.at for one in aliases])
-    with bind(resolved.settings) as listener, reserve(resolved) or nullcontext() as holder:
+    memory.settle()
+    with (
+        bind(resolved.settings) as listener,
+        reserve(resolved) or nullcontext() as holder,
+        HeadStart(resolved) as head_start,
+    ):
+        head_start.begin(entries)
+        # what answers is imported meanwhile
+        from ..app import build_stack
+        from .announcement import Announcement, report
+        from .server import Server, run, run_to_end
+
         grpc_port = port_of(holder)
         announcement = Announcement(resolved.settings, port_of(listener), as_json, grpc_port)
 
         async def main() -> bool:
-            stack = build_stack(resolved, entries, shelf)
+            stack = build_stack(resolved, entries, shelf, head_start)
 
             follower: Follower | None = None
             if aliases and presence is not None:

@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,16 +20,13 @@ import uvicorn
 
 from gantline.errors import UsageError
 from gantline.exits import FAILED, OK
-from gantline.settings import Resolved, ServeSettings
+from gantline.settings import ServeSettings
 
 from .. import memory
 from ..app import Stack
-from ..entry import Entry
 from ..fronts.http1 import Http1
 from ..repository import Slot
 from ..rpc.call import Methods
-from ..scratch import sweep
-from ..shelf import Shelf
 from .endings import endings
 from .listener import own_listeners, take_over, turn_away
 from .promptness import be_prompt
@@ -309,16 +306,6 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:  # Windows
         return None
     return uvloop.new_event_loop
-
-
-def look(
-    resolved: Resolved[ServeSettings], refs: Sequence[str], followed: Collection[int] = ()
-) -> tuple[list[Entry], Shelf]:
-    """What lies at `refs` now, and where to look again when a model is to be loaded anew."""
-    for left in sweep():
-        _log.info("removed %s, which a process that is gone had left", left)
-    shelf = Shelf(refs, resolved, followed)
-    return shelf.entries(), shelf
 
 
 async def _let_go(stack: Stack, seconds: float) -> bool:

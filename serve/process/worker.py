@@ -19,11 +19,12 @@ from ..app import Stack, build_stack
 from ..control import Arguments, Effect
 from ..fronts.http1 import Http1
 from ..repository import Slot
+from ..shelf import look
 from .announcement import report
 from .handover import from_json
 from .link import Link, Message, error_fields, error_of
 from .log import set_up_log
-from .server import Server, look, run, run_to_end
+from .server import Server, run, run_to_end
 
 _log = logging.getLogger("gantline.worker")
 

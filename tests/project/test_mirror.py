@@ -37,7 +37,6 @@ ELSEWHERE = {
     "gantline/request.py": "tests/gantline/wire/test_v2.py",  # two records without behaviour
     "serve/entry.py": "tests/serve/test_repository_layout.py",  # a record, as the scan fills it
     "serve/description.py": "tests/serve/routes/test_v2.py",  # documents, as the faces tell them
-    "serve/process/alone.py": "tests/cli/test_serve.py",  # what a shell sees of it
     "serve/distribution/refusal.py": "tests/serve/distribution/test_app.py",  # a record and its answer
     "serve/distribution/shelves.py": "tests/serve/distribution/test_app.py",  # as clients see it
     "gantline/cli/distribution.py": "tests/serve/distribution/test_server.py",  # flags of what is tried there
