@@ -111,7 +111,7 @@ def _compare(image: Image, built: Built, record: Record, ref: str) -> None:
     if again.id == image.id:
         return
     lines = [str(h.get("created_by")) for h in image.config["history"]]
-    had = dict(zip(image.diff_ids, lines, strict=True))
+    had = dict(zip(image.diff_ids, lines, strict=False))
     titles = dict(zip(again.diff_ids, (str(h["created_by"]) for h in again.config["history"]), strict=True))
     other = [title for digest, title in had.items() if digest not in titles]
     other += [title for digest, title in titles.items() if digest not in had]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,20 +37,23 @@ class Record:
     @property
     def debs(self) -> dict[str, str]:
         """Debian's packages, of the base and added to it: versions by name."""
-        found = self.bill.get("components") or []
-        return {str(c["name"]): str(c["version"]) for c in found if str(c.get("purl", "")).startswith("pkg:deb/")}
+        found = (c for c in self._components() if str(c.get("purl", "")).startswith("pkg:deb/"))
+        return {str(c.get("name")): str(c.get("version")) for c in found}
 
     @property
     def python(self) -> str:
         """The version of a Python that is in none of those; empty if it is."""
-        found = self.bill.get("components") or []
-        return next((str(c.get("version")) for c in found if c.get("bom-ref") == "python"), "")
+        return next((str(c.get("version")) for c in self._components() if c.get("bom-ref") == "python"), "")
 
     @property
     def runtime(self) -> str:
         """The version of Gantline in it."""
-        found = self.bill.get("components") or []
-        return next((str(c.get("version")) for c in found if c.get("bom-ref") == "gantline"), "")
+        return next((str(c.get("version")) for c in self._components() if c.get("bom-ref") == "gantline"), "")
+
+    def _components(self) -> Iterator[dict[str, Any]]:
+        """Of the bill; an image of strangers may have anything in its place."""
+        found = self.bill.get("components")
+        return (one for one in found if isinstance(one, dict)) if isinstance(found, list) else iter(())
 
     def role(self, path: str) -> str:
         """What a file is to its package: model, code, golden, or just a file of it."""

@@ -10,7 +10,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from gantline.blobs import canonical_json
-from gantline.errors import BadArtefact, VerificationFailed
+from gantline.errors import BadArtefact, NotFound, VerificationFailed
 from gantline.oci.artifact import is_package
 from gantline.oci.descriptor import EMPTY, MANIFEST, Descriptor
 from gantline.oci.image import Image, manifests
@@ -70,26 +70,29 @@ def _kept(store: Store, subject: Descriptor, tree: dict[str, Any], key: Ed25519P
 
 def verify(store: Store, digest: str, key: Ed25519PublicKey, ref: str) -> dict[str, Any]:
     """The statement about a digest that this key has signed. VerificationFailed: none, another's, or a wrong one."""
-    problems = []
+    problems: list[str] = []
     for referrer in referrers(store, digest)[:_MOST]:
-        for envelope in _envelopes(store, referrer):
-            where = f"signature {referrer.digest[:19]}"
+        where = f"signature {referrer.digest[:19]}"
+        for described in _envelopes(store, referrer, problems):
             try:
+                envelope = store.read_json(described)
                 return _statement(unseal(envelope, IN_TOTO, key, where), digest, where)
-            except (BadArtefact, VerificationFailed) as e:
+            except (BadArtefact, NotFound, VerificationFailed) as e:  # of several one may be good
                 problems.append(e.message)
     if not problems:
         raise VerificationFailed(f"{ref}: not signed: nothing in {store.root} is a signature of {digest}")
     raise VerificationFailed(f"{ref}: {'; '.join(dict.fromkeys(problems[-4:]))}")
 
 
-def _envelopes(store: Store, referrer: Descriptor) -> Iterator[dict[str, Any]]:
-    """Those of a referrer; it may be something else."""
-    tree = store.read_json(referrer)
-    for layer in tree.get("layers") or []:
-        described = Descriptor.from_json(layer, referrer.digest)
-        if described.media_type == ENVELOPE:
-            yield store.read_json(described)
+def _envelopes(store: Store, referrer: Descriptor, problems: list[str]) -> list[Descriptor]:
+    """Those of a referrer; it may be something else. One that cannot be read is a problem, and not the end."""
+    try:
+        layers = store.read_json(referrer).get("layers") or []
+        found = [Descriptor.from_json(layer, referrer.digest) for layer in layers] if isinstance(layers, list) else []
+    except (BadArtefact, NotFound, VerificationFailed) as e:
+        problems.append(e.message)
+        return []
+    return [one for one in found if one.media_type == ENVELOPE]
 
 
 def _statement(payload: bytes, digest: str, where: str) -> dict[str, Any]:
@@ -98,8 +101,11 @@ def _statement(payload: bytes, digest: str, where: str) -> dict[str, Any]:
         tree = json.loads(payload)
         subjects = {"sha256:" + str(one["digest"]["sha256"]) for one in tree["subject"]}
         known = tree["_type"] == TYPE
+        provenance = tree["predicateType"] == PROVENANCE and isinstance(tree["predicate"]["buildDefinition"], dict)
     except (ValueError, KeyError, TypeError, RecursionError) as e:
         raise VerificationFailed(f"{where}: not an in-toto statement ({type(e).__name__})") from e
     if not known or digest not in subjects:
         raise VerificationFailed(f"{where}: is about {', '.join(sorted(subjects))[:80]}, not about {digest}")
+    if not provenance:
+        raise VerificationFailed(f"{where}: says {tree['predicateType']!r:.100}, and not where {digest} comes from")
     return dict(tree)

@@ -67,8 +67,25 @@ class Image:
         diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
         if not isinstance(diff_ids, list) or len(diff_ids) != len(layers):
             raise BadArtefact(f"{where}: {len(layers)} layers, and its config does not list as many diff_ids")
+        _check(config, f"config {config_descriptor.digest}")
         described = tuple(Descriptor.from_json(layer, where) for layer in layers)
         return cls(descriptor, config_descriptor, described, config, dict(manifest.get("annotations") or {}))
+
+
+def _check(config: dict[str, Any], where: str) -> None:
+    """BadArtefact for a config whose parts are not what everybody takes them for."""
+    settings = config.get("config") or {}
+    told = settings if isinstance(settings, dict) else {}
+    lists = {"rootfs.diff_ids": config["rootfs"]["diff_ids"], "config.Env": told.get("Env") or []}
+    labels, history = told.get("Labels") or {}, config.get("history") or []
+    sound = {
+        "config": isinstance(settings, dict),
+        **{name: isinstance(one, list) and all(isinstance(x, str) for x in one) for name, one in lists.items()},
+        "config.Labels": isinstance(labels, dict) and all(isinstance(x, str) for x in labels.values()),
+        "history": isinstance(history, list) and all(isinstance(x, dict) for x in history),
+    }
+    if wrong := [name for name, well in sound.items() if not well]:
+        raise BadArtefact(f"{where}: its {wrong[0]} is not what an image's is")
 
 
 def write_manifest(

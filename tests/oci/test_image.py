@@ -9,7 +9,7 @@ import pytest
 from gantline.blobs import canonical_json
 from gantline.errors import BadArtefact, NotFound
 from gantline.oci.descriptor import CONFIG, DOCKER_INDEX, EMPTY, INDEX, MANIFEST, Descriptor
-from gantline.oci.image import Image, choose, manifests, write_index
+from gantline.oci.image import Image, choose, manifests, write_index, write_manifest
 from gantline.oci.platforms import Platform
 from gantline.oci.store import Store
 
@@ -86,6 +86,28 @@ def test_a_config_that_is_none(store: Store, make_image: MakeImage) -> None:
     tree["config"] = store.add(b'{"rootfs": 5}', CONFIG).to_json()
     with pytest.raises(BadArtefact, match="diff_ids"):
         Image.open(store, store.add(canonical_json(tree), MANIFEST))
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("config", [1]),
+        ("config.Env", {"Env": [1]}),
+        ("config.Env", {"Env": "A=1"}),
+        ("config.Labels", {"Labels": ["a"]}),
+        ("config.Labels", {"Labels": {"a": 1}}),
+        ("history", 5),
+        ("history", ["x"]),
+    ],
+)
+def test_a_config_of_other_things(store: Store, make_image: MakeImage, part: str, value: Any) -> None:
+    """Strangers write configs: what is read from them later is looked at once, when one is opened."""
+    image = make_image()
+    config = {**image.config, part.partition(".")[0]: value}
+    with pytest.raises(BadArtefact, match=f"its {part} is not what an image's is"):
+        write_manifest(store, config, image.layers, {})
+    nothing = {**image.config, "config": None, "history": None}
+    assert write_manifest(store, nothing, image.layers, {}).settings == {}
 
 
 def test_an_index_without_a_list(store: Store) -> None:

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gantline.builders.evidence.envelope import ENVELOPE, private_key, seal
+from gantline.builders.evidence.statement import IN_TOTO, PROVENANCE, TYPE
 
 from gantline.blobs import canonical_json
 from gantline.cli import main
 from gantline.oci.archive import write_layout
+from gantline.oci.descriptor import MANIFEST
 from gantline.oci.image import Image, write_index
 from gantline.oci.referrers import attach, referrers
 from gantline.oci.store import Store
@@ -66,6 +69,27 @@ def test_an_image(said: Said, image: Image, own: Store) -> None:
     assert code == 4 and "signed by sha256:" in out and "not by sha256:" in out
     assert said("sign", "s:1", "--key", "other.pem")[0] == 0
     assert said("verify", "s:1", "--key", "other.pub.pem")[0] == said("verify", "s:1", "--key", "mine.pub.pem")[0] == 0
+
+
+def test_what_else_is_said_of_it(said: Said, image: Image, own: Store) -> None:
+    """A statement of another kind by the same key, and referrers that cannot be read, are none and hide none."""
+    digest = image.descriptor.digest
+    key = private_key(Path("mine.pem"))
+    subject = [{"name": "s", "digest": {"sha256": digest[7:]}}]
+    bill = {"_type": TYPE, "subject": subject, "predicateType": "https://cyclonedx.org/bom", "predicate": {}}
+    hollow = {**bill, "predicateType": PROVENANCE}
+    for number, tree in enumerate((bill, hollow)):
+        layer = own.add(canonical_json(seal(canonical_json(tree), IN_TOTO, key)), ENVELOPE)
+        attach(own, digest, own.add(canonical_json({"layers": [layer.to_json()], "number": number}), MANIFEST))
+    code, out = said("verify", "s:1", "--key", "mine.pub.pem")
+    assert code == 4 and "says 'https://cyclonedx.org/bom', and not where sha256:" in out
+    for odd in (b'{"layers":5}', b'{"layers":[5]}'):
+        attach(own, digest, own.add(odd, MANIFEST))
+    gone = own.add(b"{}", MANIFEST)
+    attach(own, digest, gone)
+    own.path(gone.digest).unlink()
+    assert said("verify", "s:1", "--key", "mine.pub.pem")[0] == 4
+    assert said("sign", "s:1", "--key", "mine.pem")[0] == said("verify", "s:1", "--key", "mine.pub.pem")[0] == 0
 
 
 def test_openssl_agrees(said: Said, image: Image, own: Store, tmp_path: Path) -> None:
