@@ -47,6 +47,7 @@ _WHY = {
     "auth_mode": "keys are a secret of the platform's: --keys-secret names it",
     "public_network_access": "the endpoint is inside the platform's network; what leads there is its operator's",
     "identity": _ACCOUNT,
+    **dict.fromkeys(("liveness_probe", "readiness_probe", "startup_probe"), "health has paths of its own, by HTTP"),
     "location": "it names a place of Azure's",
     "mirror_traffic": "traffic is not mirrored",
     "compute": "it names a cluster; apply the files there",

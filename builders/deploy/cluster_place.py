@@ -47,7 +47,16 @@ class ClusterPlace(WrittenPlace):
 
     def logs(self, record: Record, tail: int | None, follow: bool) -> Iterator[bytes]:
         selector = record.details["service" if record.place == KSERVE else "selector"]
-        words = ["--selector", str(selector), "--prefix", "--tail", str(-1 if tail is None else tail)]
+        container = "kserve-container" if record.place == KSERVE else "gantline"  # others stand beside it in a mesh
+        words = [
+            "--selector",
+            str(selector),
+            "--container",
+            container,
+            "--prefix",
+            "--tail",
+            str(-1 if tail is None else tail),
+        ]
         return self._kubectl(record).lines("logs", *words, *(["--follow"] if follow else []))
 
     @contextmanager

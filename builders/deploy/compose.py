@@ -9,7 +9,7 @@ from . import quantity
 from .container import KEYS_FOLDER
 from .description import Deployment, Endpoint, Probes, Resources, only_weighted
 from .documents import Tree, Written
-from .single import HEALTHY, SECRETS, left_out, patience_s, single
+from .single import HEALTHY, SECRETS, left_out, patience_s, shares, single
 
 
 def write(endpoint: Endpoint) -> Written:
@@ -44,6 +44,8 @@ def _service(endpoint: Endpoint, one: Deployment, published: bool) -> Tree:
         "environment": environment,
         **({"ports": doors} if published else {"expose": [str(HTTP), str(GRPC)]}),
         "healthcheck": _health(one.probes),
+        # an engine heeds no reservation of processors; with shares, who asks for more has more where they are scarce
+        "cpu_shares": shares(one.resources.cpu),
         "stop_grace_period": f"{one.grace_s}s",
         "restart": "unless-stopped",
         "deploy": {"resources": _resources(one.resources)},
@@ -73,7 +75,7 @@ def _resources(wanted: Resources) -> Tree:
         limits["cpus"] = _number(wanted.cpu_limit)
     if wanted.memory_limit:
         limits["memory"] = f"{int(quantity.value(wanted.memory_limit))}b"
-    kept: Tree = {"cpus": _number(wanted.cpu), "memory": f"{int(quantity.value(wanted.memory))}b"}
+    kept: Tree = {"memory": f"{int(quantity.value(wanted.memory))}b"}
     if wanted.gpus:
         kept["devices"] = [{"driver": "nvidia", "count": wanted.gpus, "capabilities": ["gpu"]}]
     return {**({"limits": limits} if limits else {}), "reservations": kept}

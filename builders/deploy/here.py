@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,11 @@ from gantline.errors import NotFound, UsageError
 
 from . import quantity
 from .description import Deployment, Endpoint, Resources, SecretKey
-from .single import HEALTHY, left_out, patience_s, single
+from .single import HEALTHY, left_out, patience_s, shares, single
 
 DOCKER, PROCESS = "docker", "process"
 _VALUE_BYTES = 1 << 20
 _NANO = 10**9  # in Docker's words: of a second, of a processor
-_SHARES = 1024  # of one processor
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +64,10 @@ def not_applied(endpoint: Endpoint, target: str) -> tuple[str, ...]:
     one = only(endpoint, target)
     lines = list(left_out(one))
     if target == PROCESS:
-        wanted = one.resources
-        if wanted.cpu_limit or wanted.memory_limit or wanted.gpus:
-            lines.append("resources is not applied: nothing limits a process here, nor gives it devices")
+        if replace(one.resources, tmp=Resources().tmp) != Resources():
+            lines.append(
+                "resources is not applied: nothing keeps or limits them for a process here, nor gives it devices"
+            )
         if (one.probes.readiness, one.probes.startup) != (type(one.probes)().readiness, type(one.probes)().startup):
             lines.append("probes is not applied: a process is asked whether it is ready when it starts, by --wait-s")
     if one.resources.tmp != Resources().tmp:
@@ -155,7 +155,7 @@ def _extra(one: Deployment) -> dict[str, Any]:
 def _resources(wanted: Resources) -> dict[str, Any]:
     usual, found = Resources(), dict[str, Any]()
     if wanted.cpu != usual.cpu:
-        found["cpu_shares"] = max(2, int(quantity.value(wanted.cpu) * _SHARES))
+        found["cpu_shares"] = shares(wanted.cpu)
     if wanted.memory != usual.memory:
         found["mem_reservation"] = int(quantity.value(wanted.memory))
     if wanted.cpu_limit:

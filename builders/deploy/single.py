@@ -13,6 +13,7 @@ from .description import Deployment, Instances, Probes, Resources
 HEALTHY = ("CMD", places.interpreter(places.ENVIRONMENT), "-m", "gantline.cli.contained", "--healthy")
 SECRETS = "secrets"  # a folder: SECRET/KEY in it is what a reference to a secret means
 WORKERS = "GANTLINE_WORKERS"
+_SHARES = 1024  # of one processor, for an engine
 
 
 def single(one: Deployment) -> Deployment:
@@ -42,6 +43,11 @@ def patience_s(probes: Probes) -> int:
     """Seconds in which an engine minds no failure: until it would have started."""
     startup = probes.startup
     return probes.readiness.initial_delay_s + startup.initial_delay_s + startup.period_s * startup.failures
+
+
+def shares(cpu: str) -> int:
+    """Of the processors, where they are scarce."""
+    return max(2, int(quantity.value(cpu) * _SHARES))
 
 
 def _times(one: Resources, count: int) -> Resources:

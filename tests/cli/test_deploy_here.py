@@ -18,7 +18,7 @@ from gantline.cli import main
         (["--to", "process", "--secret", "A=bank:token"], "secret bank: key token: secrets/bank/token: no such file"),
         (
             ["--to", "process", "--strict", "--cpu", "1", "--instances", "1-3"],
-            "--strict: 1 not applied: main: instances.max",
+            "--strict: 2 not applied: main: instances.max",
         ),
         (["--to", "docker", "--engine-url", "unix:///absent.sock"], "unix:///absent.sock: there is no such socket"),
     ],

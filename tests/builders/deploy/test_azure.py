@@ -38,6 +38,7 @@ scale_settings: {type: target_utilization, min_instances: 2, max_instances: 4, t
 resources:
   requests: {cpu: "0.1", memory: 0.5Gi}
   limits: {cpu: "1", memory: 1Gi, nvidia.com/gpu: "1"}
+readiness_probe: {path: /ready}
 app_insights_enabled: true
 surprise: 1
 """
@@ -80,7 +81,7 @@ def test_what_is_not_done_is_listed(tmp_path: Path) -> None:
         "1.yml: code_configuration", "1.yml: environment", "1.yml: environment_variables.SECRET",
         "1.yml: instance_type",
         "1.yml: request_settings.max_concurrent_requests_per_instance", "1.yml: scale_settings.polling_interval",
-        "1.yml: app_insights_enabled", "1.yml: surprise", "2.yml: model",
+        "1.yml: app_insights_enabled", "1.yml: readiness_probe.path", "1.yml: surprise", "2.yml: model",
     ))  # fmt: skip
     assert all(note.partition(" is not applied: ")[2] for note in notes)
 
@@ -154,5 +155,5 @@ def test_as_little_as_azure_asks_for(tmp_path: Path) -> None:
 
 
 def test_a_key_that_is_there_twice(tmp_path: Path) -> None:
-    with pytest.raises(BadArtefact, match=r"0.yml: line 20: 'instance_type' is there twice"):
+    with pytest.raises(BadArtefact, match=r"0.yml: line 21: 'instance_type' is there twice"):
         told(tmp_path, f"{BLUE.rstrip()}\ninstance_type: other\n")

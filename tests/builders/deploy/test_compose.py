@@ -39,10 +39,11 @@ def test_everything_that_is_said_is_written(endpoint: Make) -> None:
     assert one["deploy"]["resources"] == {
         "limits": {"cpus": "4", "memory": f"{4 << 30}b"},
         "reservations": {
-            "cpus": "0.5", "memory": f"{2 << 30}b",
+            "memory": f"{2 << 30}b",
             "devices": [{"driver": "nvidia", "count": 2, "capabilities": ["gpu"]}],
         },
     }, "for both instances"  # fmt: skip
+    assert one["cpu_shares"] == 512, "half a processor"
     assert one["stop_grace_period"] == "18s" and one["healthcheck"]["start_period"] == "40s"
     (note,) = written.notes
     assert note.startswith("blue: instances.max is not applied: ")
