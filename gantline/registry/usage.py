@@ -53,6 +53,6 @@ def check_unused(connection: Connection, version: Version, now: int) -> None:
     row = connection.execute(select(d.name, d.target).where(d.package == version.digest).order_by(d.created)).first()
     if row is not None:
         raise UsageError(
-            f"{version.id} is deployed as {row.name} on {row.target}; deploy another version there, or if that is "
-            f"gone: gantline registry retire {row.name}"
+            f"{version.id} is deployed as {row.name} on {row.target}; deploy another version there, or end it; what is "
+            f"gone without a word is forgotten by: gantline registry retire {row.name}"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +12,11 @@ from gantline.builders.engine.record import Deployed, Record, Records
 from gantline.builders.engine.running import Running, answering, key_of
 from gantline.builders.engine.subject import Subject
 
+from gantline.api import noting
+from gantline.cli import main
 from gantline.errors import Unavailable
 from gantline.oci.platforms import Platform
+from gantline.registry.registry import Registry
 
 
 def never(ref: str, platform: Platform) -> Subject:
@@ -34,6 +38,30 @@ def test_one_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
             answering(record)
     assert Records.of_user().names() == []
     running.stop()
+
+
+def test_a_registry_is_told_until_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANTLINE_HOME", str(tmp_path))
+    package, image = (f"sha256:{c * 64}" for c in "12")
+    record = Record("one", "process", "", "iris", (Deployed("main", "iris:1", image, package),), "http://127.0.0.1:1")
+
+    def deployed() -> list[str]:
+        with Registry.open() as registry:
+            return [v for link in registry.trace(image).links if link.what == "deployment" for v in link.values]
+
+    with Registry.open() as registry:
+        registry.record_image(package, image, id="", name="iris:1", platform="linux/amd64")
+    for by_itself in (True, False):
+        Records.of_user().put(record)
+        running = Running(record, never, noting("", print))
+        assert deployed() == []
+        running.note()
+        assert deployed() == [f"one/main@{socket.gethostname()} on process"]
+        if by_itself:
+            running.stop()
+        else:
+            assert main(["endpoint", "delete", "one"]) == 0
+        assert deployed() == [] and Records.of_user().names() == []
 
 
 def test_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
