@@ -43,7 +43,8 @@ def keep(at: Path, wheel: Path, source: Offer) -> Path:
         shutil.copyfile(wheel, whole / wheel.name)
         record = {"file": source.file, "url": bare(source.url), "digest": source.digest, "size": source.size}
         (whole / _RECORD).write_text(json.dumps(record, sort_keys=True), "utf-8")
-        shutil.rmtree(at, ignore_errors=True)
+        if kept(at) is None:  # what a process that was killed has left; another's wheel may be read at this moment
+            shutil.rmtree(at, ignore_errors=True)
         with suppress(OSError):  # another process was first: its wheel is of the same source
             os.rename(whole, at)
     return at / wheel.name if (at / wheel.name).exists() else min(at.glob("*.whl"))

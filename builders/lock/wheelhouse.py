@@ -24,6 +24,7 @@ from .listing import find
 from .pylock import Lock, Locked
 from .sources import Sources, bare, configured, local_path
 
+_STALE_S = 3600.0  # after which nobody writes any more what lies there in part
 AT_ONCE = 6  # downloads: past that a server gives no more, and some refuse
 # bytes that are there, bytes in all; called by several threads, one at a time
 Progress: TypeAlias = Callable[[int, int], None]
@@ -224,13 +225,28 @@ def collect(lock: Lock, wheels: Iterable[Wheel], folder: Path) -> int:
             folder.mkdir(parents=True, exist_ok=True)
             if target.exists() and target.stat().st_size == sizes[target.name] and sha256_file(target) == wheel.digest:
                 continue
-            work = target.with_name(f".{target.name}.part")
-            shutil.copyfile(wheel.path, work)
-            os.replace(work, target)
+            _copy_whole(wheel.path, target)
             made += 1
         except OSError as e:
             raise no_room(target, e) from e
     return made
+
+
+def _copy_whole(path: Path, target: Path) -> None:
+    """Have a copy appear whole, under a name of its own until then: others may gather in the same directory."""
+    for left in target.parent.glob(f".{target.name}.*.part"):
+        with suppress(OSError):  # of a process that was killed
+            if time.time() - left.stat().st_mtime > _STALE_S:
+                left.unlink()
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    os.close(handle)
+    try:
+        shutil.copyfile(path, name)
+        os.chmod(name, path.stat().st_mode & 0o777)  # and not 0600, as temporary files are
+        os.replace(name, target)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(name)
 
 
 def _settle(part: Path, target: Path, digest: str, url: str) -> None:

@@ -28,6 +28,9 @@ def test_kept_with_what_it_is_of(tmp_path: Path) -> None:
     assert built.kept(at) == kept and kept.read_bytes() == made.read_bytes()
     assert built.origin(kept) == replace(SOURCE, url="https://x.invalid/oak-1.0.tar.gz")
     assert "u:p" not in (at / "source.json").read_text()
+    number = kept.stat().st_ino
+    assert built.keep(at, made, SOURCE) == kept and kept.stat().st_ino == number, "the first's stays: it may be in use"
+    kept.unlink()
     assert built.keep(at, made, replace(SOURCE, url="/home/me/oak-1.0.tar.gz")) == kept
     assert built.origin(kept) == replace(SOURCE, url=""), "no path of this machine"
     (at / "source.json").write_text("{}")

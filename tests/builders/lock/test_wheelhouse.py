@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -167,3 +169,20 @@ def test_a_directory_to_be_carried(made: list[Path], tmp_path: Path) -> None:
     (tmp_path / "flat" / made[0].name).write_bytes(b"damaged")
     assert collect(lock, wheels, tmp_path / "flat") == 1
     assert sorted(p.name for p in (tmp_path / "flat").iterdir()) == [p.name for p in made]
+
+
+def test_several_that_gather_in_one_directory(made: list[Path], tmp_path: Path) -> None:
+    """Each has names of its own for what is not whole yet; what a killed one left goes when it is old."""
+    lock, flat = locked(made), tmp_path / "flat"
+    wheels = fetch(lock, tmp_path / "cache", sources=Sources(no_index=True, find_links=(str(tmp_path / "w"),)))
+    flat.mkdir()
+    old, young = (flat / f".{made[0].name}.{word}.part" for word in ("old", "young"))
+    for path in (old, young):
+        path.touch()
+    os.utime(old, (1, 1))
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda _: collect(lock, wheels, flat), range(12)))
+    assert sum(found) >= len(made)
+    assert {p.name for p in flat.iterdir()} == {young.name, *(p.name for p in made)}
+    assert all(sha256_file(flat / p.name) == sha256_file(p) for p in made)
+    assert {(flat / p.name).stat().st_mode & 0o777 for p in made} == {made[0].stat().st_mode & 0o777}
