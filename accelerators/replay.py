@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter_ns
 
 from gantline.errors import BadRequest, VerificationFailed
 from gantline.manifest import Golden
@@ -65,7 +66,9 @@ def replay_one(session: Session, golden: Golden, steps: Steps | None = None) -> 
             raise VerificationFailed(f"{root / golden.request}: a golden sequence, and the package keeps no sequences")
         got = steps.run(session, request, names)
     else:
+        started = perf_counter_ns()
         got = session.run(request.inputs, names)
+        session.replayed_ns = perf_counter_ns() - started
     found = []
     for (name, want), array in zip(reply.outputs, got, strict=True):
         difference = compare(name, want, array, golden.atol)

@@ -24,6 +24,7 @@ class Session:
         self.program = innermost(engine)  # what asks whether it is a script must ask this
         self.signature: Signature = signature or package.manifest.signature or engine.signature
         self.output_names: tuple[str, ...] = tuple(t.name for t in self.signature.outputs)
+        self.replayed_ns = 0  # what the last golden sample of tensors took
         self.run_ns = 0  # of one row, learned by warming.warm_up()
         # a script answers from another process, whenever it likes: never to be waited for on an event loop
         self.inline = package.inline

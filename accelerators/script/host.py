@@ -7,6 +7,7 @@ concurrent.py, run_batch() by batch.py.
 
 from __future__ import annotations
 
+import gc
 import inspect
 import json
 import os
@@ -26,6 +27,7 @@ from .watch import Alarm, NobodyWaits, OutOfTime, die_with_parent, heed_no_signa
 if TYPE_CHECKING:
     from .promise import Promise
 
+IMPORTING = 100_000  # new objects before rubbish is looked for, while a script is loaded: imports leave little of it
 BELL_EVERY_NS = 100_000  # while there is more to do, finished answers wait this long for one common bell
 
 
@@ -240,11 +242,15 @@ def main(config_json: str, socket_file: int, mapping_file: int) -> None:
     channel = Channel(sock, ch.join_mapping(mapping_file), parent=False)
     os.close(mapping_file)
     os.register_at_fork(after_in_child=sock.close)  # the server must see our end, whatever the script forked
+    usual = gc.get_threshold()
+    gc.set_threshold(IMPORTING, *usual[1:])
     try:
         script = _start(config)
     except BaseException as e:
         _send_whole(channel, ch.FAILED, _what_failed(e, config["code"]))
         sys.exit(3)
+    if gc.get_threshold()[0] == IMPORTING:  # else the script has a wish of its own
+        gc.set_threshold(*usual)
     _send_whole(channel, ch.READY, script.describe())
     try:
         _answerer(script, channel, config["timeout_s"], config.get("outputs", {})).serve()

@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import http.client
 import os
-import ssl
 import sys
 import tempfile
 from collections.abc import Mapping, MutableMapping, Sequence
@@ -46,6 +44,9 @@ def find_room(variables: MutableMapping[str, str]) -> None:
 
 def healthy(variables: Mapping[str, str]) -> bool:
     """Whether the server is ready: all models loaded, golden samples answered, and not about to stop."""
+    import http.client  # with ssl and email 20 ms that a server need not wait for
+    import ssl
+
     port = int(variables.get(HTTP_PORT) or variables.get(PORT) or 8000)
     connection: http.client.HTTPConnection
     if variables.get("GANTLINE_TLS_CERTIFICATE"):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from gantline.accelerators import replay as replaying
+from gantline.accelerators import warming
+from gantline.accelerators.engine import Engine
 from gantline.accelerators.session import Session
 from gantline.accelerators.warming import example, warm_up
 from onnx import TensorProto, helper, save_model
@@ -14,6 +18,7 @@ import gantline
 from gantline.errors import EngineFailed, ScriptFailed
 from gantline.manifest import Golden, Manifest, ScriptInfo
 from gantline.packages import Package
+from gantline.tensors import Array
 
 
 def refuses_zero(path: Path) -> Path:
@@ -33,6 +38,48 @@ def test_a_golden_sample_is_what_it_runs(tmp_path: Path) -> None:
     assert example(session, 5)["x"].tolist() == [[3], [4], [4], [3], [4]]
     warm_up(session)
     assert session.run_ns > 0
+    session.close()
+
+
+class Clocked:
+    """An engine whose runs take so many milliseconds, one after the other, by a clock of its own; the last for ever."""
+
+    def __init__(self, engine: Engine, patch: pytest.MonkeyPatch, *took: float) -> None:
+        self.engine = engine
+        self.signature = engine.signature
+        self.close = engine.close
+        self.took = list(took)
+        self.rows: list[int] = []
+        self.now = 1
+        patch.setattr(warming, "perf_counter_ns", lambda: self.now)
+        patch.setattr(replaying, "perf_counter_ns", lambda: self.now)
+
+    def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        self.rows.append(len(next(iter(inputs.values()))))
+        self.now += int(1e6 * (self.took.pop(0) if len(self.took) > 1 else self.took[0]))
+        return self.engine.run(inputs, outputs)
+
+
+@pytest.mark.parametrize(
+    ("took", "rows", "learned"),
+    [
+        ((1.0,), [1, 1, 1, 1, 8, 8, 8], 1),  # short: as often as ever
+        ((40.0,), [1, 1], 40),  # the golden sample was its first run, the second is no shorter
+        ((90.0, 40.0), [1, 1, 1], 40),  # the first call took longer
+        ((90.0, 60.0, 30.0), [1, 1, 1, 1], 30),  # an engine that gets faster as it runs
+        ((12.0,), [1, 1, 8], 12),  # eight rows once
+    ],
+)
+def test_what_takes_long_is_run_while_it_gets_shorter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, took: tuple[float, ...], rows: list[int], learned: int
+) -> None:
+    """A start waits for it: of ResNet-50's four runs after its golden sample one is left."""
+    model, sample = refuses_zero(tmp_path / "m.onnx"), np.array([[3]], np.int64)
+    session = Session.open(gantline.package(model, name="m", sample=sample, output=tmp_path / "m.pkg"))
+    session.engine = engine = Clocked(session.engine, monkeypatch, *took)
+    assert replaying.replay(session) and engine.rows == [1]
+    warm_up(session)
+    assert (engine.rows, session.run_ns) == (rows, learned * 10**6)
     session.close()
 
 

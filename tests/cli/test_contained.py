@@ -43,6 +43,13 @@ def test_health_is_readiness(tmp_path: Path, serving: Callable[..., AbstractCont
     assert done.returncode == 1
 
 
+def test_a_server_does_not_import_what_asks_servers() -> None:
+    modules = "import sys, gantline.cli.contained, gantline.cli.serve"
+    code = f"{modules}; print([m for m in ('http.client', 'ssl') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "[]\n"
+
+
 def test_where_nothing_can_be_written_but_shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     def nowhere() -> str:
         raise FileNotFoundError(2, "No usable temporary directory found")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from gantline.accelerators.script import channel as ch
 from gantline.accelerators.script.channel import WINDOW
+from gantline.accelerators.script.host import IMPORTING
 from gantline.accelerators.script.ring import Message
 
 from .conftest import Start, Talk, ask
@@ -164,6 +165,21 @@ def test_a_module_missed_while_running_is_said_in_the_log(start: Start, caplog: 
     engine.close()
     assert "module 'no_such_module' is not in the package's environment" in caplog.text
     assert 'score.py", line 2, in run' in caplog.text
+
+
+@pytest.mark.parametrize("own", [None, [5, 6, 7]])
+def test_rubbish_is_looked_for_seldom_while_it_loads(start: Start, own: list[int] | None) -> None:
+    """Imports leave little of it; then as often as Python does, or as the script says."""
+    code = f"""
+        import gc
+        loading = gc.get_threshold()
+        def init():
+            gc.set_threshold(*{own} or gc.get_threshold())
+        def run(data):
+            return [loading, gc.get_threshold()]
+    """
+    loading, serving = json.loads(ask(start(code), b"1")[0].body)
+    assert loading[0] == IMPORTING and (serving == own if own else serving[0] < IMPORTING)
 
 
 def test_init_may_be_async(start: Start) -> None:
