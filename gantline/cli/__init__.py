@@ -50,6 +50,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "demo": ("gantline.cli.demo", "train, package, serve and score real models"),
 }
 
+# those that leave no half of what they write when they are told to end; others see to that themselves
+WHOLE = frozenset(("package", "lock", "build", "rebuild", "verify", "explain", "diff", "sign", "push", "pull"))
 
 # what to install -> the modules that it brings
 EXTRAS = {
@@ -115,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             close = get_close_matches(verb, VERBS, 1, 0.5)
             raise UsageError(f"unknown command {verb!r}; " + (f"did you mean {close[0]!r}?" if close else "see --help"))
         args = parser(verb).parse_args(words)
-        return int(import_module(VERBS[args.verb][0]).run(args))
+        return _run(args)
     except GantlineError as e:
         return _fail(e, verb, "--json" in words)
     except ModuleNotFoundError as e:
@@ -128,6 +130,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
     except OSError as e:
         return _fail(_of_system(e), verb, "--json" in words)
+
+
+def _run(args: argparse.Namespace) -> int:
+    run = import_module(VERBS[args.verb][0]).run
+    if args.verb not in WHOLE:
+        return int(run(args))
+    from .stopping import asked_to_stop
+
+    with asked_to_stop():
+        return int(run(args))
 
 
 def _of_system(error: OSError) -> GantlineError:

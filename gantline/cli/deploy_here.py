@@ -36,7 +36,8 @@ def run(args: argparse.Namespace, endpoint: Endpoint, notes: tuple[str, ...]) ->
 
     from ..api import bringing, noting
     from ..endpoint_keys import maker
-    from .run import asked_to_stop, told
+    from .run import told
+    from .stopping import asked_to_stop
     from .transfer import wiring
 
     say = (lambda line: None) if args.json else told

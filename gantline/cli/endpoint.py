@@ -13,8 +13,9 @@ from ..endpoint_keys import OWN, rotated, taken
 from ..errors import GantlineError, UsageError
 from ..exits import OK
 from . import infer, registered, remote, transfer
-from .run import URL_HELP, asked_to_stop, building, told, variable
+from .run import URL_HELP, building, told, variable
 from .show import columns, print_json, table, write
+from .stopping import asked_to_stop
 
 if TYPE_CHECKING:
     from gantline.builders.engine.key_folder import KeyFolder

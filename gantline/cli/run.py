@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +12,7 @@ from ..exits import FAILED, OK
 from . import registered, transfer
 from .lock import add_sources, sources_of
 from .show import print_json, table, write
+from .stopping import asked_to_stop
 
 if TYPE_CHECKING:
     from gantline.builders.engine.running import Running
@@ -175,17 +172,3 @@ def _announce(running: Running, args: argparse.Namespace) -> None:
     else:
         write("       Ctrl-C stops it\n")
     sys.stdout.flush()
-
-
-@contextmanager
-def asked_to_stop() -> Iterator[None]:
-    """SIGTERM, and a terminal that closes, as Ctrl-C, for a block."""
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    if threading.current_thread() is not threading.main_thread():
-        numbers = []
-    before = [(one, signal.signal(one, signal.default_int_handler)) for one in numbers]
-    try:
-        yield
-    finally:
-        for one, handler in before:
-            signal.signal(one, handler)
