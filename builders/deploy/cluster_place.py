@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any
@@ -70,7 +71,7 @@ class ClusterPlace(WrittenPlace):
             yield _forwarded_to(record, lines)
 
     def _applying(self, record: Record) -> str:
-        return f"kubectl apply -f {record.details['path']}"
+        return f"kubectl apply -f {shlex.quote(str(record.details['path']))}"
 
     def _rotating(self, record: Record) -> str:
         secret, _, key = record.keys.partition(":")

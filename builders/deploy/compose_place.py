@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,7 +45,7 @@ class ComposePlace(WrittenPlace):
         return self._compose(record).lines("logs", *words, str(record.details["service"]))
 
     def _applying(self, record: Record) -> str:
-        return f"docker compose -f {self.file} up --wait"
+        return f"docker compose -f {shlex.quote(self.file)} up --wait --remove-orphans"
 
     def _rotating(self, record: Record) -> str:
         return f"in a file that is read again when it changes: `gantline keys rotate --keys {record.keys}`"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import NotFound, UsageError
 from ..exits import OK
+from ..setting import nearest
 from . import deploy_here, registered, transfer
 from .show import print_json, table, write
 
@@ -66,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run and args.to not in deploy_here.TARGETS:
         raise UsageError(f"--dry-run: --to {args.to} applies nothing; without -o it prints what it would write")
     endpoint, left_out = _endpoint(args)
+    _check_named([d.name for d in endpoint.deployments], args.image)
     if args.to in deploy_here.TARGETS:
         if args.output is not None:
             raise UsageError(f"-o: with --to {args.to} nothing is written, it runs here; --dry-run says what would be")
@@ -87,6 +90,13 @@ def _note(args: argparse.Namespace, endpoint: Endpoint) -> None:
         from ..registry.deployed import record_deployed
 
         record_deployed(endpoint.name, {d.name: d.image.name for d in endpoint.deployments}, args.to, args.registry)
+
+
+def _check_named(names: list[str], given: list[str]) -> None:
+    """An image for a deployment that is not there would be one that nobody runs."""
+    for text in given:
+        if (name := text.partition("=")[0]) not in names:
+            raise UsageError(f"--image {text!r:.100}: no deployment {name!r:.60}; {nearest(name, names)}")
 
 
 def _heed(args: argparse.Namespace, notes: tuple[str, ...]) -> None:
@@ -207,7 +217,8 @@ def _deliver(args: argparse.Namespace, endpoint: Endpoint, written: Written, not
     if path is not None and made is not None:
         _keep(args, endpoint, path, made.first)
     gone = made.gone if made is not None else ()
-    following = written.next.format(path=path or "FILE", file=made.first if made is not None else "FILE")
+    where, first = (shlex.quote(str(one)) for one in (path or "FILE", made.first if made is not None else "FILE"))
+    following = written.next.format(path=where, file=first)
     following += "".join(f" && kubectl delete --ignore-not-found {one}" for one in gone)
     if args.json:
         found = {"documents": written.documents, "not_applied": list(notes), "next": following, "gone": list(gone)}

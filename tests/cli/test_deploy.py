@@ -114,6 +114,15 @@ def test_a_canary_wants_a_directory(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "compose has no router" in capsys.readouterr().err and not (tmp_path / "c.yaml").exists()
 
 
+def test_an_image_for_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "d.yaml").write_text("endpoint: iris\ndeployments: {blue: {}}\n")
+    words = ["deploy", REF, "--to", "compose", "--file", "d.yaml"]
+    assert main([*words, "--image", f"bleu={REF}"]) == 2
+    assert "no deployment 'bleu'; did you mean 'blue'" in capsys.readouterr().err
+    assert main([*words, "--image", f"blue={REF}", "-o", "a b"]) == 0
+    assert "docker compose -f 'a b/compose.yaml' up --wait" in capsys.readouterr().out
+
+
 def test_azure_with_what_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "blue.yml").write_text(
         "name: blue\nendpoint_name: credit\nmodel: azureml:m:1\ninstance_type: Standard_DS3_v2\ninstance_count: 2\n"
