@@ -117,3 +117,16 @@ def test_others_who_write_do_not_hold_up_a_server(
             here.take("iris")
         assert "others have been writing for too long; try again; nobody is told" in caplog.text
         checkout.let_go(version.digest)
+
+
+def test_who_may_only_read_serves_all_the_same(
+    registry: Registry, where: str, make: MakePackage, caplog: pytest.LogCaptureFixture
+) -> None:
+    if registry.place.file is not None:
+        pytest.skip("root may write everywhere on a disk")
+    digest = registry.register(make()).digest
+    with Presence(Registry.open(f"{where}&options=-c%20default_transaction_read_only%3Don")) as here:
+        assert here.take("iris")[0].digest == digest
+        assert "may be read only, and nothing was changed" in caplog.text
+    assert servers(registry) == ()
+    checkout.let_go(digest)
