@@ -5,17 +5,19 @@ Several hosts are for a script that computes on one thread: each has a process, 
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gantline.errors import Unavailable
 
 from .link import Call
 from .process import ScriptHost
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class Crew:

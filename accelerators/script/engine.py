@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
@@ -85,6 +84,8 @@ class ScriptEngine:
         its generator is closed when this one is. Errors as those of run().
         """
         meta, body = arrays.pack(inputs.items())
+        import asyncio  # 25 ms that a script's start does not wait for
+
         messages: asyncio.Queue[Message] = asyncio.Queue()  # bounded by the host's window
         call = Call(ch.TENSORS, body, messages.put_nowait, meta=meta)
         self.crew.attach(asyncio.get_running_loop())

@@ -5,13 +5,12 @@ supervise.py keeps the process alive from a thread of its own; here are the call
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gantline.errors import Unavailable
 
@@ -19,6 +18,9 @@ from . import channel as ch
 from .link import FINAL, Call, Deliver, Link
 from .ring import Message
 from .supervise import Launch, Supervisor
+
+if TYPE_CHECKING:
+    import asyncio  # not at the start: a script's host waits for what comes before it
 
 DEPTH = 2048  # calls that one host may have waiting and running
 _SLICE_S = 0.05
@@ -84,8 +86,10 @@ class ScriptHost:
 
     async def drain(self) -> None:
         """Wait until every call has had its answer (each has its time limit, so this ends)."""
+        from asyncio import sleep
+
         while self.in_flight:  # noqa: ASYNC110  # calls end on several threads
-            await asyncio.sleep(0.01)
+            await sleep(0.01)
 
     # calls from an event loop
 

@@ -7,7 +7,14 @@ import sys
 from pathlib import Path
 
 # what only answers need; the models' opening is not to wait for it
-LATER = ("uvicorn", "starlette.applications", "gantline.serve.app", "gantline.serve.core", "gantline.serve.model")
+LATER = (
+    "asyncio",
+    "uvicorn",
+    "starlette.applications",
+    "gantline.serve.app",
+    "gantline.serve.core",
+    "gantline.serve.model",
+)
 CODE = f"""
 import sys
 import gantline.cli.serve
