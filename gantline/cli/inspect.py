@@ -125,10 +125,12 @@ def _rows(package: Package) -> list[tuple[str, str]]:
         rows += [("may unpickle", p) for p in m.script.pickles]
         wanted = m.environment.requirements or ("the interpreter that serves it",)
         rows += [("environment", r) for r in wanted]
+        rows += [("imports", f"{module} of {pins}") for module, pins in m.environment.found.items()]
     rows.append(("parity", parity_line(m)))
     if m.parity is not None:
         rows += [("per output", _output(name, found)) for name, found in m.parity.outputs.items()]
     rows += [("golden", f"{g.request} -> {g.reply}, rtol {g.rtol:g}, atol {g.atol:g}") for g in m.golden]
+    rows += [("tried with", ", ".join(f"{name} {version}" for name, version in m.tried.items()))] if m.tried else []
     rows += [("note", note) for note in m.notes]
     rows += [("files", f"{f.path}  {size(f.size)}  {f.digest[:19]}...") for f in m.files]
     rows.append(("size", size(sum(f.size for f in m.files))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def test_a_person_sees_everything(package: Package, capsys: pytest.CaptureFixtur
         "answers", package.digest, "Pipeline(StandardScaler, LogisticRegression)", "X FP32 [-1,3]",
         "probabilities FP32 [-1,2] labels: no, yes", "up to 64 rows", "64 synthetic rows", "0 label flips",
         "limits loosened: rtol 0.0001 -> 0.01", "golden/request.bin -> golden/reply.bin", "model.onnx", "run: run-9",
-        "label: spring", "skl2onnx",
+        "label: spring", "skl2onnx", f"tried with  numpy {version('numpy')}, onnxruntime {version('onnxruntime')}",
     ):  # fmt: skip
         assert told in out, told
 
