@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gantline.errors import UsageError
+
 from .container import placed
 from .description import Endpoint
 from .documents import Tree
 
+_MOST = 16
 # the paths of gRPC, whose port is another
 _GRPC = (
     "/inference.GRPCInferenceService", "/grpc.health.v1.Health", "/grpc.reflection.v1.ServerReflection",
@@ -16,7 +19,12 @@ _GRPC = (
 
 
 def route(endpoint: Endpoint, labels: Tree) -> Tree:
-    """From the endpoint's host name to the Services of its deployments, by their weights."""
+    """From the endpoint's host name to the Services of its deployments, by their weights.
+
+    UsageError for more of them than a rule of the Gateway API has places.
+    """
+    if len(endpoint.weighted) > _MOST:
+        raise UsageError(f"gateway: {len(endpoint.weighted)} deployments share the traffic; {_MOST} at most can")
     space, _, name = endpoint.site.gateway.rpartition("/")
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",

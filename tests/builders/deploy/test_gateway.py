@@ -71,6 +71,11 @@ def test_what_is_wrong(site: dict[str, str], told: str) -> None:
         routed({"blue": {}}, **site)
 
 
+def test_more_than_it_has_places_for() -> None:
+    with pytest.raises(UsageError, match="17 deployments share the traffic; 16 at most can"):
+        kubernetes.write(routed({f"d{n}": {"traffic": 84 if n == 0 else 1} for n in range(17)}))
+
+
 def test_where_there_is_none() -> None:
     assert "gateway is not applied" in compose.write(routed({"blue": {}})).notes[0]
     assert any("gateway is not applied: KServe" in note for note in kserve.write(routed({"blue": {}})).notes)
