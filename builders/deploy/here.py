@@ -23,7 +23,10 @@ _NANO = 10**9  # in Docker's words: of a second, of a processor
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`act`: create, update (without a pause), replace (with one), unchanged. `changes` says in words what differs."""
+    """`act`: create, update (the one before serves until another is proved), replace (it does not), unchanged.
+
+    `changes` says in words what differs.
+    """
 
     act: str
     changes: tuple[str, ...] = ()

@@ -50,6 +50,8 @@ def announced(log: str) -> bool:
 def ready(at: str) -> bool:
     """Whether the server of a URL says that it is."""
     parts = urlsplit(at)
+    if not parts.hostname:
+        return False  # it would be asked of whoever listens on this machine
     connection: http.client.HTTPConnection
     if parts.scheme == "https":
         # the certificate is for the name that clients use: this asks whether it is ready, not who it is

@@ -77,7 +77,7 @@ def begin(engine: Engine, container: Any, wish: Wish, wait_s: float) -> Endpoint
         sign = (lambda: announced(log_of(engine, container))) if wish.joins else (lambda: ready(found.url))
         until(
             sign, wait_s, lambda: _ended(engine, container), lambda: log_of(engine, container),
-            f"container {container.name}",
+            f"container {container.name}" + ("" if wish.joins else f", asked at {found.url or 'no address'}"),
         )  # fmt: skip
         return found
     except BaseException:

@@ -41,6 +41,12 @@ def test_ready_behind_tls(starting: Starting, iris_package: object, certificate:
         assert not ready(told["url"].replace("https", "http"))
 
 
+def test_one_that_is_nowhere_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr("http.client.HTTPConnection.connect", asked.append)
+    assert not ready("") and not asked
+
+
 def test_ended_or_late() -> None:
     log = "starting\ngantline serve: error: /models/x: no such model\nbye\n"
     with pytest.raises(Unavailable, match=r"^it: ended before it was ready: gantline serve: error: /models/x: no such"):
