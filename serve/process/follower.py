@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from threading import Thread
 from typing import Any, NamedTuple, TypeVar
 
@@ -26,6 +27,7 @@ from ..control import Arguments, Effect, Undo
 # does a verb in all workers, and gives what each of them answered: nothing when there is none that could
 Act = Callable[[str, Arguments, Effect | None], Awaitable[list[Any]]]
 READ_S = 20.0  # for the registry to say where aliases point
+BRING_S = 20.0  # that other aliases wait for a package to be brought here
 MOST_PATIENT = 3  # doublings of the interval, between two looks at a registry that is away
 T = TypeVar("T")
 _log = logging.getLogger("gantline.follower")
@@ -44,6 +46,10 @@ class _Away(Exception):
     """The registry, or every worker, cannot be asked now: the same is tried again."""
 
 
+class _Later(Exception):
+    """A version is still being brought here."""
+
+
 class Follower:
     """Some aliases of one registry. This process holds the leases: what serves is not collected, what went may be."""
 
@@ -58,6 +64,7 @@ class Follower:
         self._turn = asyncio.Lock()
         self._told: Arguments = {}
         self._reading: asyncio.Future[tuple[int, list[tuple[Followed, Version | None]]]] | None = None
+        self._bringing: dict[tuple[str, int], asyncio.Future[tuple[Version, Path]]] = {}  # what takes long
         self._swapped: list[_Swapped] = []  # what served, until nobody is answered from it
 
     async def run(self) -> None:
@@ -83,24 +90,50 @@ class Follower:
     async def look(self, name: str = "") -> None:
         """Look once, and follow what has moved. `name`: look at this model's alias anyhow, and raise what is wrong."""
         failure: GantlineError | None = None
+        away: _Away | None = None
+        later = False
         async with self._turn:
             try:
                 position, found = await self._ask(name)
-                for one, version in found:
+            except _Away as e:
+                away, position, found = e, 0, []
+            for one, version in found:  # what is wrong with one is no reason to leave the others
+                try:
                     error = await self._follow(one, version, one.name == name)
                     failure = error if one.name == name and error is not None else failure
-            except _Away as e:
-                self._misses += 1
-                if self._misses == 1:
-                    _log.warning("%s; what serves goes on, and it is tried again", e)
-            else:
-                if self._misses:
-                    _log.info("registry %s: aliases are followed again", self._registry.place)
-                self._position, self._misses = position, 0
+                except _Away as e:
+                    away = away or e
+                except _Later:
+                    later = True
+            self._looked(away, position, later)
+            if away is None:
+                self._leave({(v.name, v.version) for _, v in found if v is not None})
             await self._tell()
             await self._let_go()
         if failure is not None:
             raise BadArtefact(f"failed to load '{name}', {failure.message}") from failure
+
+    def _looked(self, away: _Away | None, position: int, later: bool) -> None:
+        """Remember how far the log was acted on: not beyond what is to be tried again."""
+        if away is not None:
+            self._misses += 1
+            if self._misses == 1:
+                _log.warning("%s; what serves goes on, and it is tried again", away)
+            return
+        if self._misses:
+            _log.info("registry %s: aliases are followed again", self._registry.place)
+        self._misses = 0
+        if not later:
+            self._position = position
+
+    def _leave(self, wanted: set[tuple[str, int]]) -> None:
+        """What was brought here at last, when its alias pointed elsewhere, is not needed."""
+        for key, bringing in list(self._bringing.items()):
+            if bringing.done() and key not in wanted:
+                del self._bringing[key]
+                if not bringing.cancelled() and bringing.exception() is None:
+                    version, path = bringing.result()
+                    self._swapped.append(_Swapped(*key, version.digest, str(path.parent)))
 
     async def _ask(self, name: str) -> tuple[int, list[tuple[Followed, Version | None]]]:
         """What `_read` says. While one does not come back, no second one is begun beside it."""
@@ -144,7 +177,7 @@ class Follower:
         if version.version == one.failed and not again:
             return None
         try:
-            _, path = await _apart(partial(self._presence.take, str(Reference(version.name, version.version))))
+            path = await self._bring(version)
         except (Unreachable, Unavailable) as e:
             raise _Away(e.message) from e
         except GantlineError as e:
@@ -162,6 +195,22 @@ class Follower:
             raise
         _log.info("%s: version %d serves (%s), was %d", one, one.version, one.digest, was)
         return None
+
+    async def _bring(self, version: Version) -> Path:
+        """A version's directory. It is brought on beside the next looks when that takes long: `_Later`."""
+        key = (version.name, version.version)
+        bringing = self._bringing.get(key)
+        if bringing is None:
+            take = partial(self._presence.take, str(Reference(*key)))
+            bringing = self._bringing[key] = asyncio.ensure_future(_apart(take))
+            bringing.add_done_callback(lambda b: b.cancelled() or b.exception())  # nobody may wait for it by then
+            await asyncio.wait((bringing,), timeout=BRING_S)
+            if not bringing.done():
+                _log.warning("%s is still being brought here; what serves goes on", version.id)
+        if not bringing.done():
+            raise _Later
+        del self._bringing[key]
+        return bringing.result()[1]
 
     async def _let_go(self) -> None:
         """Give back the leases of what nobody is answered from any more."""

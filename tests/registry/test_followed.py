@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from gantline.serve.process import follower as module
 from gantline.serve.process.follower import Follower
 
-from gantline.errors import BadArtefact, GantlineError, UsageError
+from gantline.errors import BadArtefact, GantlineError, Unreachable, UsageError
 from gantline.packages import Package
 from gantline.registry import checkout
 from gantline.registry.database import clock
@@ -18,6 +21,7 @@ from gantline.registry.followed import Followed
 from gantline.registry.presence import Presence
 from gantline.registry.registry import Registry
 from gantline.registry.usage import served as served_of
+from gantline.registry.version import Version
 
 MakePackage = Callable[..., Package]
 
@@ -123,3 +127,77 @@ def test_a_follower_does_what_the_log_says_once(registry: Registry, where: str, 
     presence.close()
     assert served() == set()
     checkout.let_go(digests[2])
+
+
+class Slow(Presence):
+    """One whose iris:2 cannot be had, and whose iris:3 is brought only when somebody lets it."""
+
+    def __init__(self, registry: Registry) -> None:
+        super().__init__(registry)
+        self.let = threading.Event()
+        self.away = True
+
+    def take(self, ref: str) -> tuple[Version, Path]:
+        if ref.endswith("iris:2") and self.away:
+            raise Unreachable("blobs: no answer")
+        if ref.endswith("iris:3"):
+            assert self.let.wait(30)
+        return super().take(ref)
+
+
+def test_a_package_that_is_not_had_holds_up_no_other_alias(
+    registry: Registry, where: str, make: MakePackage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    digests = {
+        f"{name}:{version}": registry.register(make(name, factor=len(name) * version)).digest
+        for name in ("iris", "tulip") for version in (1, 2, 3)
+    }  # fmt: skip
+    presence = Slow(Registry.open(where))
+    aliases: list[Followed] = []
+    for at, name in enumerate(("iris", "tulip")):
+        registry.promote(f"{name}:1", "champion")
+        _, one = Followed.of(at, f"registry://{name}@champion", presence)
+        assert one is not None
+        aliases.append(one)
+    workers = Workers()
+    follower = Follower(aliases, presence, 1.0, workers.act)
+
+    async def look_until(*want: int) -> None:
+        end = time.monotonic() + 30
+        while True:
+            await follower.look()
+            if [one.version for one in aliases] == list(want):
+                return
+            assert time.monotonic() < end, [one.version for one in aliases]
+
+    async def follow() -> None:
+        await follower.look()
+        registry.promote("iris:2", "champion")
+        registry.promote("tulip:2", "champion")
+        await follower.look()
+        assert [one.version for one in aliases] == [1, 2] and workers.told["reachable"] is False
+        presence.away = False
+        await follower.look()
+        assert [one.version for one in aliases] == [2, 2] and workers.told["reachable"] is True
+        monkeypatch.setattr(module, "BRING_S", 0.01)
+        registry.promote("iris:3", "champion")
+        registry.promote("tulip:3", "champion")
+        await look_until(2, 3)
+        assert workers.told["reachable"] is True
+        assert caplog.text.count("iris:3 is still being brought here") == 1
+        registry.promote("iris:1", "champion")
+        await look_until(1, 3)
+        presence.let.set()
+        end = time.monotonic() + 30
+        while follower._bringing:  # nobody wants it any more
+            await follower.look()
+            assert time.monotonic() < end
+        assert checkout.leased() == {digests["iris:1"], digests["tulip:3"]}
+        registry.promote("iris:3", "champion")
+        await look_until(3, 3)
+        assert checkout.leased() == {digests["iris:3"], digests["tulip:3"]}
+
+    asyncio.run(follow())
+    presence.close()
+    for one in aliases:
+        checkout.let_go(one.digest)
