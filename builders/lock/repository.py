@@ -34,6 +34,7 @@ _KINDS = ("git+https", "git+http", "git+ssh", "git+git", "git+file")
 _REF = re.compile(r"[A-Za-z0-9][\w./+-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _DENIED = re.compile(r"Authentication failed|could not read (Username|Password)|Permission denied|\b40[13]\b")
+_NOBODY = re.compile(r"Could not (resolve|connect)|Failed to connect|Connection (refused|timed out)")
 _ABSENT = re.compile(r"couldn't find remote ref|not our ref|unknown revision|Needed a single revision|not found")
 
 
@@ -123,11 +124,12 @@ def _bring(run: _Git, repository: Repository) -> str:
     try:
         run("fetch", "--quiet", "--depth=1", "--no-tags", "--", run.address, repository.ref or "HEAD")
         return run("rev-parse", "--verify", "FETCH_HEAD^{commit}").decode().strip()
-    except BadArtefact:
-        if not re.fullmatch(r"[0-9a-f]{7,40}", repository.ref):
+    except (BadArtefact, Unreachable) as e:
+        alone = re.fullmatch(r"[0-9a-f]{7,40}", repository.ref) or "shallow" in e.message
+        if not alone or _NOBODY.search(e.message):
             raise
-    run("fetch", "--quiet", "--", run.address, "+refs/*:refs/*")
-    return run("rev-parse", "--verify", f"{repository.ref}^{{commit}}").decode().strip()
+    run("fetch", "--quiet", "--", run.address, "+refs/*:refs/*" if repository.ref else "HEAD")
+    return run("rev-parse", "--verify", f"{repository.ref or 'FETCH_HEAD'}^{{commit}}").decode().strip()
 
 
 class _Git:

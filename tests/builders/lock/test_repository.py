@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import functools
+import http.server
 import os
 import shutil
 import subprocess
 import tarfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -16,7 +20,7 @@ from gantline.builders.lock.resolve import lock_package
 from gantline.builders.lock.sources import Sources
 
 from gantline.blobs import sha256_file
-from gantline.errors import BadArtefact, Unavailable, Unreachable, Unsupported
+from gantline.errors import BadArtefact, Denied, Unavailable, Unreachable, Unsupported
 from gantline.oci.platforms import Platform
 
 from .sdist import sdist
@@ -124,6 +128,42 @@ def test_what_cannot_be_had(repository: Path, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Unsupported, match="it: needs git"):
         fetched(Repository(repository.as_uri()), "it", Sources(), print)
+
+
+def test_a_server_with_a_password_that_hands_out_no_single_commit(repository: Path, tmp_path: Path) -> None:
+    """Plain files over HTTP, as git's oldest servers are; the password is in no error, and on no command line."""
+    git(tmp_path, "clone", "--quiet", "--bare", str(repository), "served.git")
+    git(tmp_path / "served.git", "update-server-info")
+    commit = git(repository, "rev-parse", "v1^{commit}")
+    wanted = "Basic " + base64.b64encode(b"me:s3c ret").decode()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.headers.get("Authorization") == wanted:
+                return super().do_GET()
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="git"')
+            return self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    handler = functools.partial(Handler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            at = f"127.0.0.1:{server.server_port}/served.git"
+            for ref in (commit, "v1", ""):
+                _, address = fetched(Repository(f"http://me:s3c%20ret@{at}", ref), "it", Sources(), print)
+                assert address == f"git+http://{at}@{commit if ref else git(repository, 'rev-parse', 'main')}"
+                shutil.rmtree(Path(os.environ["GANTLINE_HOME"], "sources"))
+            with pytest.raises(Denied, match=r"it: http://127.*NAME:PASSWORD@") as refused:
+                fetched(Repository(f"http://me:s3cr3t@{at}", "v1"), "it", Sources(), print)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert "s3cr3t" not in str(refused.value)
 
 
 def test_a_lock_says_which_commit(house: Path, repository: Path, tmp_path: Path) -> None:
