@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import tarfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -26,10 +27,14 @@ _PIECE = 1 << 20
 _WAYS_OUT = "start Docker, or `podman system service --time 0 &`, or name another by --engine-url or DOCKER_HOST"
 
 
-def places(variables: Mapping[str, str], home: Path | None, runtime: Path | None) -> list[str]:
+def places(
+    variables: Mapping[str, str], home: Path | None, runtime: Path | None, system: str = sys.platform
+) -> list[str]:
     """URLs at which an engine may answer, the likeliest first: what DOCKER_HOST says alone, else the usual sockets."""
     if variables.get(HOST):
         return [variables[HOST]]
+    if system == "win32":
+        return [f"npipe:////./pipe/{name}" for name in ("docker_engine", "podman-machine-default")]
     folders = [Path("/var/run/docker.sock")]
     if home is not None:
         folders.append(home / ".docker" / "run" / "docker.sock")
@@ -47,7 +52,8 @@ def find(url: str = "") -> Engine | None:
     wanted = [url] if url else places(os.environ, of_user(), Path(runtime) if runtime else None)
     named = bool(url or os.environ.get(HOST))
     for place in wanted:
-        if named or os.path.exists(place.removeprefix("unix://")):  # False where one may not look
+        # False where one may not look; whether there is a pipe only an attempt tells
+        if named or not place.startswith("unix://") or os.path.exists(place.removeprefix("unix://")):
             try:
                 return Engine.at(place)
             except Unreachable:

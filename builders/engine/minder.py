@@ -8,7 +8,6 @@ that is full, `SEAT/log.1`. With `--again` a program that has once run steadily 
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
 import select
 import signal
@@ -29,6 +28,8 @@ _LOOK_S = 0.25
 
 def main(argv: Sequence[str]) -> int:
     """Start the program and stay until it ends; its exit code. Apart: as nobody's child, when the lock is held."""
+    import fcntl  # Windows has none, and looks up names here
+
     flags = [word for word in argv[:2] if word in ("--apart", "--again")]
     seat, most, *program = argv[len(flags) :]
     apart = "--apart" in flags
