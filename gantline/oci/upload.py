@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..blobs import sha256_file
-from ..errors import BadArtefact, GantlineError, Unavailable, Unreachable, VerificationFailed
+from ..errors import BadArtefact, Denied, GantlineError, Unavailable, Unreachable, VerificationFailed
 from .connections import Cut, Part, Response, Stopped, whole
 from .descriptor import Descriptor
 from .patience import PASSING, retry_after
@@ -130,9 +130,17 @@ class Upload:
         if mount_from:
             scopes = (*scopes, f"repository:{mount_from}:pull")
         url = self._remote.url(f"blobs/uploads/{query}")
-        with self._remote.transport.call("POST", url, scopes, {"Content-Length": "0"}) as found:
+        try:
+            answer = self._remote.transport.call("POST", url, scopes, {"Content-Length": "0"})
+        except Denied:
+            if not mount_from:
+                raise
+            return self._begin("")  # who may not read there may write here
+        with answer as found:
             if found.status == 201:
                 return True
+            if found.status in (401, 403, 404) and mount_from:
+                return self._begin("")
             if found.status != 202:
                 raise self._remote.transport.refusal(found, f"does not take blobs for {self._remote.repository}")
             self._follow(url, found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -71,6 +72,22 @@ def test_mounts(registry: Registry, remote: Remote, blob: tuple[Path, Descriptor
     assert mounted.run("base") is True and mounted.wire == 0 and registry.received == 0
     del registry.blobs["iris", blob[1].digest]
     assert upload(remote, blob).run("elsewhere") is False and registry.received == 450_001
+
+
+@pytest.mark.parametrize("path, status", [("mount=", 403), ("mount=", 404), ("%3Abase%3Apull", 401)])
+def test_where_one_may_not_read_nothing_is_mounted(
+    registry: Registry, blob: tuple[Path, Descriptor], tmp_path: Path, path: str, status: int
+) -> None:
+    """By the registry's word, or by that of its token server, which gives no token for the other repository."""
+    registry.scheme = "bearer"
+    registry.answers = [Answer("GET" if status == 401 else "POST", path, status)]
+    entry = {"username": registry.user, "password": registry.password}
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {registry.host: entry}}))
+    known = Credentials({"HOME": "/none", "DOCKER_CONFIG": str(tmp_path)})
+    with Transport(registry.host, registry.host, None, known) as transport:
+        sent = upload(Remote(transport, "iris"), blob)
+        assert sent.run("base") is False and registry.received == 450_001
+    assert registry.answers[0].times == 0 and registry.blobs["iris", blob[1].digest] == blob[0].read_bytes()
 
 
 def test_least_lengths_of_chunks_are_kept(
