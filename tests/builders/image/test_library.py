@@ -12,18 +12,16 @@ from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 
 import pytest
+from gantline.builders.image import build as building
 from gantline.builders.image import library
 from gantline.builders.image.base import Base, open_base
-from gantline.builders.image.build import Supplies, Wheels, build_image
 from gantline.builders.image.bytecode import TAG
 from gantline.builders.image.memory import Memory
 from gantline.builders.image.shelf import Shelf
 from gantline.builders.image.survey import survey
 
-from gantline.manifest import Manifest
 from gantline.oci.descriptor import LAYER
 from gantline.oci.store import Store
-from gantline.packages import Package, seal
 
 from .conftest import AMD64
 
@@ -58,12 +56,6 @@ def debian(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> Bas
     monkeypatch.setenv("GANTLINE_HOME", str(tmp_path / "home"))
     path = rootfs(tmp_path / "debian.tar", FILES, {"lib": "usr/lib", f"{LIB}/linked.py": "bare.py"})
     return open_base(str(path), AMD64, store)
-
-
-@pytest.fixture
-def package(tmp_path: Path) -> Package:
-    (tmp_path / "p").mkdir()
-    return seal(tmp_path / "p", Manifest("p", "null"), {})
 
 
 def upon(base: Base, store: Store, path: Path) -> Base:
@@ -116,11 +108,10 @@ def test_what_is_no_file_any_longer_is_not_compiled(debian: Base, store: Store, 
     assert made == {f"{LIB}/asyncio/__pycache__/__init__.{TAG}.pyc"}
 
 
-def test_a_layer_that_depends_on_the_base_alone(debian: Base, base: Base, package: Package, shelf: Shelf) -> None:
-    built = build_image(package, debian, Supplies(Wheels()), shelf)
-    title = f"bytecode of Python {PYTHON[0]}.{PYTHON[1]}"
-    assert [m.layer.title for m in built.layers][:2] == [title, "gantline 0.1.0"]
-    other = build_image(package, replace(debian, name="other"), Supplies(Wheels()), shelf)
-    assert other.layers[0].reused and other.layers[0].layer.diff_id == built.layers[0].layer.diff_id
-    bare = build_image(package, base, Supplies(Wheels()), shelf)  # has no library at all
-    assert title not in [m.layer.title for m in bare.layers]
+def test_a_layer_that_depends_on_the_base_alone(debian: Base, base: Base, shelf: Shelf) -> None:
+    (make,) = building._library_layers(debian, shelf)
+    made = make()
+    assert made.layer.title == f"bytecode of Python {PYTHON[0]}.{PYTHON[1]}" and not made.reused
+    (again,) = building._library_layers(replace(debian, name="other"), shelf)
+    assert again().reused and again().layer.diff_id == made.layer.diff_id
+    assert building._library_layers(base, shelf) == [], "it has no library at all"
