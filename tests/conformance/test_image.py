@@ -314,7 +314,7 @@ def test_in_dockers_own_engine(
         for key in ("Entrypoint", "User", "WorkingDir", "ExposedPorts", "Labels"):
             assert theirs[key] == ours[key], key
         port, grpc = free_port(), free_port()
-        with running(client, built.id, port, grpc):
+        with running(client, str(built.id), port, grpc):
             assert over_grpc(grpc) == [0]
 
 
