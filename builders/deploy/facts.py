@@ -31,5 +31,4 @@ def facts(name: str, store: Store) -> Facts:
         image = Image.open(store, choose(store, found, Platform.of_this_machine(), name))
     except GantlineError:  # one for other platforms, say
         return Facts()
-    labels = image.labels
-    return Facts(labels.get("dev.gantline.package.name", ""), image.id, labels.get("dev.gantline.package.digest", ""))
+    return Facts(image.model, image.id, image.package)

@@ -26,7 +26,6 @@ from .subject import Subject
 from .wish import Wish, can_share, model, settled
 
 KIND = "engine"
-_PACKAGE = "dev.gantline.package.digest"
 
 
 class ContainerPlace:
@@ -65,7 +64,7 @@ class ContainerPlace:
         return _found(replace(record, details={**record.details, "image_reused": reused}), found)
 
     def _record(self, what: Subject, wish: Wish) -> Record:
-        one = Deployed("main", what.name, what.image.id, what.image.labels.get(_PACKAGE, ""))
+        one = Deployed("main", what.name, what.image.id, what.image.package)
         details = {"wish": wish.to_json(), "manifest": what.image.descriptor.to_json()}
         return Record(wish.name, KIND, self.engine.url, model(what.image), (one,), created=now(), details=details)
 

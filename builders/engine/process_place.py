@@ -28,7 +28,6 @@ from .unpack import unpacked
 from .wish import Wish, can_share, model, settled
 
 KIND = "process"
-_PACKAGE = "dev.gantline.package.digest"
 
 
 class ProcessPlace:
@@ -54,7 +53,7 @@ class ProcessPlace:
         return record
 
     def _record(self, what: Subject, wish: Wish) -> Record:
-        one = Deployed("main", what.name, what.image.id, what.image.labels.get(_PACKAGE, ""))
+        one = Deployed("main", what.name, what.image.id, what.image.package)
         seat = f"seat-{secrets.token_hex(4)}"
         details = {"seat": seat, "wish": wish.to_json(), "manifest": what.image.descriptor.to_json()}
         grpc = place_in(url(wish.host, wish.grpc_port))

@@ -24,7 +24,6 @@ TLS = "GANTLINE_TLS_CERTIFICATE"
 SHARE = "GANTLINE_SHARE_PORTS"
 HARDENED: Mapping[str, Any] = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
 _SHARES_SINCE = (0, 1, 0)  # a runtime's version: those before refuse `SHARE`, as they do every variable unknown to them
-_PACKAGE = "dev.gantline.package.digest"
 _OURS = ("GANTLINE_HOST", "GANTLINE_HTTP_PORT", "GANTLINE_GRPC_PORT", SHARE, "PORT")
 _KEYS = ("GANTLINE_KEYS", "GANTLINE_NO_AUTH")
 
@@ -102,7 +101,7 @@ def told(wish: Wish, image: Image, name: str, called: str = "") -> dict[str, Any
     `name`: what the image was asked for by; `called`: the container, if not as the endpoint.
     """
     started = {
-        "image": name, "image_id": image.id, "package": image.labels.get(_PACKAGE, ""),
+        "image": name, "image_id": image.id, "package": image.package,
         "model": model(image), "host": wish.host, "port": wish.port, "grpc_port": wish.grpc_port,
         "network": "host" if wish.shared else "anchored" if wish.anchor else "published",
     }  # fmt: skip
@@ -162,7 +161,6 @@ def keyed(folder: str) -> dict[str, str]:
 
 def model(image: Image) -> str:
     """The name of the model in an image of ours. UsageError for any other image."""
-    found = image.labels.get("dev.gantline.package.name")
-    if not found:
+    if not image.model:
         raise UsageError(f"image {image.id}: not one that `gantline build` made")
-    return found
+    return image.model

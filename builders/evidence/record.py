@@ -16,7 +16,6 @@ from ..image import places
 from ..lock.pylock import Lock
 from .contents import FILE, Contents, files
 
-NAME = "dev.gantline.package.name"
 BASE = "org.opencontainers.image.base.name"
 BASE_DIGEST = "org.opencontainers.image.base.digest"
 _LONGEST = 64 << 20
@@ -75,10 +74,9 @@ class Record:
     @classmethod
     def read(cls, store: Store, image: Image) -> Record | None:
         """None for an image that does not say to be of Gantline. BadArtefact where it does, and lacks a part."""
-        name = image.labels.get(NAME)
-        if not name:
+        if not image.model:
             return None
-        folder = f"{places.MODELS}/{name}"
+        folder = f"{places.MODELS}/{image.model}"
         lock, bill = f"{places.EVIDENCE}/pylock.toml", f"{places.EVIDENCE}/software.cdx.json"
         manifest = f"{folder}/{MANIFEST}"
         texts = _read(store, image, {lock, bill, manifest})

@@ -9,6 +9,7 @@ from gantline.accelerators.script.environment import SCRIPT_PYTHON
 
 from gantline import __version__
 from gantline.manifest import Manifest
+from gantline.oci.image import MODEL_LABEL, PACKAGE_LABEL
 
 from . import places
 from .base import Base
@@ -50,8 +51,8 @@ def image_config(
         "org.opencontainers.image.title": manifest.name,
         "org.opencontainers.image.base.name": base.name,
         **({"org.opencontainers.image.base.digest": base.digest} if base.digest else {}),
-        "dev.gantline.package.name": manifest.name,
-        "dev.gantline.package.digest": manifest.digest,
+        MODEL_LABEL: manifest.name,
+        PACKAGE_LABEL: manifest.digest,
         "dev.gantline.version": __version__,  # which settings its runtime knows, for who starts it
     }
     settings = {

@@ -13,6 +13,9 @@ from .graph import DEEPEST
 from .platforms import Platform
 from .store import Store
 
+MODEL_LABEL = "dev.gantline.package.name"  # labels of an image that `gantline build` made: of the package in it
+PACKAGE_LABEL = "dev.gantline.package.digest"
+
 
 @dataclass(frozen=True, slots=True)
 class Image:
@@ -41,6 +44,16 @@ class Image:
     @property
     def labels(self) -> dict[str, str]:
         return dict(self.settings.get("Labels") or {})
+
+    @property
+    def model(self) -> str:
+        """The name of the package in it; empty for an image that is not of ours."""
+        return str(self.labels.get(MODEL_LABEL, ""))
+
+    @property
+    def package(self) -> str:
+        """The digest of the package in it; empty for an image that is not of ours."""
+        return str(self.labels.get(PACKAGE_LABEL, ""))
 
     @property
     def settings(self) -> dict[str, Any]:

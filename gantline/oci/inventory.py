@@ -16,7 +16,6 @@ from .image import Image, manifests
 from .store import Store
 
 _STAND_IN = re.compile(r"sha256-[0-9a-f]{64}")  # the name of a list of what is about a digest
-_PACKAGE_LABEL = "dev.gantline.package.digest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ def _kind(store: Store, descriptor: Descriptor) -> tuple[str, tuple[str, ...], t
         notes = store.read_json(descriptor).get("annotations") or {}
         return "package", (), (), str(notes.get(PACKAGE, ""))
     images = [Image.open(store, one) for one in manifests(store, descriptor)]
-    package = next((p for image in images if (p := image.labels.get(_PACKAGE_LABEL, ""))), "")
+    package = next((image.package for image in images if image.package), "")
     kind = "image" if images else "artifact"
     return kind, tuple(str(image.platform) for image in images), tuple(image.id for image in images), package
 

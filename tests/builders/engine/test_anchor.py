@@ -43,9 +43,7 @@ def test_an_engine_that_publishes_nothing_is_not_trusted_with_it() -> None:
         return made[-1]
 
     engine = Engine("unix:///none", SimpleNamespace(containers=SimpleNamespace(create=create)))
-    image: Any = SimpleNamespace(
-        id="sha256:1", settings={"Entrypoint": ["/python", "-m"]}, labels={"dev.gantline.package.name": "iris"}
-    )
+    image: Any = SimpleNamespace(id="sha256:1", settings={"Entrypoint": ["/python", "-m"]}, model="iris")
     with pytest.raises(Unavailable, match=r"has published no port of one.ports; pass --network host"):
         anchor.begun(engine, image, "sha256:1", Wish("one"))
     (one,) = made
