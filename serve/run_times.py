@@ -42,7 +42,12 @@ class RunTimes:
         return self._count
 
     def add(self, rows: int, ns: int) -> bool:
-        """A batch of so many rows took so long. True for the first of its class, or since long: time to `fit`."""
+        """A batch of so many rows took so long. True for the first of its class, or since long: time to `fit`.
+
+        One without rows, which a request of an empty table is, says nothing about others.
+        """
+        if rows < 1:
+            return False
         self._count += 1
         self.largest = max(self.largest, rows)
         key, ns = size_class(rows), max(ns, 1)

@@ -24,6 +24,11 @@ from tests.debian_base import debian_base
 settings.register_profile("steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
 
+# a shell's background jobs, and those of nohup, ignore these; what tests start would, too, and is to be ended by them
+for _number in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
+
 # `with starting(ref, "--flag") as ready:` gives what --json printed; leaving it sends SIGTERM and expects exit code 0
 Starting = Callable[..., AbstractContextManager[dict[str, Any]]]
 # `with serving(ref, "--flag") as url:`; the same, by HTTP alone

@@ -35,7 +35,7 @@ FULL = Manifest(
     signature=Signature((TensorSpec("x", "FP32", (-1, 4)),), (TensorSpec("y", "INT64", (-1,), labels=("a", "b")),)),
     source=SourceInfo("sklearn", "LogisticRegression", {"scikit-learn": "1.9.1"}),
     batching=Batching(64),
-    environment=EnvironmentRequest("requirements", "3.11", ("numpy==2.4.6",)),
+    environment=EnvironmentRequest("requirements", "3.11", ("numpy==2.4.6",), found={"numpy": "numpy==2.4.6"}),
     script=ScriptInfo("score.py", pickles=("model.pkl",), variables={"A": "b"}),
     sequences=SequenceInfo({"h": "h_out"}, {"h": 0.5}, {"begin": "START"}, 2.5, 9),
     config=ConfigInfo("config/config.pbtxt", Signature((TensorSpec("x", "FP32", (-1, 2, 2)),), ())),
@@ -44,6 +44,7 @@ FULL = Manifest(
     transforms_before=(Transform("scale", {"by": 2.0}),),
     golden=(Golden("golden/request.bin", "golden/reply.bin", request_header=10, reply_header=20),),
     parity=Parity("given", 112, 1e-7, 1e-6, 0, limits={"rtol": 1e-4}, outputs={"y": {"label_flips": 0.0}}),
+    tried={"numpy": "2.4.6", "onnxruntime": "1.31.1"},
     notes=("one", "two"),
     files=(File("model.onnx", "sha256:" + "0" * 64, 506),),
 )

@@ -108,3 +108,10 @@ def test_in_a_storm_of_disturbances_no_size_is_lost() -> None:
     for rows in (1, 8, 16):
         assert line(rows) <= times.expect(rows) <= 5 * line(rows)
     assert times.expect(16) > times.expect(1)
+
+
+def test_a_batch_without_rows_says_nothing() -> None:
+    times = RunTimes()
+    assert times.add(0, 5 * MS) is False and len(times) == 0, "the first of all, too"
+    assert times.add(2, 4 * MS) is True and times.expect(2) == 4 * MS
+    assert times.add(0, 90 * MS) is False and times.expect(2) == 4 * MS
