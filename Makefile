@@ -15,7 +15,7 @@ TESTING := $(BIN)/python -m pytest -q -n $(TESTERS) --dist loadfile --no-loadsco
 # the scripts that measure something; what else is in benchmarks/ they share
 FIGURES := $(addprefix benchmarks/,deadlines.py http_share.py startup.py azure_share.py script_overhead.py script_hosts.py grpc_share.py workers_share.py h2_share.py slo.py overload.py metrics_cost.py padding.py faces.py conversion.py framework_conversion.py images.py)
 
-.PHONY: help install demo test test-slow check fix bench peers docs proto lock clean
+.PHONY: help install demo test test-slow test-failed check fix bench peers docs proto lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -40,8 +40,11 @@ test: install  ## the tests, without those that take long
 	$(TESTING) -m "not slow and not oracle and not container"
 
 test-slow: install  ## the tests that take long, and those against other products
-	$(TESTING) -m "slow or oracle or container" --ignore tests/serve
-	$(BIN)/python -m pytest -q -m "slow or oracle or container or alone" tests/serve
+	$(TESTING) -m "slow or oracle or container" --ignore tests/serve; outside=$$?; \
+	$(BIN)/python -m pytest -q -m "slow or oracle or container or alone" tests/serve && exit $$outside
+
+test-failed:  ## those again that failed last, one after another; fails where there are none
+	$(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none
 
 check: install  ## lint, types, import direction, wheel, links
 	$(BIN)/ruff check .

@@ -30,25 +30,42 @@ def docker_engine(folder: Path) -> Iterator[str]:
     programs = _unpacked()
     # sockets have short paths
     short = Path(tempfile.mkdtemp(prefix="docker-"))
+    # a containerd of its own: left to itself, the engine would take the machine's, or the socket that a dead one left
+    containerd = [
+        str(programs / "bin" / "containerd"), "--config", str(short / "containerd.toml"), "--address",
+        str(short / "containerd"), "--root", str(folder / "containerd"), "--state", str(short / "state"),
+    ]  # fmt: skip
+    (short / "containerd.toml").write_text('version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n')
     command = [
         str(programs / "sbin" / "dockerd"), "--host", f"unix://{short}/sock", "--data-root", str(folder / "data"),
         "--exec-root", str(short / "run"), "--pidfile", str(short / "pid"), "--iptables=false", "--ip6tables=false",
-        "--bridge=none",
+        "--bridge=none", "--containerd", str(short / "containerd"),
     ]  # fmt: skip
+    try:
+        with (
+            _running(containerd, programs, folder / "containerd.log", "containerd successfully booted"),
+            _running(command, programs, folder / "dockerd.log", "API listen on"),
+        ):
+            yield f"unix://{short}/sock"
+    finally:
+        for left in (short, folder / "data", folder / "containerd"):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def _running(command: list[str], programs: Path, log: Path, ready: str) -> Iterator[None]:
+    """As long as the block: a program that has said `ready` in its log."""
     own = os.environ | {"PATH": f"{programs / 'bin'}:{programs / 'sbin'}:{os.environ['PATH']}"}
-    log = folder / "dockerd.log"
     with log.open("w") as out, subprocess.Popen(command, env=own, stdout=out, stderr=out) as process:
         try:
             end = time.monotonic() + 60
-            while "API listen on" not in log.read_text():
+            while ready not in log.read_text():
                 assert process.poll() is None and time.monotonic() < end, log.read_text()
                 time.sleep(0.05)
-            yield f"unix://{short}/sock"
+            yield
         finally:
             process.terminate()
             process.wait(60)
-            shutil.rmtree(short, ignore_errors=True)
-            shutil.rmtree(folder / "data", ignore_errors=True)
 
 
 def _unpacked() -> Path:
