@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import UsageError
+from .setting import nearest
 
 if TYPE_CHECKING:
     from gantline.builders.engine.key_folder import KeyFolder
@@ -63,6 +65,28 @@ def taken(folder: KeyFolder, file: Path) -> None:
         raise UsageError(f"--keys {file}: cannot be read: {e.strerror}; `gantline keys new` makes one") from e
     except UnicodeDecodeError:
         raise UsageError(f"--keys {file}: not UTF-8") from None
+
+
+def anew(text: str, kind: str, name: str, where: str) -> tuple[str, str]:
+    """A keys file's next text, with a new secret in the place of one of a key's two; and that secret.
+
+    The other stays. Where there is one alone, that stays valid beside the new one. UsageError where several keys are
+    there and none is named.
+    """
+    from gantline.serve.keys import KeySet, hashed, new_secret, parse, written
+
+    keys = parse(text, where)
+    if not name and len(keys) > 1:
+        raise UsageError(f"{where}: has keys of {', '.join(keys.names)}; --key says which")
+    name = name or keys.names[0]
+    if name not in keys.names:
+        raise UsageError(f"{where}: no key {name!r:.100}; {nearest(name, keys.names)}")
+    secret = new_secret()
+    new, old = bytes.fromhex(hashed(secret).partition(":")[2]), keys[name].digests
+    both = (new, old[-1]) if kind == "primary" else (old[0], new)
+    after = {one: keys[one] for one in keys.names}
+    after[name] = replace(keys[name], digests=both)
+    return written(KeySet(after)), secret
 
 
 def _write(folder: KeyFolder, new: dict[str, str]) -> None:

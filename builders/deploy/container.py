@@ -37,6 +37,8 @@ def container(deployment: Deployment, name: str) -> Tree:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "volumeMounts": mounts,
+        # why it ended is then with the pod, for whoever asks it and may not read its log
+        "terminationMessagePolicy": "FallbackToLogsOnError",
     }
 
 
@@ -84,10 +86,15 @@ def environment(deployment: Deployment) -> list[Tree]:
     plain = deployment.variables
     if deployment.keys:
         plain |= {"GANTLINE_KEYS": f"{KEYS_FOLDER}/{deployment.keys.key}", "GANTLINE_NO_AUTH": "false"}
-    found: list[Tree] = [{"name": n, "value": _REFERENCE.sub("$$", v)} for n, v in sorted(plain.items())]
+    found = [variable(*one) for one in sorted(plain.items())]
     for name, of in sorted(deployment.secrets.items()):
         found.append({"name": name, "valueFrom": {"secretKeyRef": {"name": of.secret, "key": of.key}}})
     return found
+
+
+def variable(name: str, value: str) -> Tree:
+    """A variable that has this very value."""
+    return {"name": name, "value": _REFERENCE.sub("$$", value)}
 
 
 def resources(wanted: Resources) -> Tree:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from gantline.blobs import publish_directory, publish_file
 from gantline.errors import BadArtefact, UsageError
 from gantline.yaml_file import LARGEST, parse_yaml
 
-from .documents import Written, to_yaml
+from .documents import Tree, Written, to_yaml
 
 _MARK = "# written by gantline deploy; edited since, unless this is the SHA-256 of what follows: "
 EDITED = ".edited"  # what no platform's program reads
@@ -66,6 +66,28 @@ def deliver(written: Written, path: Path, overwrite: bool) -> Delivered:
     there = frozenset[str]().union(*(one.objects for one in before.values()))
     gone = sorted(there - _objects(written.documents.values()))
     return Delivered(first, tuple(gone), tuple(edited.values()))
+
+
+def rewritten(path: Path, changed: Callable[[Tree], Tree]) -> dict[Path, str]:
+    """From each file there that was written here, and that changes, to its next text; edits of it stay edits."""
+    paths = [path] if path.suffix in SUFFIXES else sorted(path.iterdir()) if path.is_dir() else []
+    found = {}
+    for one in (p for p in paths if p.suffix in SUFFIXES and (earlier := _earlier(p)) and earlier.objects):
+        text = one.read_text("utf-8")
+        head, _, body = text.partition("\n")
+        trees = [parse_yaml(part, str(one)) for part in body.split("\n---\n")]
+        after = [changed(tree) if isinstance(tree, dict) else tree for tree in trees]
+        if after != trees:
+            fresh = to_yaml(after)
+            found[one] = signed(fresh) if signed(body) == text else f"{head}\n{fresh}"
+    return found
+
+
+def replaced(texts: Mapping[Path, str]) -> None:
+    """Write these in the place of what is there, all of them or, on an error, none."""
+    with ExitStack() as stack:
+        for path, text in texts.items():
+            _write(stack.enter_context(publish_file(path, overwrite=True)), text)
 
 
 def signed(text: str) -> str:

@@ -65,11 +65,15 @@ def _metadata(name: str, endpoint: Endpoint, one: Deployment) -> Tree:
 
 
 def _labels(endpoint: Endpoint, one: Deployment) -> Tree:
-    """Those that Kubernetes recommends; the version is the image's tag, or the first digits of its digest."""
-    name, _, digest = one.image.name.rpartition("/")[2].partition("@")
+    """Those that Kubernetes recommends."""
+    return {**_chosen(endpoint, one), **_MANAGER, **version_label(one.image.name)}
+
+
+def version_label(image: str) -> Tree:
+    """The image's tag, or the first digits of its digest; nothing where a label cannot say it."""
+    name, _, digest = image.rpartition("/")[2].partition("@")
     version = name.partition(":")[2] or digest.partition(":")[2][:12]
-    told = {"app.kubernetes.io/version": version} if _VERSION.fullmatch(version) else {}
-    return {**_chosen(endpoint, one), **_MANAGER, **told}
+    return {"app.kubernetes.io/version": version} if _VERSION.fullmatch(version) else {}
 
 
 def _service(name: str, endpoint: Endpoint, one: Deployment) -> Tree:

@@ -25,12 +25,15 @@ class Program:
     def _environment(self) -> dict[str, str]:
         return {**dict(self.defaults), **os.environ}
 
-    def ask(self, *words: str, wait_s: float = _ANSWER_S) -> str:
-        """What it prints. NotFound for what is not there, Unavailable with its last words for any other failure."""
+    def ask(self, *words: str, wait_s: float = _ANSWER_S, given: str | None = None) -> str:
+        """What it prints, `given` what it reads.
+
+        NotFound for what is not there, Unavailable with its last words for any other failure.
+        """
         command = [*self.words, *words]
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, check=False, timeout=wait_s, env=self._environment
+                command, capture_output=True, text=True, check=False, timeout=wait_s, env=self._environment, input=given
             )
         except subprocess.TimeoutExpired as e:
             raise Unavailable(f"`{' '.join(command)}`: did not answer within {wait_s:g} s") from e
@@ -80,6 +83,17 @@ def context() -> str:
         return ""
     try:
         return Program(("kubectl",)).ask("config", "current-context").strip()
+    except (Unavailable, NotFound):
+        return ""
+
+
+def namespace(context: str) -> str:
+    """Where kubectl acts in a context unless it is told otherwise; empty where that is not known."""
+    if shutil.which("kubectl") is None:
+        return ""
+    said = ("config", "view", "--minify", "--output", "jsonpath={.contexts[0].context.namespace}")
+    try:
+        return kubectl(context).ask(*said).strip() or "default"
     except (Unavailable, NotFound):
         return ""
 

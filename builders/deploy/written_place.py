@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NoReturn
 
 from gantline.builders.engine.place import Change
 from gantline.builders.engine.record import Record
@@ -24,7 +23,7 @@ class WrittenPlace:
         """Where its keys are, and the command that makes new ones."""
         raise NotImplementedError
 
-    def update(self, record: Record, change: Change) -> NoReturn:
+    def update(self, record: Record, change: Change) -> Record:
         """Unsupported says the whole command that wrote it, with what is to change."""
         words = list(record.details.get("words") or ())
         main = max(record.deployments, key=lambda one: one.traffic)
@@ -34,9 +33,7 @@ class WrittenPlace:
             if change.variables:
                 first = f"write the variables into {words[words.index('--file') + 1]}, then "
         else:
-            words = _without(words, change.variables.keys())
-            for name, value in change.variables.items():
-                words += ["--env", f"{name}={value}"] if value is not None else []
+            words = again(words, change)
         path = str(record.details["path"])
         command = shlex.join(
             ["gantline", "deploy", change.ref or main.image, "--to", record.place, *words, "--overwrite", "-o", path]
@@ -55,15 +52,18 @@ class WrittenPlace:
         """Nothing is held open."""
 
 
-def _without(words: list[str], variables: Collection[str]) -> list[str]:
-    """The same without `--env` of some."""
+def again(words: Iterable[str], change: Change, image: str = "") -> list[str]:
+    """The words that describe an endpoint after a change; `image`: NAME=REF, where a file names others."""
     found: list[str] = []
     pairs = iter(words)
     for word in pairs:
-        if word == "--env":
-            value = next(pairs, "")
-            if value.partition("=")[0] not in variables:
-                found += [word, value]
-        else:
+        if word not in ("--env", "--image"):
             found.append(word)
-    return found
+            continue
+        value = next(pairs, "")
+        name = value.partition("=")[0]
+        if name not in (change.variables if word == "--env" else (image.partition("=")[0],)):
+            found += [word, value]
+    for name, new in change.variables.items():
+        found += ["--env", f"{name}={new}"] if new is not None else []
+    return [*found, *(("--image", image) if image else ())]

@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 from gantline.errors import BadArtefact
 from gantline.oci.platforms import Platform
 from gantline.oci.store import Store
+from gantline.oci.wiring import Wiring
 
 from .record import Record
 from .subject import Subject, once_more
@@ -57,6 +58,7 @@ class Change:
     variables: Mapping[str, str | None] = field(default_factory=dict)
     wait_s: float = 60.0
     say: Callable[[str], None] = _unheard
+    wiring: Wiring | None = None  # for a place that takes its images from a registry itself
 
     def subject(self, record: Record, platform: Platform) -> Subject:
         """The image that is wanted; without a name the very one that runs (`details` has its manifest)."""
@@ -104,6 +106,18 @@ class Forwarding(Protocol):
 
     def forwarded(self, record: Record) -> AbstractContextManager[str]:
         """The URL at which this machine reaches one, while the block lasts. Unavailable."""
+        ...
+
+
+@runtime_checkable
+class Rotating(Protocol):
+    """A place that keeps the keys of its endpoints itself."""
+
+    def rotate(self, record: Record, anew: Callable[[str], tuple[str, str]]) -> tuple[str, bool]:
+        """Change its keys file by `anew`: from its text to the next one and the new secret.
+
+        That secret, and whether all that serve take it by now; what was not changed is taken all the while.
+        """
         ...
 
 

@@ -18,6 +18,7 @@ from .show import print_json, table, write
 if TYPE_CHECKING:
     from gantline.builders.deploy.description import Endpoint, ImageName, SecretKey
     from gantline.builders.deploy.documents import Written
+    from gantline.builders.engine.record import Record
 
 _SITE = ("namespace", "pull_secret", "gateway", "hostname")
 TARGETS = (*deploy_here.TARGETS, "compose", "kubernetes", "kserve")
@@ -65,8 +66,8 @@ def run(args: argparse.Namespace) -> int:
     from gantline.builders.deploy.here import not_applied
     from gantline.builders.deploy.targets import TARGETS as WRITERS
 
-    if args.dry_run and args.to not in deploy_here.TARGETS:
-        raise UsageError(f"--dry-run: --to {args.to} applies nothing; without -o it prints what it would write")
+    if args.to not in deploy_here.TARGETS:
+        deploy_here.refuse(args)
     endpoint, left_out = _endpoint(args)
     _check_named([d.name for d in endpoint.deployments], args.image)
     if args.to in deploy_here.TARGETS:
@@ -214,12 +215,13 @@ def _deliver(args: argparse.Namespace, endpoint: Endpoint, written: Written, not
     if path is None and written.apart:
         raise UsageError(f"these {len(written.documents)} are applied one after the other; name a directory, by -o")
     made = deliver(written, path, args.overwrite) if path is not None else None
-    if path is not None and made is not None:
-        _keep(args, endpoint, path, made.first)
+    kept = _keep(args, endpoint, path, made.first) if path is not None and made is not None else None
     gone = made.gone if made is not None else ()
     where, first = (shlex.quote(str(one)) for one in (path or "FILE", made.first if made is not None else "FILE"))
     following = written.next.format(path=where, file=first)
     following += "".join(f" && kubectl delete --ignore-not-found {one}" for one in gone)
+    if kept is not None and not endpoint.site.namespace and (space := kept.details.get("namespace")):
+        following = following.replace("kubectl ", f"kubectl --namespace {space} ")  # in which it is on record
     if args.json:
         found = {"documents": written.documents, "not_applied": list(notes), "next": following, "gone": list(gone)}
         print_json(found)
@@ -232,15 +234,20 @@ def _deliver(args: argparse.Namespace, endpoint: Endpoint, written: Written, not
         write(f"\nnext:  {following}\n")
 
 
-def _keep(args: argparse.Namespace, endpoint: Endpoint, path: Path, first: Path) -> None:
+def _keep(args: argparse.Namespace, endpoint: Endpoint, path: Path, first: Path) -> Record | None:
     """`gantline endpoint` knows it from here on, where it can act on it."""
     from gantline.builders.deploy.program import can_act
     from gantline.builders.deploy.recorded import put, record
 
     from ..oci.store import Store
 
-    if can_act(args.to) and (said := put(record(endpoint, args.to, path, first, Store.of_user(), _again(args)))):
+    if not can_act(args.to):
+        return None
+    made = record(endpoint, args.to, path, first, Store.of_user(), _again(args))
+    if said := put(made):
         sys.stderr.write(f"{said}\n")
+        return None
+    return made
 
 
 def _again(args: argparse.Namespace) -> list[str]:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import UsageError
 from .show import print_json, table, write
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from gantline.builders.engine.record import Record
 
 TARGETS = ("process", "docker")
+_SECRETS, _WAIT_S = Path("secrets"), 60.0
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,11 +25,25 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--dry-run", action="store_true", help="process, docker: say what would be done, and do nothing")
     add(
-        "--secrets", type=Path, default=Path("secrets"), metavar="DIR",
+        "--secrets", type=Path, metavar="DIR",
         help="process, docker: where SECRET:KEY is the file SECRET/KEY (default: secrets)",
     )  # fmt: skip
-    add("--wait-s", type=float, default=60.0, metavar="S", help="process, docker: seconds to be ready (default 60)")
+    add("--wait-s", type=float, metavar="S", help="process, docker: seconds to be ready (default 60)")
     add("--engine-url", default="", metavar="URL", help=f"docker: {URL_HELP}")
+
+
+def refuse(args: argparse.Namespace) -> None:
+    """UsageError for what only these targets heed, where another is meant."""
+    if args.dry_run:
+        raise UsageError(f"--dry-run: --to {args.to} applies nothing; without -o it prints what it would write")
+    why = {
+        "secrets": "it writes no secrets, only references to those that the platform keeps",
+        "wait_s": "it starts nothing that could be waited for",
+        "engine_url": "it asks no engine",
+    }
+    for flag, reason in why.items():
+        if getattr(args, flag) not in (None, ""):
+            raise UsageError(f"--{flag.replace('_', '-')}: with --to {args.to} {reason}; leave it out")
 
 
 def run(args: argparse.Namespace, endpoint: Endpoint, notes: tuple[str, ...]) -> None:
@@ -42,7 +58,8 @@ def run(args: argparse.Namespace, endpoint: Endpoint, notes: tuple[str, ...]) ->
 
     say = (lambda line: None) if args.json else told
     bring = bringing("", (), None, wiring(args), args.registry, say)
-    order = Order(args.to, bring, maker, args.secrets, args.engine_url, args.wait_s, say)
+    wait_s = _WAIT_S if args.wait_s is None else args.wait_s
+    order = Order(args.to, bring, maker, args.secrets or _SECRETS, args.engine_url, wait_s, say)
     with asked_to_stop():
         plan, record = apply(endpoint, order, args.dry_run)
         if record is not None and not (args.no_record or args.dry_run):

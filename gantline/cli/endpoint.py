@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..endpoint_keys import OWN, rotated, taken
+from ..endpoint_keys import OWN, anew, rotated, taken
 from ..errors import GantlineError, UsageError
 from ..exits import OK
 from . import infer, registered, remote, transfer
@@ -19,7 +19,7 @@ from .stopping import asked_to_stop
 
 if TYPE_CHECKING:
     from gantline.builders.engine.key_folder import KeyFolder
-    from gantline.builders.engine.place import Place, Status
+    from gantline.builders.engine.place import Place, Rotating, Status
     from gantline.builders.engine.record import Record
 
 
@@ -46,6 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     one.add_argument("--rotate", choices=("primary", "secondary"), help="make one anew; the other stays valid")
     one.add_argument("--refresh", action="store_true", help="read again the file that `run --keys FILE` was given")
     one.add_argument("--show", action="store_true", help="print the secrets")
+    keys.add_argument("--key", default="", metavar="KEY", help="whose, where a cluster keeps those of several")
     delete = _act(acts, "delete", "let it finish what it has accepted, and remove it")
     registered.arguments(delete)
     delete.add_argument("--forget", action="store_true", help="take it off this user's record only; it is not ended")
@@ -184,7 +185,7 @@ def _update(args: argparse.Namespace) -> int:
     say = (lambda line: None) if args.json else told
     bring = bringing(args.base, tuple(args.lock), sources_of(args), transfer.wiring(args), args.registry, say)
     with asked_to_stop():
-        record = update(args.name, Change(args.ref, bring, variables, args.wait_s, say))
+        record = update(args.name, Change(args.ref, bring, variables, args.wait_s, say, transfer.wiring(args)))
         noting(args.registry, say)(record, True)
     if args.json:
         print_json(_tree(record, _status(record)))
@@ -199,6 +200,8 @@ def _keys(args: argparse.Namespace) -> int:
     from gantline.builders.engine.record import Records
 
     record = _record(args)
+    if args.key and not (args.rotate and record.place in ("kubernetes", "kserve")):
+        raise UsageError("--key says whose key --rotate makes anew, of those that a cluster keeps")
     if args.rotate or args.refresh:
         with Records.of_user().claim(record.name):  # two at once could each write what the other has changed
             return _changed(args, record)
@@ -226,7 +229,11 @@ def _of_a_file(record: Record) -> UsageError:
 
 
 def _changed(args: argparse.Namespace, record: Record) -> int:
+    from gantline.builders.engine.place import Rotating
+
     with _at(record) as place:
+        if args.rotate and record.keys and isinstance(place, Rotating):
+            return _rotated_there(args, record, place)
         folder = place.keys(record)
     _check_keys(record)
     keys = _folder(record)
@@ -245,11 +252,19 @@ def _rotate(args: argparse.Namespace, record: Record, keys: KeyFolder) -> int:
     from gantline.builders.engine.running import in_force
 
     secret = rotated(keys, args.rotate)
-    taken = in_force(record, secret)
+    return _new_key(args, record, secret, in_force(record, secret))
+
+
+def _rotated_there(args: argparse.Namespace, record: Record, place: Rotating) -> int:
+    where = "secret {}, {}".format(*record.keys.partition(":")[::2])
+    return _new_key(args, record, *place.rotate(record, lambda text: anew(text, args.rotate, args.key, where)))
+
+
+def _new_key(args: argparse.Namespace, record: Record, secret: str, taken: bool) -> int:
     if args.json:
         print_json({"name": record.name, "rotated": args.rotate, args.rotate: secret, "in_force": taken})
     else:
-        since = "in force" if taken else "in force as soon as its server has read it"
+        since = "in force" if taken else "in force as soon as what serves it has read it"
         sys.stderr.write(f"The new {args.rotate} key, {since}; the other stays as it was.\n")
         write(secret + "\n")
     return OK

@@ -15,6 +15,9 @@ from gantline.cli import main
     [
         (["--to", "docker", "-o", "x.yaml"], "-o: with --to docker nothing is written"),
         (["--to", "kubernetes", "--dry-run"], "--dry-run: --to kubernetes applies nothing"),
+        (["--to", "kubernetes", "--secrets", "s"], "--secrets: with --to kubernetes it writes no secrets"),
+        (["--to", "compose", "--wait-s", "60"], "--wait-s: with --to compose it starts nothing"),
+        (["--to", "kserve", "--engine-url", "unix:///x"], "--engine-url: with --to kserve it asks no engine"),
         (["--to", "process", "--secret", "A=bank:token"], "secret bank: key token: secrets/bank/token: no such file"),
         (
             ["--to", "process", "--strict", "--cpu", "1", "--instances", "1-3"],

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from gantline.builders.engine.key_folder import FILE, KeyFolder
-from gantline.serve.keys import KeySet, Role, parse
+from gantline.serve.keys import KeySet, Role, hashed, new_secret, parse
 
-from gantline.endpoint_keys import OWN, maker, rotated
+from gantline.endpoint_keys import OWN, anew, maker, rotated
 from gantline.errors import UsageError
 
 
@@ -53,3 +53,24 @@ def test_no_keys_file(tmp_path: Path, text: str, message: str) -> None:
         with pytest.raises(UsageError, match=message if name == file else "cannot be read"):
             fill(KeyFolder(tmp_path))
     assert not (tmp_path / "keys").exists()
+
+
+def test_those_that_a_cluster_keeps() -> None:
+    """The other of two stays valid; one alone stays beside the new one."""
+    first, second = new_secret(), new_secret()
+    text = f'[key.ann]\nrole = "score"\nprimary = "{hashed(first)}"\n'
+    text, third = anew(text, "primary", "", "it")
+    assert all(parse(text, "it").find(secret.encode()) for secret in (first, third))
+    text, fourth = anew(text, "primary", "ann", "it")
+    keys = parse(text, "it")
+    assert keys.find(first.encode()) and keys.find(fourth.encode()) and not keys.find(third.encode())
+    text, fifth = anew(text, "secondary", "", "it")
+    keys = parse(text, "it")
+    assert keys.find(fourth.encode()) and keys.find(fifth.encode()) and not keys.find(first.encode())
+    both = f'{text}\n[key.bob]\nrole = "admin"\nprimary = "{hashed(second)}"\nmodels = ["a"]\n'
+    with pytest.raises(UsageError, match="it: has keys of ann, bob; --key says which"):
+        anew(both, "primary", "", "it")
+    with pytest.raises(UsageError, match="it: no key 'bop'"):
+        anew(both, "primary", "bop", "it")
+    after = parse(anew(both, "secondary", "bob", "it")[0], "it")
+    assert after["bob"].role is Role.ADMIN and after["bob"].models == frozenset({"a"}) and after["ann"] == keys["ann"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from gantline.builders.deploy.container import environment, probe, resources, scraped, volumes
+from gantline.builders.deploy.container import container, environment, probe, resources, scraped, volumes
 from gantline.builders.deploy.description import Deployment, ImageName, Probe, Resources, SecretKey
 
 
@@ -39,6 +39,11 @@ def test_what_a_program_gets_is_what_was_said(value: str) -> None:
 
 def test_no_limits_unless_said() -> None:
     assert resources(Resources()) == {"requests": {"cpu": "500m", "memory": "512Mi"}}
+
+
+def test_why_it_ended_is_with_its_pod() -> None:
+    one = container(Deployment("b", ImageName("x")), "gantline")
+    assert one["terminationMessagePolicy"] == "FallbackToLogsOnError"
 
 
 def test_probes_in_kubernetes_words() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gantline.builders.deploy import compose, kubernetes
-from gantline.builders.deploy.delivery import deliver
+from gantline.builders.deploy.delivery import deliver, replaced, rewritten
 from gantline.builders.deploy.description import ImageName
 from gantline.builders.deploy.description_file import read
 
@@ -80,3 +81,23 @@ def test_all_or_none(endpoint: Make, tmp_path: Path) -> None:
     assert {one.name: one.read_bytes() for one in path.iterdir()} == {
         name: data for name, data in before.items() if name != third.name
     }
+
+
+def test_a_step_in_files(endpoint: Make, tmp_path: Path) -> None:
+    """Others' files stay, what is edited stays edited, and what does not change is not written."""
+    path = tmp_path / "k8s"
+    deliver(kubernetes.write(endpoint(blue={})), path, False)
+    (path / "ingress.yaml").write_text("kind: Ingress\n")
+    edited, service = path / "02-deployment-iris-blue.yaml", path / "01-service-iris.yaml"
+    edited.write_text(edited.read_text().replace("RollingUpdate", "Recreate"))
+
+    def changed(tree: dict[str, Any]) -> dict[str, Any]:
+        return {**tree, "step": 2} if tree["kind"] in ("Deployment", "Service", "Ingress") else tree
+
+    texts = rewritten(path, changed)
+    assert set(texts) == {edited, service}
+    replaced(texts)
+    assert "step: 2" in edited.read_text() and "Recreate" in edited.read_text()
+    again = deliver(kubernetes.write(endpoint(blue={})), path, True)
+    assert again.edited == (path / f"{edited.name}.edited",), "its edits are known still, those of the step are ours"
+    assert rewritten(tmp_path / "absent", changed) == {}

@@ -17,6 +17,7 @@ PYTHON = Program((sys.executable, "-c"))
 
 def test_what_it_prints() -> None:
     assert PYTHON.ask("print('x')") == "x\n"
+    assert PYTHON.ask("print(input())", given="y") == "y\n"
     assert list(PYTHON.lines("print('a'); print('b')")) == [b"a\n", b"b\n"]
     with pytest.raises(Unavailable, match="exit code 4"):
         list(PYTHON.lines("print('a'); raise SystemExit(4)"))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from gantline.builders.deploy.description import Site
 from gantline.builders.deploy.recorded import put, record
 from gantline.builders.engine.record import Deployed, Record, Records
 
@@ -49,6 +51,35 @@ def test_a_context_that_was_not_known_then(endpoint: Make, tmp_path: Path) -> No
     later = replace(made, where="prod")
     assert put(later) == "" and Records.of_user().get("iris").where == "prod"
     assert "(kubernetes prod), and not on this one" in put(replace(made, where="test"))
+
+
+_KUBECTL = """#!/bin/sh
+case "$*" in
+*current-context*) echo prod ;;
+*) cat {folder}/namespace ;;
+esac
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="programs are shell scripts here")
+def test_the_namespace_is_kept(endpoint: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That which was current when it was written first, also when another is current since."""
+    (tmp_path / "kubectl").write_text(_KUBECTL.format(folder=tmp_path))
+    (tmp_path / "kubectl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/usr/bin{os.pathsep}/bin")
+
+    def made(**said: str) -> Record:
+        one = endpoint(blue={})
+        one = replace(one, site=Site(**said))
+        return record(one, "kubernetes", tmp_path, tmp_path / "1.yaml", Store(tmp_path / "store"))
+
+    (tmp_path / "namespace").write_text("")
+    assert made().details["namespace"] == "default"
+    (tmp_path / "namespace").write_text("team")
+    assert put(made()) == "" and Records.of_user().get("iris").details["namespace"] == "team"
+    (tmp_path / "namespace").write_text("other")
+    assert put(made()) == "" and Records.of_user().get("iris").details["namespace"] == "team"
+    assert "(kubernetes prod, namespace team), and not on this one" in put(made(namespace="other"))
 
 
 def test_a_record_that_cannot_be_read(endpoint: Make, tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from gantline.builders.deploy.cluster_place import ClusterPlace
 from gantline.builders.deploy.compose_place import ComposePlace
 from gantline.builders.deploy.recorded import record
+from gantline.builders.deploy.written_place import again
 from gantline.builders.engine.place import Change
 from gantline.builders.engine.record import Record
 
@@ -44,12 +46,20 @@ def test_the_command_keeps_what_was_said(endpoint: Make, tmp_path: Path) -> None
 
 def test_a_description_in_a_file(endpoint: Make, tmp_path: Path) -> None:
     of = made(endpoint, tmp_path, "kubernetes", "--file", "/d.yaml")
-    line = told(ClusterPlace(""), of, "r.example/iris:2", A="1")
+    of = replace(of, where="there")
+    of.details["namespace"] = "prod"
+    line = told(ClusterPlace("there"), of, "r.example/iris:2", A="1")
     assert "write the variables into /d.yaml, then `gantline deploy" in line and "--image blue=r.example/iris:2" in line
-    assert line.endswith(f"`kubectl apply -f {tmp_path / 'out'}`")
+    assert line.endswith(f"`kubectl --context there --namespace prod apply -f {tmp_path / 'out'}`")
 
 
 def test_keys(endpoint: Make, tmp_path: Path) -> None:
     of = made(endpoint, tmp_path, "compose")
     with pytest.raises(Unsupported, match="its keys are in a file that is read again when it changes"):
         ComposePlace(of.where).keys(of)
+
+
+def test_the_words_of_what_a_file_describes() -> None:
+    words = ["--file", "/d.yaml", "--image", "blue=a:1", "--image", "green=b:1"]
+    change = Change("a:2", lambda ref, on: pytest.fail("brought"))
+    assert again(words, change, "blue=a:2") == ["--file", "/d.yaml", "--image", "green=b:1", "--image", "blue=a:2"]
