@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,10 @@ def test_links_match_the_sources(root: Path) -> None:
     actual = {p.name: str(p.readlink()) for p in typings.iterdir() if p.is_symlink()}
     assert actual == expected(root)
     assert [p.name for p in typings.iterdir() if not p.is_symlink() and p.name != "__pycache__"] == []
+
+
+def test_stubs_that_somebody_has_installed_do_not_change_what_mypy_says(root: Path) -> None:
+    """types-docker of one version knows a parameter that another does not."""
+    overrides = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["tool"]["mypy"]["overrides"]
+    heeded = [one["module"] for one in overrides if not one.get("follow_imports_for_stubs")]
+    assert heeded == [["pandas.*"]]  # of which the stubs are pinned, for development
