@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,6 +56,7 @@ class Package:
         check_name(manifest.name)
         for path_in in _paths(manifest):
             _inside(path_in, root)
+            _check_spelling(path_in)
         return cls(root, manifest, manifest.digest)
 
     @classmethod
@@ -135,6 +137,7 @@ def seal(root: Path, manifest: Manifest, lineage: dict[str, Any]) -> Package:
     for path in sorted(_walk(root)):
         if path in (MANIFEST, LINEAGE):
             continue
+        _check_spelling(path)
         full = root / path
         full.chmod(0o644)
         media = _MEDIA.get(full.suffix.lower(), "application/octet-stream")
@@ -161,6 +164,26 @@ def _walk(root: Path) -> Iterator[str]:
         folders.sort()
         for name in files:
             yield Path(folder, name).relative_to(root).as_posix()
+
+
+def _check_spelling(path: str) -> None:
+    """Names of files are UTF-8 in a manifest: read by another encoding they would be other names, and the digest too.
+
+    Nor has one a backslash, by which Windows divides folders.
+    """
+    if "\\" in path:
+        raise BadArtefact(f"file {path!a:.200}: a backslash in its name divides folders on Windows; rename it")
+    if path.isascii():
+        return
+    if (encoding := sys.getfilesystemencoding()) != "utf-8":
+        raise UsageError(
+            f"file {path!a:.200}: file names are {encoding} in this environment, and UTF-8 in packages; "
+            "set PYTHONUTF8=1, or a UTF-8 locale (LC_ALL=C.UTF-8)"
+        )
+    try:
+        path.encode()
+    except UnicodeEncodeError as e:
+        raise BadArtefact(f"file {path!a:.200}: its name is not UTF-8, as names in packages are; rename it") from e
 
 
 def _paths(manifest: Manifest) -> Iterator[str]:

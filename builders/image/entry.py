@@ -11,6 +11,7 @@ from typing import IO
 from gantline.errors import BadArtefact
 
 FILE, PROGRAM, FOLDER = 0o644, 0o755, 0o755
+WHITEOUT = ".wh."  # what a name begins with that takes out another one (OCI image spec, layers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,11 @@ class Entry:
         parts = self.path.split("/")
         if not self.path or "\\" in self.path or any(part in ("", ".", "..") for part in parts):
             raise BadArtefact(f"path {self.path!r:.200} cannot be in a layer")
+        if hidden := next((part for part in parts if part.startswith(WHITEOUT)), ""):
+            raise BadArtefact(
+                f"file {self.path!r:.200} cannot be in a layer: by the name {hidden!r:.80} engines take out "
+                f"{hidden.removeprefix(WHITEOUT)!r:.80} of the layers below; rename it"
+            )
 
 
 def of_bytes(path: str, data: bytes, mode: int = FILE) -> Entry:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -117,6 +119,32 @@ def test_paths_that_leave_the_package_are_refused(package: Package, path: str) -
         (package.path / MANIFEST).write_bytes(changed.to_bytes())
         with pytest.raises(BadArtefact, match="leaves the package"):
             Package.open(package.path)
+
+
+def test_names_of_files_that_no_manifest_can_hold(tmp_path: Path) -> None:
+    for name, says in ((b"\xff.txt", "not UTF-8"), (b"a\\b.txt", "a backslash")):
+        root = tmp_path / says.replace(" ", "")
+        root.mkdir()
+        os.close(os.open(os.fsencode(root) + b"/" + name, os.O_CREAT))
+        with pytest.raises(BadArtefact, match=says) as told:
+            seal(root, Manifest(name="m", engine="onnx", model="model.onnx"), {})
+        assert str(told.value).isascii() and not (root / MANIFEST).exists()
+
+
+def test_names_of_files_do_not_depend_on_the_locale(tmp_path: Path) -> None:
+    """Read as Latin-1, or by the codec of the C locale, they would be other names, and the package another."""
+    script = (
+        "import pathlib, sys; from gantline.manifest import Manifest; from gantline.packages import *;"
+        "root = pathlib.Path(sys.argv[1]); seal(root, Manifest(name='m', engine='onnx', model='m.onnx'), {})"
+    )
+    (tmp_path / "é.txt").write_text("")
+    other = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    for more, code in (other, 1), ({"LC_ALL": "POSIX", "PYTHONUTF8": "1"}, 0):
+        done = subprocess.run(command, env=os.environ | more, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr
+        assert not code or "set PYTHONUTF8=1" in done.stderr
+    assert [f.path for f in Package.open(tmp_path).manifest.files] == ["é.txt"]
 
 
 def test_lineage_that_is_missing_or_damaged(package: Package) -> None:

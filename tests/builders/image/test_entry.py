@@ -30,3 +30,10 @@ def test_a_tree_without_bytecode(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
     assert [e.path for e in of_tree("opt", tmp_path)] == ["opt/a.py", "opt/b/c.py"]
+
+
+@pytest.mark.parametrize("path", ["srv/code/.wh.secret", "srv/.wh.code/a.py", "srv/code/.wh..wh..opq"])
+def test_a_name_that_takes_out_another_one_is_refused(path: str) -> None:
+    with pytest.raises(BadArtefact) as told:
+        Entry(path)
+    assert path in str(told.value) and "rename it" in str(told.value) and "\n" not in str(told.value)
