@@ -8,12 +8,13 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 
 import numpy as np
 from gantline.accelerators import bodies
 from gantline.accelerators.agreement import compare, is_float
+from gantline.accelerators.script.request_file import CONSTRAINT
 from gantline.accelerators.session import Session
 from gantline.accelerators.stateful import Steps, kept_by
 
@@ -136,8 +137,10 @@ def satisfied(request: EnvironmentRequest) -> bool:
         if line.startswith("--"):
             continue  # where pip looks, not what it installs
         try:
-            wanted = Requirement(line.split(" --hash", 1)[0])
+            wanted = Requirement(line.removeprefix(CONSTRAINT).split(" --hash", 1)[0])
             if wanted.marker is not None and not wanted.marker.evaluate():
+                continue
+            if line.startswith(CONSTRAINT) and not _there(wanted.name):
                 continue
             have = version(wanted.name)
         except (InvalidRequirement, PackageNotFoundError):
@@ -145,6 +148,10 @@ def satisfied(request: EnvironmentRequest) -> bool:
         if wanted.url or wanted.extras or not wanted.specifier.contains(have, prereleases=True):
             return False
     return True
+
+
+def _there(name: str) -> bool:
+    return any(True for _ in distributions(name=name))
 
 
 def _noise(outputs: list[Array]) -> float:

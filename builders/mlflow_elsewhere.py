@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gantline.accelerators.script.environment import prepare, read_request
+from gantline.accelerators.script.request_file import CONSTRAINT
 
 from gantline.errors import Unavailable, UsageError
 from gantline.manifest import EnvironmentRequest
@@ -42,7 +43,8 @@ def is_elsewhere(flavor: str, converter: Any, source: Source) -> bool:
 def convert(model: MlflowModel, flavor: str, source: Source, work: Path) -> Conversion:
     """By the flavor's converter in a child that has its framework. UsageError where no version of it was recorded."""
     request = read_request(source.environment) if source.environment is not None else model.environment()[0]
-    lines = [line for line in request.requirements if _name(line) in (*DISTRIBUTIONS[flavor], *_BESIDE)]
+    wanted = (*DISTRIBUTIONS[flavor], *_BESIDE)
+    lines = [line for line in request.requirements if line.startswith(CONSTRAINT) or _name(line) in wanted]
     names = {_name(line) for line in lines}
     if not names & set(DISTRIBUTIONS[flavor]):
         raise UsageError(

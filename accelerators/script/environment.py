@@ -26,7 +26,7 @@ from gantline.file_lock import only_one
 from gantline.home import home as users_home
 from gantline.manifest import EnvironmentRequest
 
-from .request_file import read_request
+from .request_file import CONSTRAINT, read_request
 
 __all__ = ["Environment", "prepare", "read_request"]
 
@@ -172,8 +172,10 @@ def _build(target: Path, python: Path, lines: list[str], log: Log) -> dict[str, 
     try:
         _check_call([str(python), "-I", "-m", "venv", "--without-pip", str(target)], "venv")
         listing = target / "requirements.txt"
-        listing.write_text("\n".join(lines) + "\n")
-        _install(target, listing, lines, log)
+        constraints = target / "constraints.txt"
+        listing.write_text("".join(f"{x}\n" for x in lines if not x.startswith(CONSTRAINT)), "utf-8")
+        constraints.write_text("".join(f"{_bound(x)}\n" for x in lines if x.startswith(CONSTRAINT)), "utf-8")
+        _install(target, ["-r", str(listing), "-c", str(constraints)], lines, log)
         packages: dict[str, str] = json.loads(_check_call([str(_executable(target)), "-I", "-c", _VERSIONS], "listing"))
         marker = target / (MARKER + ".tmp")
         marker.write_bytes(canonical_json({"packages": packages, "requirements": lines}))
@@ -197,10 +199,14 @@ def _check_call(command: list[str], what: str) -> bytes:
     return done.stdout
 
 
-def _install(target: Path, listing: Path, lines: list[str], log: Log) -> None:
+def _bound(line: str) -> str:
+    return line.removeprefix(CONSTRAINT)
+
+
+def _install(target: Path, files: list[str], lines: list[str], log: Log) -> None:
     command = [*_pip(target), "install", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
     tail: deque[str] = deque(maxlen=200)
-    whole = [*command, "-r", str(listing)]
+    whole = [*command, *files]
     with subprocess.Popen(whole, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL) as child:
         assert child.stdout is not None
         try:

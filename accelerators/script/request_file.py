@@ -50,7 +50,11 @@ _CONDA_SPEC = re.compile(r"([A-Za-z0-9_.-]+)\s*(?:\[([^\]]*)\])?\s*(.*)")
 _VERSION_KEY = re.compile(
     r"version\s*=\s*(['\"]?)([^'\"]*)\1"
 )  # what brackets may say; a build has no spelling in PyPI
-_INCLUDES = re.compile(r"(?:-r|--requirement)[\s=]*(.+)")
+_INCLUDES = re.compile(r"(?P<how>-r|--requirement|-c|--constraint)(?:[\s=]\s*)?(?P<name>.+)")
+_EDITABLE = re.compile(r"(?:-e|--editable)[\s=]\s*(?=[a-z+]+://)(?!file:)")
+_FOUND_IN = re.compile(r"(?:-f|--find-links)[\s=]*['\"]?(\S+)")
+_CONSTRAINTS = ("-c", "--constraint")
+CONSTRAINT = "-c "  # what a line of a request begins with that holds down a version, and asks for nothing
 _USER = re.compile(r"(?<=://)[^/\s]*@")  # name and password of an address
 _KNOWN_USERS = re.compile(r"(?:git|hg|(?:[\w.-]*:)?\$\{[A-Z0-9_]+\}(?::\$\{[A-Z0-9_]+\})?)@")
 _LOCAL = re.compile(r"(?:-e|--editable)\b|\.{1,2}/|/|file:|.*\.(?:whl|tar\.gz|zip)$|.*@\s*file:")
@@ -82,34 +86,42 @@ def _text(path: Path) -> str:
         raise BadArtefact(f"{path}: cannot be read as text ({e}); expected {_KINDS}") from e
 
 
-def _requirements(path: Path, inside: tuple[Path, ...]) -> Iterator[str]:
-    """The lines that pip would see, with included files in place and continued lines joined."""
+def _requirements(path: Path, inside: tuple[Path, ...], bound: bool = False) -> Iterator[str]:
+    """The lines that pip would see, with included files in place and continued lines joined.
+
+    `bound`: it is a file of constraints, of which each line becomes `-c LINE`, since its file does not travel.
+    """
     real = path.resolve()
     if real in inside:
-        raise BadArtefact(f"{path}: includes itself (-r)")
+        raise BadArtefact(f"{path}: includes itself (-r, -c)")
     text = re.sub(r"\\\r?\n", " ", _text(path))
     for number, raw in enumerate(text.splitlines(), 1):
         line = " ".join(re.sub(r"(^|\s)#.*$", "", raw).split())
         if not line:
             continue
-        included = _INCLUDES.fullmatch(line)
-        if included:
-            yield from _requirements(_beside(path, included[1], f"{path}:{number}"), (*inside, real))
-        else:
-            yield _portable(line, f"{path}:{number}")
+        yield from _line(line, path, f"{path}:{number}", (*inside, real), bound)
 
 
-def _beside(path: Path, name: str, where: str) -> Path:
-    if "://" in name:
-        raise BadArtefact(f"{where}: '-r {_without_user(name)}' is elsewhere; give the file itself")
-    return path.parent / name.strip()
+def _line(line: str, path: Path, where: str, inside: tuple[Path, ...], bound: bool) -> Iterator[str]:
+    """One line of `path`: itself, or those of the file that it includes."""
+    included = _INCLUDES.fullmatch(line)
+    if included:
+        # as in pip, what a file of constraints includes by -r is asked for
+        yield from _requirements(_beside(path, included, where), inside, included["how"] in _CONSTRAINTS)
+        return
+    found = _portable(line, where)
+    yield f"{CONSTRAINT}{found}" if bound and not found.startswith("-") else found
+
+
+def _beside(path: Path, included: re.Match[str], where: str) -> Path:
+    if "://" in included["name"]:
+        raise BadArtefact(f"{where}: '{_without_user(included[0])}' is elsewhere; give the file itself")
+    return path.parent / included["name"].strip()
 
 
 def _portable(line: str, where: str) -> str:
     """The line, or BadArtefact if it means something only on this machine."""
-    if re.match(r"(?:-c|--constraint)\b", line):
-        shown = _without_user(line)
-        raise BadArtefact(f"{where}: constraint files are not carried ({shown}); write the pins into the requirements")
+    line = _EDITABLE.sub("", line)  # nobody edits what is in an image
     if any(not _KNOWN_USERS.fullmatch(user) for user in _USER.findall(line)):
         raise BadArtefact(
             f"{where}: '{_without_user(line)}' has a name or password in its address, which everybody who gets the "
@@ -120,6 +132,11 @@ def _portable(line: str, where: str) -> str:
         raise BadArtefact(
             f"{where}: '{line}' is a path on this machine, which a package cannot carry; put the code in --code "
             "or name a published version"
+        )
+    if (found := _FOUND_IN.match(line)) and not re.match(r"[a-z+]+:|/|~|[A-Za-z]:|\$\{", found[1]):
+        raise BadArtefact(
+            f"{where}: '{line}' is a folder beside this file, which a package cannot carry; pass it to lock and build: "
+            "--find-links DIR"
         )
     if "\0" in line or not re.match(r"[A-Za-z0-9-]|git\+|https?:", line):
         raise BadArtefact(f"{where}: '{line[:60]}' is not a requirement (as in numpy==2.1)")
@@ -216,11 +233,7 @@ def _bracketed(text: str | None, item: str, path: Path) -> str:
 
 def _pip_section(items: Any, path: Path) -> Iterator[str]:
     for line in _strings(items, f"{path}: pip"):
-        included = _INCLUDES.fullmatch(line.strip())
-        if included:
-            yield from _requirements(_beside(path, included[1], str(path)), ())
-        else:
-            yield _portable(line.strip(), str(path))
+        yield from _line(line.strip(), path, str(path), (), False)
 
 
 def _conda_python(version: str, path: Path) -> str:

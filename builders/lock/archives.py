@@ -25,7 +25,7 @@ def newest(
     `but`: names and versions that were tried. Of a line with hashes only what has one of them is taken, or of which
     no digest is told.
     """
-    rules = [_specifiers(versions), *(_of_line(one.line) for one in asked if one.name == name)]
+    rules = [_specifiers(versions), *(_of_line(one.requirement) for one in asked if one.name == name)]
     hashes = {digest for one in asked if one.name == name for digest in one.hashes}
     fitting = [
         (version, offer)

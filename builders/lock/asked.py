@@ -8,6 +8,8 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from gantline.accelerators.script.request_file import CONSTRAINT
+
 from gantline.errors import BadArtefact
 
 from .sources import Sources
@@ -33,7 +35,9 @@ _NEEDLESS = (
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """`line` is a requirement as pip reads it; `origin` says where it stands; `hashes` are `sha256:<hex>`."""
+    """`line` is a requirement as pip reads it, or `-c` and one; `origin` says where it stands; `hashes` are
+    `sha256:<hex>`.
+    """
 
     line: str
     origin: str
@@ -43,13 +47,23 @@ class Asked:
     @property
     def name(self) -> str:
         """The distribution, normalised; empty for a URL that does not say."""
-        text = self.line
+        text = self.requirement
         if "://" in text.partition(" @ ")[0]:
             egg = re.search(r"#(?:.*&)?egg=([\w.-]+)", text)
             file = text.split("#")[0].rstrip("/").rpartition("/")[2]
             text = egg[1] if egg else file.split("-")[0] if file.endswith(".whl") else ""
         found = _NAME.match(text)
         return normalised(found[0]) if found else ""
+
+    @property
+    def bound(self) -> bool:
+        """Whether it is a constraint: it says which version, should anybody ask for the distribution."""
+        return self.line.startswith(CONSTRAINT)
+
+    @property
+    def requirement(self) -> str:
+        """The line, without what makes it a constraint."""
+        return self.line.removeprefix(CONSTRAINT)
 
     @property
     def address(self) -> str:
@@ -60,7 +74,7 @@ class Asked:
     @property
     def is_source(self) -> bool:
         """Whether it is a URL of source code: a repository, or an archive that is no wheel."""
-        return bool(self.address) and not self.address.partition("#")[0].endswith(".whl")
+        return bool(self.address) and not self.bound and not self.address.partition("#")[0].endswith(".whl")
 
     @property
     def buildable(self) -> bool:
@@ -100,7 +114,7 @@ def read_lines(lines: Iterable[str], origin: str, group: str, sources: Sources) 
     """Requirements, and `sources` with what option lines among them add. BadArtefact for an unknown option."""
     found = []
     for line in lines:
-        if line.startswith("-"):
+        if line.startswith("-") and not line.startswith(CONSTRAINT):
             sources = _option(line, origin, sources)
         else:
             text, *hashes = re.split(r"\s+--hash[=\s]\s*", _filled(line) if "://" in line else line)

@@ -28,13 +28,15 @@ def _lacking(lock: Lock, one: Asked) -> str:
     from packaging.requirements import InvalidRequirement, Requirement
 
     try:
-        wanted = Requirement(one.line)
+        wanted = Requirement(one.requirement)
     except InvalidRequirement:  # a bare URL: the name alone, if it says one
         wanted = None
     if wanted is not None and wanted.marker is not None and not wanted.marker.evaluate(lock.target.variables):
         return ""
     group = one.group if lock.apart else ""
     found = [p.version for p in lock.packages if normalised(p.name) == one.name and (not group or group in p.groups)]
-    if not one.name or (found and (wanted is None or wanted.specifier.contains(found[0], prereleases=True))):
+    if not one.name or (one.bound and not found):
+        return ""
+    if found and (wanted is None or wanted.specifier.contains(found[0], prereleases=True)):
         return ""
     return f"it has {one.name} {found[0]}" if found else f"it has no {one.name}"

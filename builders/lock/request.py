@@ -35,7 +35,7 @@ def everything(package: Package, sources: Sources) -> tuple[list[Asked], Sources
 def for_script(asked: Sequence[Asked]) -> list[Asked]:
     """The script's lines by themselves, with what its process needs in an environment of its own."""
     found = [one for one in asked if one.group == SCRIPT]
-    if not any(one.name == "numpy" for one in found):
+    if not any(one.name == "numpy" and not one.bound for one in found):
         found.append(Asked("numpy", _HOST, SCRIPT))
     return found
 

@@ -83,10 +83,11 @@ def _solve(
     with tempfile.TemporaryDirectory(prefix="gantline-lock-") as folder:
         names = {f"{number:04}.in": one for number, one in enumerate(asked)}
         for name, one in names.items():
-            Path(folder, name).write_text(one.line + "\n", "utf-8")
+            Path(folder, name).write_text(one.requirement + "\n", "utf-8")
+        lines = [word for name, one in names.items() for word in (["-c", name] if one.bound else [name])]
         common = _command(target, sources)
         chosen = Path(folder, "chosen.txt")
-        found = _chosen(chosen, [*common, "--annotation-style", "line"], list(names), _pins(preferred), sources)
+        found = _chosen(chosen, [*common, "--annotation-style", "line"], lines, _pins(preferred), sources)
         if isinstance(found, Refused):
             return found
         for warning in found.warnings:
@@ -94,7 +95,7 @@ def _solve(
         parents = _parents(chosen.read_text("utf-8"))
         _keep_pins(chosen)
         # asked again for files and digests; the versions are held, and all that it needs was read a moment ago
-        found = _run([*common, "--format", "pylock.toml", "-c", chosen.name, *names], folder, sources)
+        found = _run([*common, "--format", "pylock.toml", "-c", chosen.name, *lines], folder, sources)
         if isinstance(found, Refused):
             return found
         packages: list[dict[str, Any]] = tomllib.loads(found.text).get("packages", [])
@@ -196,7 +197,7 @@ def _parents(text: str) -> dict[str, list[str]]:
 
 
 def _roots(name: str, parents: Mapping[str, Sequence[str]], lines: Mapping[str, Asked]) -> tuple[Asked, ...]:
-    """The lines from which a distribution can be reached."""
+    """The lines from which a distribution can be reached, and the constraints on itself."""
     seen, waiting, found = {name}, [name], set()
     while waiting:
         for parent in parents.get(waiting.pop(), ()):
@@ -205,6 +206,7 @@ def _roots(name: str, parents: Mapping[str, Sequence[str]], lines: Mapping[str, 
             elif not parent.startswith("-c ") and parent not in seen:
                 seen.add(parent)
                 waiting.append(parent)
+    found |= {file for file, one in lines.items() if one.bound and one.name == normalised(name)}
     return tuple(lines[file] for file in sorted(found) if file in lines)
 
 

@@ -84,6 +84,18 @@ def test_a_failure_names_the_requirement_and_leaves_nothing(tmp_path: Path, whee
 
 
 @pytest.mark.slow
+def test_constraints_hold_down_and_ask_for_nothing(tmp_path: Path, wheels: Path) -> None:
+    digest = hashlib.sha256((wheels / "tinything-1.0-py3-none-any.whl").read_bytes()).hexdigest()
+    found = prepare(
+        request_for(wheels, f"-c tinything>=1 --hash=sha256:{digest}", "-c absent==3"),
+        lambda _: None, tmp_path / "home", hosting=False,
+    )  # fmt: skip
+    assert found.packages == {"tinything": "1.0"}
+    with pytest.raises(Unavailable, match=r"cannot install .*tinything"):
+        prepare(request_for(wheels, "-c tinything>1"), lambda _: None, tmp_path / "home", hosting=False)
+
+
+@pytest.mark.slow
 def test_a_half_made_one_is_made_again(tmp_path: Path, wheels: Path) -> None:
     request = request_for(wheels)
     made = prepare(request, lambda _: None, tmp_path / "home", hosting=False)

@@ -47,7 +47,10 @@ def test_requirements_with_includes_comments_hashes_and_options(tmp_path: Path) 
         ("-e .", "path on this machine"),
         ("./wheels/own-1.0-py3-none-any.whl", "path on this machine"),
         ("own @ file:///home/me/own", "path on this machine"),
-        ("-c constraints.txt", "constraint files are not carried"),
+        ("--find-links wheels", "requirements.txt:2: '--find-links wheels' is a folder beside this file"),
+        ("-c missing.txt", "missing.txt: no such file"),
+        ("-c https://example.org/pins.txt", "'-c https://example.org/pins.txt' is elsewhere"),
+        ("-c requirements.txt", "includes itself"),
         ("-r missing.txt", "missing.txt: no such file"),
         ("-r requirements.txt", "includes itself"),
         ("==1.0", "is not a requirement"),
@@ -56,6 +59,27 @@ def test_requirements_with_includes_comments_hashes_and_options(tmp_path: Path) 
 def test_what_means_something_only_here_is_refused(tmp_path: Path, line: str, says: str) -> None:
     with pytest.raises(BadArtefact, match=says):
         read_request(write(tmp_path / "requirements.txt", f"numpy\n{line}\n"))
+
+
+def test_constraints_travel_line_by_line(tmp_path: Path) -> None:
+    """Their file would not; paths are relative to the file that names them, and what it includes is asked for."""
+    (tmp_path / "sub").mkdir()
+    write(tmp_path / "sub" / "more.txt", "--constraint=pins.txt\nscipy\n")
+    write(tmp_path / "sub" / "pins.txt", "numpy<2.2 ; python_version > '3'  # old\n-r asked.txt\n-cdeep.txt\n")
+    write(tmp_path / "sub" / "asked.txt", "pandas\n")
+    write(tmp_path / "sub" / "deep.txt", "own[x]==1.0 --hash=sha256:abc\n--pre\n")
+    found = read_request(write(tmp_path / "requirements.txt", "-r sub/more.txt\n"))
+    assert found.requirements == (
+        "-c numpy<2.2 ; python_version > '3'", "pandas", "-c own[x]==1.0 --hash=sha256:abc", "--pre", "scipy",
+    )  # fmt: skip
+    write(tmp_path / "conda.yml", "dependencies:\n  - pip:\n    - -c sub/pins.txt\n    - numpy\n")
+    assert read_request(tmp_path / "conda.yml").requirements == (*found.requirements[:-1], "numpy")
+
+
+def test_an_editable_repository_is_what_is_in_it(tmp_path: Path) -> None:
+    for word in ("-e ", "--editable="):
+        found = read_request(write(tmp_path / "r.txt", f"{word}git+https://example.org/own.git@v1#egg=own\n"))
+        assert found.requirements == ("git+https://example.org/own.git@v1#egg=own",)
 
 
 def test_urls_are_carried(tmp_path: Path) -> None:

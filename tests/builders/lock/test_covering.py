@@ -53,6 +53,17 @@ def test_what_it_must_have(package: Package) -> None:
         check_covers(locked(package, some_thing="2", third="1"), package, NOWHERE)
 
 
+def test_constraints_hold_for_what_is_there(package: Package, tmp_path: Path) -> None:
+    lines = ("third", "-c third<2", "-c absent==1")
+    manifest = replace(package.manifest, environment=EnvironmentRequest("requirements", "", lines))
+    (tmp_path / "q" / "code").mkdir(parents=True)
+    (tmp_path / "q" / "code" / "score.py").write_text("")
+    bound = seal(tmp_path / "q", manifest, {})
+    check_covers(locked(bound, third="1"), bound, NOWHERE)
+    with pytest.raises(UsageError, match=r"'-c third<2' \(the package\) asks for: it has third 2;"):
+        check_covers(locked(bound, third="2"), bound, NOWHERE)
+
+
 def test_of_two_environments_the_right_one(package: Package) -> None:
     lock = replace(locked(package, some_thing="2", third="1", fourth="1.0"), apart=True)
     with pytest.raises(UsageError, match="it has no some-thing"):

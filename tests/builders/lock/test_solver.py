@@ -9,6 +9,7 @@ import pytest
 from gantline.builders.lock import solver
 from gantline.builders.lock.asked import Asked
 from gantline.builders.lock.building import HERE, Building
+from gantline.builders.lock.refusals import explain
 from gantline.builders.lock.solver import Offer, Refused, solve
 from gantline.builders.lock.sources import Sources
 from gantline.builders.lock.target import Target
@@ -50,6 +51,24 @@ def test_what_was_tried_is_taken_where_it_fits(tmp_path: Path) -> None:
     assert versions({"oak": "2.5"}, "oak") == ["3.0"], "no index has it"
     assert versions({"elm": "1.0"}, "oak") == ["3.0"]
     assert versions({"oak": "2.0\n--index-url https://evil.invalid", "--pre": "1"}, "oak") == ["3.0"]
+
+
+def test_constraints_of_a_package(tmp_path: Path) -> None:
+    """They hold down what is asked for, by the package itself or by others, and ask for nothing."""
+    for name, version, needs in (("oak", "1.0", ["bark"]), ("oak", "2.0", ["bark"]), ("bark", "1.0", []),
+                                 ("bark", "2.0", []), ("elm", "1.0", [])):  # fmt: skip
+        wheel(tmp_path, name, version, needs)
+    asked = [Asked(x, "the package") for x in ("oak", "-c Bark<2", "-c oak<2; sys_platform == 'win32'", "-c elm==1.0")]
+    sources = Sources(no_index=True, find_links=(str(tmp_path),))
+    found = solve(asked, TARGET, sources)
+    assert not isinstance(found, Refused), found.text
+    assert {s.name: (s.version, s.by) for s in found} == {
+        "oak": ("2.0", (asked[0], asked[2])), "bark": ("1.0", (asked[0], asked[1])),
+    }  # fmt: skip
+    refused = solve([*asked, Asked("-c bark>2", "another")], TARGET, sources)
+    assert isinstance(refused, Refused)
+    told = str(explain(refused.text, [*asked, Asked("-c bark>2", "another")], TARGET, sources))
+    assert "'-c Bark<2' (the package)" in told and "'-c bark>2' (another)" in told
 
 
 def test_constraints_and_prereleases(tmp_path: Path) -> None:
