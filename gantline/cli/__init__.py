@@ -148,6 +148,8 @@ def _of_system(error: OSError) -> GantlineError:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         why = error.strerror or type(error).__name__
         return UsageError(f"{about}{why}; choose another place (GANTLINE_HOME, TMPDIR), or become who may use it")
+    if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+        return UsageError(f"{about:.80}{'...: ' if len(about) > 80 else ''}{error.strerror}; give another")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Unavailable(f"{about}no space left on its disk; free some, or set GANTLINE_HOME or TMPDIR to another")
     raise error

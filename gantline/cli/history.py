@@ -88,7 +88,7 @@ def _change(event: Event) -> tuple[str, str, str]:
     if event.alias:
         return what, version, f"{event.was or 'nothing'} -> {event.became or 'nothing'}"
     if event.action == "register":
-        return what, version, str(event.became["digest"])
+        return what, version, str(event.became["digest"])[:19]  # as `list` has it
     if event.action == "tag":
         return what, version, f"{_labels(event.was)} -> {_labels(event.became)}"
     return what, version, _labels(event.became or event.was)

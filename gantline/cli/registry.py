@@ -36,7 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="REF",
         help="tag, remove: NAME:VERSION; release: NAME@ALIAS; retire: ENDPOINT[/DEPLOYMENT]",
     )
-    add("labels", nargs="*", metavar="K=V", help="tag: what to set")
+    add("labels", nargs="*", default=[], metavar="K=V", help="tag: what to set")
     add("--blobs", default="", metavar="DIR|URL", help="init: where blobs go: s3://BUCKET/PREFIX, abfs://..., a folder")
     add("--dry-run", action="store_true", help="gc: only show what would be removed")
     add("--older-than", default=_DAY, metavar="SPAN", help=f"gc: what was not touched for so long (default: {_DAY})")

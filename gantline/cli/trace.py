@@ -27,7 +27,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(found.to_json())
         return OK
-    rows = [(found.found_as, found.digest)]
+    what, _, of = found.found_as.partition(" of ")  # a layer's image: all of it would push the values off a screen
+    rows = [(what, found.digest), *([("of", of)] if of else ())]
     if found.digest != found.package:
         rows.append(("package", found.package))
     for link in found.links:

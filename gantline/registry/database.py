@@ -7,9 +7,10 @@ half way; every commit is on the disk before it returns. PostgreSQL: a writer lo
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -109,7 +110,7 @@ class Database:
         try:
             yield
         except (exc.DBAPIError, sqlite3.Error) as e:
-            raise _error(e, f"registry {self.place}") from e
+            raise _error(e, f"registry {self.place}", self.place.file) from e
         except UnicodeEncodeError as e:
             raise UsageError(f"{e.object[:60]!r}: is no text: expected Unicode") from e
         except exc.TimeoutError as e:
@@ -141,7 +142,10 @@ def _server(place: Place) -> Engine:
         "keepalives_count": 4, "tcp_user_timeout": 30_000,
     }  # fmt: skip
     try:
-        return create_engine(place.url, pool_size=2, pool_pre_ping=True, connect_args=options)
+        engine = create_engine(place.url, pool_size=2, pool_pre_ping=True, connect_args=options)
+        if "@" in f"{engine.url.host}{engine.url.database}":  # the driver would name half a password as its host
+            raise UsageError(f"registry {place}: has an @ too many; in a password write it as %40, and / as %2F")
+        return engine
     except (exc.ArgumentError, ValueError) as e:
         raise UsageError(f"registry {place}: not a URL that can be read") from e
 
@@ -191,9 +195,16 @@ _ELSEWHERE = "name another with --registry or GANTLINE_REGISTRY"
 _BUSY = "others have been writing for too long; try again"
 _FULL = "no space left on its disk; nothing was changed: free some, and try again"
 _READ_ONLY = f"may be read only, and nothing was changed; {_ELSEWHERE}"
+_ROOM = 64 << 10  # bytes that SQLite's index of the log needs before anything can be read
+_LEFT = "a log was left"
 # the beginning of what SQLite says -> what it means here
 _SQLITE: tuple[tuple[str, type[GantlineError], str], ...] = (
     ("attempt to write a readonly database", UsageError, _READ_ONLY),
+    (
+        _LEFT,
+        UsageError,
+        "was left by whoever was killed, and may be read only here; `gantline list` where it may be written",
+    ),
     ("unable to open database file", UsageError, f"cannot be opened; {_ELSEWHERE}"),
     ("database or disk is full", Unavailable, _FULL),
     ("database is locked", Unavailable, _BUSY),
@@ -213,11 +224,12 @@ _POSTGRESQL: tuple[tuple[str, type[GantlineError], str], ...] = (
 )
 
 
-def _error(error: Exception, where: str) -> GantlineError:
+def _error(error: Exception, where: str, file: Path | None) -> GantlineError:
     """What a driver's error means to a person, in one line."""
     own = getattr(error, "orig", None) or error
     why = " ".join(str(own).split())[:300]
     if isinstance(own, sqlite3.Error):
+        why = _why(why, file) if file else why
         rows = ((kind, words) for begin, kind, words in _SQLITE if why.startswith(begin))
     else:
         code = getattr(own, "sqlstate", None) or ""
@@ -228,3 +240,14 @@ def _error(error: Exception, where: str) -> GantlineError:
         rows = ((kind, words) for begin, kind, words in _POSTGRESQL if code.startswith(begin))
     kind, words = next(rows, (Unavailable, "{why}"))
     return kind(f"{where}: {words.format(why=why)}")
+
+
+def _why(said: str, file: Path) -> str:
+    """What SQLite meant: it says the same of a disk that is broken as of one without room for its index of the log."""
+    with suppress(OSError):
+        if said.startswith("disk I/O error") and shutil.disk_usage(file.parent).free < _ROOM:
+            return "database or disk is full"
+        log = file.with_name(file.name + "-wal")
+        if said.startswith("unable to open") and not os.access(file.parent, os.W_OK) and log.stat().st_size:
+            return _LEFT
+    return said

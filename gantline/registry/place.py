@@ -35,9 +35,9 @@ class Place:
         if not colon:
             if Path(text).is_file():
                 raise UsageError(f"registry {text}: is a file; give its directory, or sqlite:///FILE")
-            return cls(Path(text) / FILE)
+            return cls(_real(Path(text) / FILE))
         if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
-            return cls(Path(rest[1:]))
+            return cls(_real(Path(rest[1:])))
         if scheme in _SERVERS:
             return cls(url="postgresql+psycopg://" + rest)
         hidden = _PASSWORD.sub("***", text)
@@ -52,3 +52,8 @@ class Place:
         if self.file is not None:
             return str(self.file.parent) if self.file.name == FILE else str(self.file)
         return _PASSWORD.sub("***", self.url).replace("+psycopg", "")
+
+
+def _real(file: Path) -> Path:
+    """Where SQLite's log and the blobs lie: beside the file itself, whatever link leads to it."""
+    return file.resolve() if file.is_symlink() else file

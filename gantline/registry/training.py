@@ -20,6 +20,7 @@ from .moment import shown
 MOST = 10_000  # parameters, metrics, tags or data sets that are read of a run
 VARIABLE = "MLFLOW_TRACKING_URI"
 _RUN = re.compile(r"[\w-]{1,256}")
+_MODEL = re.compile(r"m-[0-9a-f]{32}")  # a model that MLflow 3 logged
 _COMMIT, _REMOTE, _SOURCE = "mlflow.source.git.commit", "mlflow.source.git.repoURL", "mlflow.source.name"
 _CREDENTIALS = re.compile(r"(?<=://)[^/]*@")
 
@@ -71,7 +72,8 @@ def read_training(run: str, tracking: str = "", asked: bool = True) -> dict[str,
         if found is not None:
             return found.to_json(uri)
     if said and asked:
-        raise NotFound(f"tracking store {_CREDENTIALS.sub('', said)}: has no run {run}")
+        hint = ": that is a logged model; give the run that logged it" if _MODEL.fullmatch(run) else ""
+        raise NotFound(f"tracking store {_CREDENTIALS.sub('', said)}: has no run {run}{hint}")
     return {}
 
 

@@ -82,6 +82,8 @@ def test_a_wrong_command_line_for_a_program(capsys: pytest.CaptureFixture[str]) 
         (gantline.GantlineError("failed"), FAILED),
         (PermissionError(errno.EACCES, "Permission denied", "/root/.gantline"), USAGE),
         (OSError(errno.EROFS, "Read-only file system"), USAGE),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "a" * 300), USAGE),
+        (OSError(errno.ELOOP, "Too many levels of symbolic links", "loop"), USAGE),
         (OSError(errno.ENOSPC, "No space left on device", "/tmp/x"), FAILED),
     ],
 )

@@ -21,6 +21,9 @@ import pytest
 from gantline import references
 from gantline.cli import main, serve
 from gantline.errors import GantlineError, Unreachable, UsageError
+from gantline.oci.descriptor import LAYER
+from gantline.oci.image import write_manifest
+from gantline.oci.store import Store
 from gantline.packages import Package
 from gantline.registry.registry import Registry
 from tests.oci.faulty_registry import Registry as Images
@@ -80,6 +83,8 @@ def test_from_a_package_to_an_alias_and_back(ran: Callable[..., str], make: Make
     log = ran("history", "iris").splitlines()
     assert len(log) == 8 and "register" in log[1] and "nothing -> 1" in log[2] and "rollback champion" in log[-1]
     assert len(ran("history", "iris:2").splitlines()) == 5
+    digest = str(two.digest)
+    assert digest not in "".join(log) and digest[:19] in "".join(log)  # a line for each, as `list` has it
     assert ran("promote", "iris:2", "champion") == "iris@champion is iris:2, was iris:2\n"
     assert (home / "registry.db").is_file() and (home / "store" / "oci-layout").is_file()
 
@@ -105,6 +110,22 @@ def test_a_terminal_gets_a_table(ran: Callable[..., str], make: MakePackage, mon
     monkeypatch.setenv("COLUMNS", "200")
     out = ran("list")
     assert "─" in out and "iris:1" in out and "[red]x=y" in out
+
+
+def test_a_trace_of_what_is_part_of_an_image_fits_a_screen(ran: Callable[..., str], make: MakePackage) -> None:
+    package = make()
+    ran("register", package.path)
+    store = Store.of_user()
+    layer = store.add(b"weights", LAYER)
+    rootfs = {"type": "layers", "diff_ids": [layer.digest]}
+    image = write_manifest(store, {"os": "linux", "architecture": "amd64", "rootfs": rootfs}, (layer,), {})
+    store.name("iris:t", image.descriptor)
+    with Registry.open() as registry:
+        registry.record_image(package.digest or "", image.descriptor.digest, id=image.id, name="iris:t", platform="x")
+    lines = ran("trace", layer.digest).splitlines()
+    assert lines[0].split() == ["layer", "1", layer.digest]
+    assert lines[1].split() == ["of", "image", image.descriptor.digest]
+    assert lines[3] == "version     iris:1"
 
 
 def test_trace_and_inspect(ran: Callable[..., str], make: MakePackage) -> None:
@@ -155,6 +176,8 @@ ERRORS = [
     (["rollback", "iris", "--to", "1"], 2, "expected NAME@ALIAS"),
     (["rollback", "iris@champion", "--to", "soon"], 2, "expected ISO 8601"),
     (["history", "irs"], 3, "did you mean 'iris'"),
+    (["registry"], 2, "are required: ACTION; see"),
+    (["list", "--registry", "a" * 300], 2, "File name too long; give another"),
     (["history", "iris", "--at", "1 day ago"], 2, "NAME@ALIAS"),
     (["inspect", "registry://iris@none"], 3, "has no alias 'none'; it has champion"),
     (["verify", "registry://iris:2"], 3, "has no version 2"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -290,3 +291,29 @@ def test_what_fails_half_way_never_was(registry: Registry, make: MakePackage) ->
         event_log.append(connection, 1, "ann", "test", "iris")
         connection.execute(text("SELECT 1 FROM nowhere"))
     assert [e.action for e in registry.history("iris")] == ["register"]
+
+
+@pytest.mark.parametrize("rest", ["ann:sec@ret/x@db/m", "ann:sec@ret@db/m", "ann:sec@r/et@db/m"])
+def test_a_password_with_what_a_url_takes_for_its_own(rest: str) -> None:
+    """The driver would look for a host that is named as half of the password, and say so."""
+    with pytest.raises(UsageError, match="has an @ too many; in a password write it as %40") as caught:
+        Registry.open("postgresql://" + rest)
+    assert "sec" not in caught.value.message and "ret" not in caught.value.message
+
+
+def test_a_disk_without_room_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite calls it an error of the disk if it cannot make the index of its log."""
+    broken, file = sqlite3.OperationalError("disk I/O error"), tmp_path / "registry.db"
+    usage = shutil.disk_usage(tmp_path)
+    assert "its disk cannot be read" in str(database._error(broken, "r", file))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=4096))
+    assert "no space left on its disk" in str(database._error(broken, "r", file))
+
+
+def test_a_log_that_was_left_where_nobody_may_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What SQLite says of a disk that is read only, where whoever was killed left a log and no index of it."""
+    shut, file = sqlite3.OperationalError("unable to open database file"), tmp_path / "registry.db"
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert "cannot be opened" in str(database._error(shut, "r", file))
+    (tmp_path / "registry.db-wal").write_bytes(b"x")
+    assert "was left by whoever was killed, and may be read only here" in str(database._error(shut, "r", file))

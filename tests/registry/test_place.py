@@ -58,3 +58,13 @@ def test_a_file_in_place_of_a_directory(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("x")
     with pytest.raises(UsageError, match="is a file; give its directory"):
         Place.find(tmp_path / "f")
+
+
+def test_a_link_to_a_database_is_the_place_that_it_leads_to(tmp_path: Path) -> None:
+    """Its blobs would be kept beside the link otherwise, where nobody finds them who comes by its own name."""
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "registry.db").touch()
+    (tmp_path / "link.db").symlink_to(tmp_path / "r" / "registry.db")
+    assert Place.find(f"sqlite:///{tmp_path / 'link.db'}") == Place.find(tmp_path / "r")
+    (tmp_path / "link").symlink_to(tmp_path / "r")
+    assert Place.find(tmp_path / "link") == Place(tmp_path / "link" / "registry.db")

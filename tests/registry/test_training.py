@@ -63,6 +63,8 @@ def test_what_is_said_nearby_and_nowhere(tmp_path: Path, monkeypatch: pytest.Mon
     assert read_training("run-2")["run"] == "run-2"
     with pytest.raises(NotFound, match=f"has no run {RUN}"):
         read_training(RUN)
+    with pytest.raises(NotFound, match="is a logged model; give the run that logged it"):
+        read_training("m-" + "0" * 32)
     assert read_training(RUN, asked=False) == {}  # a package may say a run of somewhere else
 
 
