@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from image_engine import Engine, Site, absent, first_right, index_settings
+from image_engine import Engine, Site, absent
+from image_floor import floors
+from image_index import index_settings
 from image_makers import BASE, BentoML, ByHand, Gantline, Maker, MLflow, Subject
 from images_report import flattened
 from measuring import show
@@ -62,13 +64,9 @@ class Bench:
         times, memory = [], []
         for _ in range(ROUNDS):
             served = maker.served(subject)
-            began = time.perf_counter()
-            with self.engine.running(*served.words, f"{name}:1") as container:
-                try:
-                    first_right(f"http://127.0.0.1:{served.port}{served.path}", served.body, subject.right)
-                except SystemExit as e:
-                    raise RuntimeError(f"{e}; it said: {self.engine.said(container)}") from e
-                times.append(time.perf_counter() - began)
+            asked = (served.url, served.body, subject.right)
+            with self.engine.answering(served.words, f"{name}:1", *asked) as (container, took):
+                times.append(took)
                 time.sleep(SETTLED_S)
                 memory.append(self.engine.resident_mb(container))
         return {"start s": statistics.median(times), "at rest MB": statistics.median(memory)}
@@ -95,9 +93,12 @@ def compare(work: Path, base: Path, rivals: Sequence[str], subjects: Subjects) -
             raise SystemExit(f"--rivals {','.join(rivals)}: nobody makes images as {unknown.pop()}")
         wanted = ("gantline", "pip", *rivals)
         found = {name: _tried(bench, name, makers[name], subjects) for name in wanted}
-        alone = statistics.median(engine.python_alone(BASE) for _ in range(ROUNDS))
-    weights = {subject.name: subject.file.stat().st_size / 1e6 for subject in subjects("", 2)}
-    return {"notes": NOTES, "python alone s": alone, "model MB": weights, "by": found}
+        of = subjects("", 2)
+        bare = {}
+        if "skipped" not in found["gantline"]:
+            bare = {one.name: floors(engine, f"gantline-{one.name}:1", one.package, ROUNDS) for one in of}
+    weights = {subject.name: subject.file.stat().st_size / 1e6 for subject in of}
+    return {"notes": NOTES, "floors": bare, "model MB": weights, "by": found}
 
 
 def _make_base(bench: Bench, work: Path, base: Path, settings: Sequence[str]) -> None:

@@ -6,8 +6,8 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from measuring import JSON, ROOT, Process, free_port
+from measuring import JSON, ROOT, Process, free_port, output_of
 
 WAIT_S = 180
 MANIFESTS = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
@@ -49,12 +49,8 @@ class Engine(AbstractContextManager["Engine"]):
         shutil.rmtree(self.short, ignore_errors=True)
 
     def call(self, *words: str | Path) -> str:
-        """What it prints. RuntimeError with the last of what it says if it fails."""
-        done = subprocess.run([*self.command, *words], env=self.own, check=False, capture_output=True, text=True)
-        if done.returncode:
-            said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-            raise RuntimeError(f"podman {words[0]}: {' | '.join(said[-3:])}")
-        return done.stdout.strip()
+        """What it prints. RuntimeError as of `output_of`."""
+        return output_of([*self.command, *words], self.own, f"podman {words[0]}").strip()
 
     def upon(self, image: str, base: str) -> dict[str, float]:
         """What lies above the base: unpacked MB, files and layers."""
@@ -82,6 +78,19 @@ class Engine(AbstractContextManager["Engine"]):
         finally:
             self.call("rm", "--force", "--time", "2", name)
 
+    @contextmanager
+    def answering(
+        self, words: Sequence[str], image: str, url: str, body: bytes, right: Sequence[float]
+    ) -> Iterator[tuple[str, float]]:
+        """A container, and the seconds from `run` to its first answer. RuntimeError if it is wrong, or never comes."""
+        began = time.perf_counter()
+        with self.running(*words, image) as container:
+            try:
+                first_right(url, body, right)
+            except SystemExit as e:
+                raise RuntimeError(f"{e}; it said: {self.said(container)}") from e
+            yield container, time.perf_counter() - began
+
     def said(self, name: str) -> str:
         """The end of what a container wrote."""
         done = subprocess.run(
@@ -89,11 +98,18 @@ class Engine(AbstractContextManager["Engine"]):
         )
         return " | ".join((done.stdout + done.stderr).split("\n"))[-500:]
 
-    def python_alone(self, image: str) -> float:
-        """Seconds of a container that starts Python and ends."""
-        began = time.perf_counter()
-        self.call("run", "--rm", "--entrypoint", "/usr/bin/python3.11", image, "-c", "pass")
-        return time.perf_counter() - began
+    def alone(self, image: str, python: str, code: str) -> float:
+        """Seconds from `run` until a container's Python has done this and nothing else."""
+        with socket.create_server(("127.0.0.1", 0)) as heard:
+            heard.settimeout(WAIT_S)
+            told = f"{code}\nimport _socket\n_socket.socket().connect({heard.getsockname()!r})"
+            began = time.perf_counter()
+            with self.running("--entrypoint", python, image, "-c", told) as name:
+                try:
+                    heard.accept()[0].close()
+                except TimeoutError as e:
+                    raise RuntimeError(f"{image}: nothing heard of it within {WAIT_S} s: {self.said(name)}") from e
+                return time.perf_counter() - began
 
     def resident_mb(self, name: str) -> float:
         """Memory of all processes of a container, pages that several share counted once."""
@@ -163,22 +179,3 @@ def numbers(answer: Any) -> list[float]:
             return numbers(answer["outputs"][0]["data"])
         return [n for part in answer.values() for n in numbers(part)]
     return [n for part in answer for n in numbers(part)] if isinstance(answer, list) else [float(answer)]
-
-
-def index_settings(folder: Path) -> list[str]:
-    """podman's words that let pip and uv in a build reach the index that pip reaches here.
-
-    Files of settings and certificates, mounted while it builds: none of them comes into the image.
-    """
-    listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)
-    found = dict(re.findall(r"^\S*\.(index-url|cert|trusted-host|proxy)='(.*)'$", listed.stdout, re.MULTILINE))
-    (folder / "pip.conf").write_text("[global]\n" + "".join(f"{k} = {v}\n" for k, v in found.items()))
-    lines = ["native-tls = true\n"]
-    if "index-url" in found:
-        lines += [f'[[index]]\nurl = "{found["index-url"]}"\ndefault = true\n']
-    (folder / "uv.toml").write_text("".join(lines))
-    mounts = {folder / "pip.conf": "/etc/pip.conf", folder / "uv.toml": "/etc/uv/uv.toml"}
-    if "cert" in found:
-        mounts[Path(found["cert"])] = found["cert"]
-        mounts[Path(found["cert"]).resolve()] = "/etc/ssl/certs/ca-certificates.crt"
-    return [word for here, there in mounts.items() for word in ("--volume", f"{here}:{there}:ro")]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from image_engine import Engine, Site
-from measuring import ROOT, free_port
+from measuring import ROOT, free_port, output_of
 
 sys.path.insert(0, str(ROOT / "scripts"))
 from rivals import ensure
@@ -69,6 +68,10 @@ class Served:
     path: str
     body: bytes
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}{self.path}"
+
 
 class Maker(Protocol):
     """One way from a model to an image in the engine."""
@@ -95,10 +98,7 @@ class Gantline:
     def _run(self, *words: str | Path) -> None:
         inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         own = inherited | {"GANTLINE_HOME": str(self.home)}
-        command = [sys.executable, "-m", "gantline", *words]
-        done = subprocess.run(command, env=own, check=False, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(done.stderr.strip()[-500:])
+        output_of([sys.executable, "-m", "gantline", *words], own)
 
     def prepare(self, subject: Subject) -> None:
         """It is packaged."""
@@ -118,9 +118,7 @@ class Gantline:
         self._run("push", tag, f"oci://{to}")
 
     def served(self, subject: Subject) -> Served:
-        port = free_port()
-        words = ("--env", f"PORT={port}", "--env", f"GANTLINE_GRPC_PORT={free_port()}")
-        return Served(words, port, *_gantline_question(subject))
+        return served(subject)
 
 
 class Dockerfile:
@@ -226,6 +224,13 @@ class ByHand(Dockerfile):
         return Served(words, port, *_gantline_question(subject))
 
 
+def served(subject: Subject) -> Served:
+    """How an image of ours is started and asked."""
+    port = free_port()
+    words = ("--env", f"PORT={port}", "--env", f"GANTLINE_GRPC_PORT={free_port()}")
+    return Served(words, port, *_gantline_question(subject))
+
+
 def _gantline_question(subject: Subject) -> tuple[str, bytes]:
     if subject.scripted:
         return "/score", json.dumps({"data": subject.rows}).encode()
@@ -235,6 +240,4 @@ def _gantline_question(subject: Subject) -> tuple[str, bytes]:
 
 
 def _quiet(*command: str | Path, **variables: str) -> None:
-    done = subprocess.run(command, env=os.environ | variables, check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{Path(command[0]).name}: {done.stderr.strip()[-500:]}")
+    output_of(command, os.environ | variables)

@@ -19,7 +19,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -219,6 +219,30 @@ def h2load(url: str, message: bytes, seconds: float, work: Path, clients: int = 
     return Load(total / took, means[-1], float("nan"), failed, total)
 
 
+def output_of(
+    command: Sequence[str | os.PathLike[str]], environment: Mapping[str, str] | None = None, name: str = "",
+    within_s: float = 1800.0,
+) -> str:  # fmt: skip
+    """What a command prints. RuntimeError with the end of what it says if it fails, or has not ended in time.
+
+    By files: what a command leaves running holds its pipes open, and whoever waits for their end waits for that, too.
+    """
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
+        try:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=errors, check=False, timeout=within_s,
+                env=environment,
+            )  # fmt: skip
+            ended = f"exit code {done.returncode}" if done.returncode else ""
+        except subprocess.TimeoutExpired:
+            ended = f"not done within {within_s:g} s"
+        printed, said = (_read(file) for file in (out, errors))
+    if ended:
+        last = (said.strip() or printed.strip()).splitlines()[-3:]
+        raise RuntimeError(f"{name or Path(command[0]).name}: {ended}: {' | '.join(last)[-500:]}")
+    return printed
+
+
 def free_port() -> int:
     """A port that is free now on loopback."""
     with socket.socket() as s:
@@ -264,6 +288,11 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -
     console = Console()
     console.width = max(console.width, 120)
     console.print(table)
+
+
+def _read(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
 
 
 def _number(pattern: str, text: str) -> float:
