@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from .errors import UsageError
 from .packages import Package
 from .references import local
-from .tensors import Array
 
 if TYPE_CHECKING:
     from gantline.builders.engine.record import Record
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from .oci.platforms import Platform
     from .oci.store import Store
     from .oci.wiring import Wiring
+    from .tensors import Array
 
 
 def package(

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
+from .datatypes import DATATYPES
 from .errors import BadArtefact, BadRequest
-from .tensors import DATATYPES, Array, datatype_of, numpy_dtype
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .tensors import Array
 
 Json = dict[str, Any]
 
@@ -114,12 +120,26 @@ class Signature:
             if not spec.accepts(array.shape):
                 got = _shape(array.shape)
                 raise BadRequest(f"model '{model}': input '{spec.name}' has shape {got}, expected {_shape(spec.shape)}")
-            if array.dtype != numpy_dtype(spec.datatype) and (got := datatype_of(array)) != spec.datatype:
-                raise BadRequest(f"model '{model}': input '{spec.name}' has datatype {got}, expected {spec.datatype}")
+            if array.dtype != _dtype(spec.datatype) and (other := _datatype_of(array)) != spec.datatype:
+                raise BadRequest(f"model '{model}': input '{spec.name}' has datatype {other}, expected {spec.datatype}")
         if seen != len(inputs):
             known = {t.name for t in self.inputs}
             extra = next(n for n in inputs if n not in known)
             raise BadRequest(f"model '{model}': unexpected input '{extra}'; it takes {_names(self.inputs)}")
+
+
+# whoever has an array has numpy, too; those that only read signatures, as most commands do, need not wait for it
+@cache
+def _dtype(datatype: str) -> np.dtype[Any]:
+    from .tensors import numpy_dtype
+
+    return numpy_dtype(datatype)
+
+
+def _datatype_of(array: Array) -> str:
+    from .tensors import datatype_of
+
+    return datatype_of(array)
 
 
 def _all(values: Any, kind: type) -> bool:

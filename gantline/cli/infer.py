@@ -6,19 +6,17 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import numpy as np
-
-from .. import samples
-from ..client import Client, Result
 from ..errors import BadArtefact
 from ..exits import OK
-from ..tensors import Array, datatype_of
-from ..wire.v2 import dump_json
 from . import remote, rows
 from .show import write
+
+if TYPE_CHECKING:
+    from ..client import Client, Result
+    from ..tensors import Array
 
 _SHOWN_ROWS = 20
 _SHOWN_VALUES = 8
@@ -48,6 +46,10 @@ def sending(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Send it and print the answer: a table for people, --json for programs."""
+    # numpy and a client: `gantline endpoint` has the flags of this file, and most of its verbs need neither
+    from .. import samples
+    from ..client import Client
+
     if not args.input.is_file():  # whatever the server would say
         raise BadArtefact(f"--input {args.input}: no such file")
     with Client(args.url, timeout_s=args.timeout, binary=args.binary, key=remote.key_of(args.key_file)) as client:
@@ -59,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
         inputs = samples.fit(sample, signature, str(args.input))
         result = client.infer(args.model, inputs, args.output, args.version, classes=args.classes)
     if args.json:
+        from ..wire.v2 import dump_json
+
         write(dump_json(_document(result)).decode() + "\n")
     else:
         _print_table(result)
@@ -91,6 +95,8 @@ def _print_score(answer: Any, as_json: bool) -> None:
 
 
 def _document(result: Result) -> dict[str, Any]:
+    from ..tensors import datatype_of
+
     outputs = [
         {"name": name, "datatype": datatype_of(a), "shape": list(a.shape), "data": _values(result, name)}
         for name, a in result.items()
@@ -102,7 +108,7 @@ def _values(result: Result, name: str) -> Any:
     array = result[name]
     if array.dtype.kind == "O":
         return result.text(name).tolist()
-    return (array.astype(np.float32) if array.dtype.kind == "V" else array).tolist()  # V: bfloat16
+    return (array.astype("float32") if array.dtype.kind == "V" else array).tolist()  # V: bfloat16
 
 
 def _print_table(result: Result) -> None:
@@ -122,6 +128,8 @@ def _print_table(result: Result) -> None:
 
 
 def _cell(result: Result, name: str, row: int) -> str:
+    import numpy as np
+
     array = result.text(name) if result[name].dtype.kind == "O" else result[name]
     if array.ndim and row >= len(array):
         return ""

@@ -7,13 +7,15 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from ..client import Client
 from ..errors import NotFound, Unsupported
 from ..exits import OK
 from . import remote
 from .show import print_json, size, write
+
+if TYPE_CHECKING:
+    from ..client import Client
 
 Json: TypeAlias = dict[str, Any]
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
@@ -75,6 +77,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Ask the server three questions, and print the answers as one table."""
+    from ..client import Client
+
     with Client(args.url, timeout_s=args.timeout, key=remote.key_of(args.key_file)) as client:
         index, statistics = client.index(), client.statistics()["model_stats"]
         memory = _memory(client)

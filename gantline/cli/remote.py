@@ -6,7 +6,6 @@ import argparse
 import os
 from pathlib import Path
 
-from ..client.exchange import KEY_VARIABLE
 from ..errors import BadArtefact
 
 
@@ -26,6 +25,8 @@ def asking(parser: argparse.ArgumentParser) -> None:
 def key_of(file: Path | None) -> str | None:
     """The key to send: whoever types a command with GANTLINE_KEY set means the server that it names."""
     if file is None:
+        from ..client.exchange import KEY_VARIABLE
+
         return os.environ.get(KEY_VARIABLE)
     try:
         return file.read_text("ascii").strip()

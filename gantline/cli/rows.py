@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .. import samples
-from ..tensors import Array
+if TYPE_CHECKING:
+    from ..tensors import Array
 
 FORMATS = ".csv, .tsv, .json, .parquet, .npz or .npy"
 
@@ -21,6 +22,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def read(path: Path, args: argparse.Namespace) -> dict[str, Array]:
     """The sample in a file, with the columns that the flags choose."""
+    from .. import samples
+
     sample = samples.read(path, header=False if args.no_header else None)
     return samples.select(sample, _names(args.columns), _names(args.drop))
 

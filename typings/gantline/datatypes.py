@@ -1,0 +1,1 @@
+../../gantline/datatypes.py
