@@ -11,6 +11,7 @@ from gantline.errors import Unsupported
 from gantline.oci.image import Image
 
 from .base import Base
+from .settings import misleading
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-/]*")  # of a variable or a label, without quotes
 _SECOND = 1_000_000_000
@@ -26,7 +27,7 @@ def dockerfile(name: str, image: Image, base: Base, added: Sequence[tuple[str, s
     lines = [*_head(name, image, base), f"FROM {base.pulled or 'scratch'}"]
     for path, title in added:
         lines += [f"# {' '.join(title.split())[:100]}", f"ADD {json.dumps([path, '/'])}"]
-    lines += _pairs("ENV", _variables(settings), _variables(below))
+    lines += _pairs("ENV", _variables(settings) | _unset(below), _variables(below))
     lines += _pairs("LABEL", settings.get("Labels") or {}, below.get("Labels") or {})
     lines += ["EXPOSE " + " ".join(settings["ExposedPorts"])]
     lines += [f"WORKDIR {settings['WorkingDir']}", f"USER {settings['User']}", f"STOPSIGNAL {settings['StopSignal']}"]
@@ -57,6 +58,11 @@ def _head(name: str, image: Image, base: Base) -> Iterator[str]:
 
 def _variables(settings: Mapping[str, Any]) -> dict[str, str]:
     return dict(line.partition("=")[::2] for line in settings.get("Env") or [])
+
+
+def _unset(below: Mapping[str, Any]) -> dict[str, str]:
+    """What the image goes without of its base: none takes a variable away, and Python takes empty for unset."""
+    return dict.fromkeys(misleading(below.get("Env") or []), "")
 
 
 def _pairs(word: str, wanted: Mapping[str, str], there: Mapping[str, str]) -> list[str]:

@@ -25,6 +25,7 @@ from .base import Base, open_base
 from .build import Built, Supplies, build_image
 from .closure import missing_in
 from .context import check_replaced, write_context
+from .settings import misleading
 from .shelf import Shelf
 
 _TAG = re.compile(r"[a-z0-9]+([._-][a-z0-9]+|__[a-z0-9]+|/[a-z0-9]+)*:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -121,7 +122,7 @@ def _check_output(order: Order) -> None:
 def _one(package: Package, platform: Platform, order: Order, supply: Supply, shelf: Shelf, log: Log) -> Built:
     log(f"{platform}: base {order.base}")
     base = open_base(order.base, platform, shelf.store, order.python, order.pull, order.wiring)
-    for note in (*base.notes, *_lacking(base)):
+    for note in (*base.notes, *_lacking(base), *_without(base)):
         log(f"{platform}: {note}")
     supplies = supply(package, base)
     wheels = len(supplies.wheels.runtime) + len(supplies.wheels.script or ())
@@ -131,6 +132,12 @@ def _one(package: Package, platform: Platform, order: Order, supply: Supply, she
     if order.twice:
         _compare(built, package, supplies)
     return built
+
+
+def _without(base: Base) -> Iterator[str]:
+    """Which of the base's variables the image does not have."""
+    if names := misleading(base.settings.get("Env") or []):
+        yield f"base {base.name}: variables left out, since they mislead the image's Python: {', '.join(names)}"
 
 
 def _lacking(base: Base) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gantline.accelerators.script.environment import SCRIPT_PYTHON
@@ -31,6 +31,16 @@ _VARIABLES = {
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONUNBUFFERED": "1",
 }
+# of a base: they lead its Python away from the environment of the image, from its bytecode, or have it end otherwise
+_MISLEADING = (
+    "PYTHONHOME", "PYTHONPATH", "PYTHONPLATLIBDIR", "PYTHONEXECUTABLE", "PYTHONUSERBASE", "PYTHONPYCACHEPREFIX",
+    "PYTHONOPTIMIZE", "PYTHONSTARTUP", "PYTHONINSPECT", "PYTHONWARNINGS", "PYTHONCASEOK",
+)  # fmt: skip
+
+
+def misleading(lines: Iterable[str]) -> list[str]:
+    """The names of variables of a base that an image on it goes without."""
+    return [name for name in (line.partition("=")[0] for line in lines) if name in _MISLEADING]
 
 
 def image_config(
@@ -76,5 +86,6 @@ def image_config(
 
 
 def _merged(lines: list[str], mine: Mapping[str, str]) -> list[str]:
-    kept = [line for line in lines if line.partition("=")[0] not in mine]
+    dropped = {*mine, *misleading(lines)}
+    kept = [line for line in lines if line.partition("=")[0] not in dropped]
     return kept + [f"{name}={value}" for name, value in sorted(mine.items())]

@@ -55,6 +55,9 @@ def test_what_a_base_of_a_registry_brings_is_not_said_again(store: Store) -> Non
     found = text(store, base_with(settings, f"host/b@sha256:{'0' * 64}"))
     assert f"\nFROM host/b@sha256:{'0' * 64}\n" in found and "from its registry, by digest" in found
     assert "PATH" not in said(found, "ENV") and said(found, "ENV")["HOME"] == "/tmp" and "a" not in said(found, "LABEL")
+    settings["Env"] = ["PYTHONPATH=/app"]
+    assert said(text(store, base_with(settings, "host/b")), "ENV")["PYTHONPATH"] == "", "which Python takes for unset"
+    assert "PYTHONPATH" not in text(store, base_with(settings))
     assert "The base's Volumes cannot be taken away" in found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gantline.builders.image.base import Base
-from gantline.builders.image.settings import image_config
+from gantline.builders.image.settings import image_config, misleading
 
 from gantline import __version__
 from gantline.manifest import Manifest
@@ -29,3 +29,18 @@ def test_the_config(base: Base) -> None:
     labels = image_config(replace(base, digest="sha256:2"), manifest, "m", (), (), "", "x")["config"]["Labels"]
     assert labels["org.opencontainers.image.base.digest"] == "sha256:2"
     assert {"8000/tcp", "8001/tcp"} == set(config["ExposedPorts"])
+
+
+def test_variables_of_a_base_that_mislead_its_python_stay_behind(base: Base) -> None:
+    """With PYTHONHOME no environment is found, with PYTHONPATH another numpy is, by PYTHONWARNINGS=error nothing starts."""
+    given = [
+        "PYTHONHOME=/usr",
+        "PYTHONPATH=/app",
+        "PYTHONWARNINGS=error",
+        "PYTHON_VERSION=3.11.9",
+        "LD_LIBRARY_PATH=/x",
+    ]
+    base = replace(base, settings={"Env": given})
+    env = image_config(base, Manifest("iris", "onnx", "model.onnx"), "m", (), (), "", "x")["config"]["Env"]
+    assert given[3] in env and given[4] in env and not {*given[:3]} & {*env}
+    assert misleading(given) == ["PYTHONHOME", "PYTHONPATH", "PYTHONWARNINGS"]
