@@ -24,8 +24,14 @@ class Part:
     compress: bool
 
 
+APART = 16  # files at most that have layers of their own: a model in a hundred pieces would have no room for wheels
+
+
 def parts(package: Package) -> list[Part]:
-    """Weights (each large file by itself, as plain tars: 7 % less is not worth gzip's time), code, and the rest."""
+    """Weights (each large file by itself, as plain tars: 7 % less is not worth gzip's time), code, and the rest.
+
+    Of more large files than there is room for, the largest.
+    """
     digests = {f.path: f.digest for f in package.manifest.files}
     sizes = {f.path: f.size for f in package.manifest.files}
     weights: list[str] = []
@@ -33,8 +39,10 @@ def parts(package: Package) -> list[Part]:
     rest: list[str] = []
     for path in sorted(digests):
         (weights if _is_weight(package, path) else code if _is_code(package, path) else rest).append(path)
-    found = [_part(package, f"weights {path}", [path], digests, False) for path in weights if sizes[path] > LARGE]
-    if small := [path for path in weights if sizes[path] <= LARGE]:
+    heaviest = sorted(weights, key=lambda path: (-sizes[path], path))
+    large = {path for path in heaviest[:APART] if sizes[path] > LARGE}
+    found = [_part(package, f"weights {path}", [path], digests, False) for path in weights if path in large]
+    if small := [path for path in weights if path not in large]:
         found.append(_part(package, "weights", small, digests, False))
     if code:
         found.append(_part(package, "code", code, digests, True))

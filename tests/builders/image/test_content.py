@@ -51,6 +51,16 @@ def test_large_files_have_layers_of_their_own(make: Make, tmp_path: Path, monkey
     assert titles == [("weights model/big.data", 1), ("weights", 2), ("package", 1)]
 
 
+def test_of_very_many_large_files_the_largest_have_layers(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model in fifty pieces was refused: its layers alone were more than an image has."""
+    monkeypatch.setattr(content, "LARGE", 100)
+    files = {f"model/{n:02}.data": b"x" * (101 + n % 7) for n in range(50)} | {"model/model.onnx": b"m"}
+    found = content.parts(make(Manifest("big", "onnx", "model/model.onnx"), files))
+    assert len(found) == content.APART + 2
+    own = [p.entries[0].size for p in found[: content.APART]]
+    assert min(own) >= max(e.size for e in found[content.APART].entries) and len(found[content.APART].entries) == 35
+
+
 def test_keys_are_of_content_and_place(make: Make) -> None:
     script = ScriptInfo("score.py")
     before = content.parts(make(Manifest("s", "script", script=script), {"code/score.py": b"1"}))

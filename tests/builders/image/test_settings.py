@@ -32,7 +32,7 @@ def test_the_config(base: Base) -> None:
 
 
 def test_variables_of_a_base_that_mislead_its_python_stay_behind(base: Base) -> None:
-    """With PYTHONHOME no environment is found, with PYTHONPATH another numpy is, by PYTHONWARNINGS=error nothing starts."""
+    """With PYTHONHOME no environment is found, with PYTHONPATH another numpy; PYTHONWARNINGS=error ends it at once."""
     given = [
         "PYTHONHOME=/usr",
         "PYTHONPATH=/app",
