@@ -6,6 +6,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -303,7 +304,9 @@ def run(
     from gantline.builders.engine.wish import Wish, model
 
     from .endpoint_keys import maker
+    from .oci.lease import in_use
     from .oci.platforms import Platform
+    from .oci.store import Store
     from .setting import size_of
 
     if network not in ("published", "host"):
@@ -311,7 +314,7 @@ def run(
     bring = bringing(base, locks, sources, wiring, registry, log)
     found = find(engine_url) if engine else None
     place: Starting = ContainerPlace(engine=found) if found is not None else ProcessPlace()
-    try:
+    with closing(place), in_use(Store.of_user()):
         what = bring(os.fspath(ref), found.platform if found is not None else Platform.of_this_machine())
         grpc = grpc_port if grpc_port is not None else port and port % 65535 + 1
         size = size_of(memory, "--memory") if isinstance(memory, str) else memory
@@ -319,8 +322,6 @@ def run(
             name or model(what.image), port, grpc, host, network == "host", dict(variables or {}), memory=size
         )  # fmt: skip
         running = Running(start(place, what, wish, wait_s, log, maker(keys)), bring, noting(registry, log))
-    finally:
-        place.close()
     if record:
         running.note()
     return running

@@ -38,13 +38,14 @@ def local(ref: str, registry: str = "", wiring: Wiring | None = None) -> Path:
 def _pulled(ref: str, wiring: Wiring | None) -> Path:
     """The directory of a package in a registry of images: one for each digest, checked when it is made, and in use."""
     from .oci.artifact import is_package, write_package
+    from .oci.lease import in_use
     from .oci.obtain import obtain
     from .oci.reference import Reference
     from .oci.store import Store
     from .registry.checkout import held
 
-    store = Store.of_user()
-    found = obtain(Reference.parse(ref), store, wiring)
-    if not is_package(store, found):
-        raise BadArtefact(f"{ref}: an image, not a package; `gantline pull` gets it, and an engine runs it")
-    return held(found.digest, lambda target: write_package(store, found, target))
+    with in_use(Store.of_user()) as store:
+        found = obtain(Reference.parse(ref), store, wiring)
+        if not is_package(store, found):
+            raise BadArtefact(f"{ref}: an image, not a package; `gantline pull` gets it, and an engine runs it")
+        return held(found.digest, lambda target: write_package(store, found, target))

@@ -59,8 +59,12 @@ def _write(store: Store, image: Image, folder: Path, target: Path) -> None:
     try:
         root = Root(work)
         for layer, diff_id in zip(image.layers, image.diff_ids, strict=True):
-            with store.path(layer.digest).open("rb") as f, plain(f, f"layer {layer.digest}") as stream:
-                root.lay(stream, diff_id)
+            try:
+                with store.path(layer.digest).open("rb") as f, plain(f, f"layer {layer.digest}") as stream:
+                    root.lay(stream, diff_id)
+            except (BadArtefact, VerificationFailed):
+                store.check(layer.digest)  # a blob that the disk has damaged, rather than an image made wrong
+                raise
         for path in FOLDERS:
             root.folder(path)
         for path in MOUNTS:

@@ -12,7 +12,7 @@ from gantline.oci.artifact import is_package
 from gantline.oci.descriptor import INDEXES, Descriptor
 from gantline.oci.graph import Graph, is_kept
 from gantline.oci.image import Image, manifests
-from gantline.oci.store import Store
+from gantline.oci.store import Store, damaged
 
 from ..image.packed import plain
 
@@ -35,7 +35,8 @@ def check(store: Store, descriptor: Descriptor, ref: str) -> Checked:
         path = store.path(blob.digest)
         found = sha256_file(path)
         if found != blob.digest:
-            raise VerificationFailed(f"{ref}: {path}: its digest is {found}, and it should be {blob.digest}")
+            why = damaged(path).message.partition(": ")[2]
+            raise VerificationFailed(f"{ref}: {path}: its digest is {found}, and it should be {blob.digest}: {why}")
         if path.stat().st_size != blob.size:
             raise VerificationFailed(f"{ref}: {path}: {path.stat().st_size} bytes, and it should have {blob.size}")
     if not is_package(store, descriptor):

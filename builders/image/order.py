@@ -15,6 +15,7 @@ from gantline.home import home
 from gantline.oci.archive import write_archive, write_layout
 from gantline.oci.descriptor import Descriptor
 from gantline.oci.image import write_index
+from gantline.oci.lease import in_use
 from gantline.oci.platforms import Platform
 from gantline.oci.store import Store
 from gantline.oci.wiring import Wiring
@@ -76,7 +77,11 @@ def carry_out(package: Package, order: Order, supply: Supply, log: Log, sign: Si
     for platform in order.platforms:
         check_platform(platform)
     package.verify_files()
-    shelf = Shelf(Store.of_user(), home() / "layers")
+    with in_use(Store.of_user()) as store:
+        return _carry_out(package, order, supply, log, sign, Shelf(store, home() / "layers"))
+
+
+def _carry_out(package: Package, order: Order, supply: Supply, log: Log, sign: Sign | None, shelf: Shelf) -> Delivered:
     images = tuple(_one(package, platform, order, supply, shelf, log) for platform in order.platforms)
     single = len(images) == 1
     descriptor = images[0].image.descriptor if single else write_index(shelf.store, tuple(b.image for b in images), {})

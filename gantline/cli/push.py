@@ -36,6 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Send what the registry does not have, and say what that was."""
+    from ..oci.lease import in_use
     from ..oci.push import push
     from ..oci.reference import Reference, has_host
     from ..oci.remote import Remote
@@ -49,8 +50,12 @@ def run(args: argparse.Namespace) -> int:
             f"push {args.source}: where to? Name a registry: gantline push {args.source} oci://HOST/REPOSITORY:TAG"
         )
     reference = Reference.parse(destination)
-    descriptor = _source(args, store)
-    with Transport.of(reference, transfer.wiring(args)) as transport, transfer.bar("push", args.json) as told:
+    with (
+        in_use(store),
+        Transport.of(reference, transfer.wiring(args)) as transport,
+        transfer.bar("push", args.json) as told,
+    ):
+        descriptor = _source(args, store)
         done = push(store, descriptor, Remote.of(transport, reference), reference, told, args.jobs)
     if args.json:
         print_json(

@@ -30,21 +30,22 @@ def run(args: argparse.Namespace) -> int:
     from gantline.builders.evidence.rebuilding import Rebuilding
     from gantline.builders.image.order import check_tag
 
+    from ..oci.lease import in_use
     from ..oci.store import Store
 
-    store = Store.of_user()
     if args.tag:
         check_tag(args.tag)
     wiring = transfer.wiring(args)
-    image = open_image(args.ref, store, platform_of(args), wiring)
 
     def told(line: str) -> None:
         if not args.json:
             sys.stderr.write(line + "\n")
 
-    built = Rebuilding(store, sources_of(args), told, args.base, wiring).run(image, args.ref)
-    if args.tag:
-        store.name(args.tag, image.descriptor)
+    with in_use(Store.of_user()) as store:
+        image = open_image(args.ref, store, platform_of(args), wiring)
+        built = Rebuilding(store, sources_of(args), told, args.base, wiring).run(image, args.ref)
+        if args.tag:
+            store.name(args.tag, image.descriptor)
     if args.json:
         layers = [{"title": m.layer.title, "digest": m.layer.descriptor.digest} for m in built.layers]
         print_json(

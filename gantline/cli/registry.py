@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ..errors import NotFound, UsageError
+from ..errors import BadArtefact, NotFound, UsageError
 from ..exits import OK
 from . import distribution, registered
 from .promote import told
 from .show import print_json, size, table, write
 
 if TYPE_CHECKING:
+    from ..oci.descriptor import Descriptor
     from ..registry.registry import Registry
 
 _DAY = "1 day"
@@ -40,6 +42,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--blobs", default="", metavar="DIR|URL", help="init: where blobs go: s3://BUCKET/PREFIX, abfs://..., a folder")
     add("--dry-run", action="store_true", help="gc: only show what would be removed")
     add("--older-than", default=_DAY, metavar="SPAN", help=f"gc: what was not touched for so long (default: {_DAY})")
+    add(
+        "--untagged", action="store_true", help="gc: also manifests that were pushed to `serve` and that no tag leads "
+        "to any more, unless an index, a version, a recorded image or an endpoint has them",
+    )  # fmt: skip
     registered.arguments(parser)
     distribution.arguments(parser)
     add("--json", action="store_true", help="print one JSON object")
@@ -65,8 +71,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"{args.action}: --blobs is for init")
     if args.action != _SERVE and (flags := distribution.given(args)):
         raise UsageError(f"{args.action}: {', '.join(flags)} {'is' if len(flags) == 1 else 'are'} for serve")
-    if (args.dry_run or args.older_than != _DAY) and args.action != "gc":
-        raise UsageError(f"{args.action}: --dry-run and --older-than are for gc")
+    if (args.dry_run or args.untagged or args.older_than != _DAY) and args.action != "gc":
+        raise UsageError(f"{args.action}: --dry-run, --untagged and --older-than are for gc")
 
 
 def _init(registry: Registry, args: argparse.Namespace) -> None:
@@ -79,13 +85,26 @@ def _init(registry: Registry, args: argparse.Namespace) -> None:
 
 
 def _gc(registry: Registry, args: argparse.Namespace) -> None:
-    found = registry.collect(args.older_than, args.dry_run)
+    found = registry.collect(args.older_than, args.dry_run, args.untagged, _of_endpoints())
     if args.json:
         print_json({**found.to_json(), "dry_run": args.dry_run})
         return
     verb = "would remove" if args.dry_run else "removed"
     what = [(verb, f"{len(found.blobs)} blobs, {size(found.size)}"), (verb, f"{len(found.checkouts)} checkouts")]
-    table([*what, ("kept", f"{found.kept} blobs")])
+    table([*((verb, name) for name in found.names), *what, ("kept", f"{found.kept} blobs")])
+
+
+def _of_endpoints() -> list[Descriptor]:
+    """The images of this user's endpoints, which may have no name any more and are wanted for a restart."""
+    from gantline.builders.engine.record import Records
+
+    from ..oci.descriptor import Descriptor
+
+    found = []
+    for record in Records.of_user().all():
+        with suppress(BadArtefact):
+            found.append(Descriptor.from_json(record.details.get("manifest"), record.name))
+    return found
 
 
 def _migrate(registry: Registry, args: argparse.Namespace) -> None:

@@ -36,11 +36,12 @@ def run(args: argparse.Namespace) -> int:
     from gantline.builders.evidence.envelope import private_key
     from gantline.builders.evidence.signature import sign
 
+    from ..oci.lease import in_use
     from ..oci.store import Store
 
     key = private_key(args.key)
-    store = Store.of_user()
-    done = sign(store, subject(args.ref, store, transfer.wiring(args)), key, args.ref)
+    with in_use(Store.of_user()) as store:
+        done = sign(store, subject(args.ref, store, transfer.wiring(args)), key, args.ref)
     if args.json:
         signed = [{"subject": one.subject, "referrer": one.referrer} for one in done]
         print_json({"ref": args.ref, "key": done[0].key, "signed": signed})

@@ -78,8 +78,13 @@ def write_package(store: Store, descriptor: Descriptor, target: Path, overwrite:
                 raise BadArtefact(f"{where}: two files of one path, {path!r}")
             shutil.copyfile(store.path(layer.digest), at)
             at.chmod(0o644)
-        package = Package.open(work)
-        package.verify_files()
+        try:
+            package = Package.open(work)
+            package.verify_files()
+        except (BadArtefact, VerificationFailed):
+            for layer in found:
+                store.check(layer.digest)  # blobs that the disk has damaged, rather than an artifact made wrong
+            raise
         said = notes.get(PACKAGE, package.digest)
         if said != package.digest:
             raise VerificationFailed(f"{where}: package digest {package.digest}, and its annotation says {said}")
@@ -89,8 +94,9 @@ def write_package(store: Store, descriptor: Descriptor, target: Path, overwrite:
 def _kept(store: Store, package: Package, path: str, digest: str) -> Descriptor:
     at = package.path / path
     kind = _kind(package, path)
-    if store.has(digest) and store.path(digest).stat().st_size == at.stat().st_size:
-        return _layer(Descriptor(kind, digest, at.stat().st_size), path)
+    described = Descriptor(kind, digest, at.stat().st_size)
+    if store.holds(described):
+        return _layer(described, path)
     kept = store.add_file(at, kind)
     if kept.digest != digest:
         raise VerificationFailed(f"{at}: changed while it was read: digest {kept.digest}, the manifest says {digest}")

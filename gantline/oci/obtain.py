@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..errors import Unreachable
+from ..errors import NotFound, Unreachable, VerificationFailed
 from .descriptor import Descriptor
+from .graph import Graph
 from .pull import pull
 from .reference import Reference
 from .remote import Remote
@@ -18,7 +19,7 @@ def obtain(reference: Reference, store: Store, wiring: Wiring | None = None) -> 
     Errors as of `pull`; Unreachable says what there is of it here.
     """
     here = store.find(str(reference))
-    if here is not None and reference.digest:
+    if here is not None and reference.digest and _is_whole(store, here):
         return here
     try:
         with Transport.of(reference, wiring) as transport:
@@ -30,3 +31,12 @@ def obtain(reference: Reference, store: Store, wiring: Wiring | None = None) -> 
         raise Unreachable(f"{e.message}; what it was last is here: name {pinned} to go on without it") from e
     store.name(f"{reference.name}@{found.digest}", found)
     return found
+
+
+def _is_whole(store: Store, descriptor: Descriptor) -> bool:
+    """Whether all below it is there: a blob that was found damaged is not."""
+    try:
+        Graph.of(store, descriptor)
+    except (NotFound, VerificationFailed):
+        return False
+    return True

@@ -13,6 +13,7 @@ from .connections import Cut
 from .descriptor import INDEXES, MANIFESTS, Descriptor
 from .graph import DEEPEST, Graph, is_kept, parts
 from .image import images_in, serving
+from .lease import in_use
 from .origins import Origins
 from .parallel import JOBS, in_parallel
 from .partial import Waited, going_on, kept, sweep
@@ -55,6 +56,13 @@ def pull(
     Denied, VerificationFailed, Unavailable (a full disk, too): nothing is named then; whole blobs are kept, and for a
     day what has come of others.
     """
+    with in_use(store):
+        return _pull(remote, reference, store, platform, told, jobs, name)
+
+
+def _pull(
+    remote: Remote, reference: Reference, store: Store, platform: Platform | None, told: Told, jobs: int, name: str
+) -> Pulled:
     root, data = remote.manifest(reference.target)
     if root.media_type in INDEXES and platform is not None:
         where = str(reference)
@@ -65,7 +73,7 @@ def pull(
     _add(remote, root, data, plan, 0)
     about = _add_referrers(remote, plan)
     ledger = Ledger(told)
-    missing = [blob for blob in plan.blobs.values() if not store.has(blob.digest)]  # whole ones of an earlier try count
+    missing = [blob for blob in plan.blobs.values() if not store.holds(blob)]  # whole ones of an earlier try count
     sweep(store)
     _check_room(store, sum(max(0, blob.size - kept(store, blob.digest)) for blob in missing))
     for blob in plan.blobs.values():

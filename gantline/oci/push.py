@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from ..errors import UsageError
+from ..errors import UsageError, VerificationFailed
 from .descriptor import INDEX, Descriptor
 from .graph import Graph
 from .origins import Origins
@@ -70,6 +70,8 @@ def _send(store: Store, blob: Descriptor, remote: Remote, origins: Origins, ledg
     if remote.has_blob(blob.digest):
         ledger.end(blob, THERE)
     else:
+        if not store.holds(blob):
+            raise VerificationFailed(f"{store.root}: {blob.digest} was damaged and is set aside; get or build it again")
         told: Callable[[int], None] = partial(ledger.at, blob)
         with unfinished(store, blob.digest, remote.name) as memory:
             upload = Upload(remote, store.path(blob.digest), blob, chunk, memory)

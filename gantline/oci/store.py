@@ -11,12 +11,13 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..blobs import canonical_json
+from ..blobs import canonical_json, sha256_file
 from ..errors import BadArtefact, NotFound, Unavailable, UsageError, VerificationFailed
 from ..file_lock import only_one
 from ..home import home
@@ -26,6 +27,9 @@ LAYOUT = "oci-layout"
 _LAYOUT_TEXT = b'{"imageLayoutVersion":"1.0.0"}'
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _CHUNK = 1 << 20
+INCOMING = ".incoming."  # begins the name of a blob that is being written
+ASIDE = ".damaged."
+WRITING = ".index."
 DOCUMENT = 16 << 20  # the longest manifest, index or config that is read whole; registries allow 4 MiB
 
 
@@ -103,6 +107,27 @@ class Store:
             return path.is_file()
         return True
 
+    def holds(self, descriptor: Descriptor) -> bool:
+        """Whether a blob is there and, if that costs little, what its digest says: it is hashed if it is no longer
+        than a document, or not as long as it should be. One that is damaged is set aside, to be got or made anew.
+        """
+        if not self.has(descriptor.digest):
+            return False
+        path = self.path(descriptor.digest)
+        try:
+            if path.stat().st_size == descriptor.size > DOCUMENT or sha256_file(path) == descriptor.digest:
+                return True
+        except FileNotFoundError:
+            return False
+        set_aside(path)
+        return False
+
+    def check(self, digest: str) -> None:
+        """Hash a blob of any length. VerificationFailed, and it is set aside, if it is damaged."""
+        path = self.path(digest)
+        if sha256_file(path) != digest:
+            raise damaged(path)
+
     @contextmanager
     def receive(self, expected: str = "") -> Iterator[Incoming]:
         """Write a blob; it is there when the block ends well, and nothing is left otherwise.
@@ -111,7 +136,7 @@ class Store:
         may be written.
         """
         try:
-            handle, name = tempfile.mkstemp(prefix=".incoming.", dir=self.root / "blobs" / "sha256")
+            handle, name = tempfile.mkstemp(prefix=INCOMING, dir=self.root / "blobs" / "sha256")
         except OSError as e:
             raise self.unwritable(e) from e
         try:
@@ -141,10 +166,11 @@ class Store:
     def add(self, data: bytes, media_type: str) -> Descriptor:
         """Keep some bytes."""
         digest = "sha256:" + hashlib.sha256(data).hexdigest()
-        if not self.has(digest):
+        described = Descriptor(media_type, digest, len(data))
+        if not self.holds(described):
             with self.receive(digest) as out:
                 out.write(data)
-        return Descriptor(media_type, digest, len(data))
+        return described
 
     def add_file(self, path: Path, media_type: str) -> Descriptor:
         """Keep a copy of a file, which is read once and never whole."""
@@ -163,7 +189,7 @@ class Store:
         except FileNotFoundError as e:
             raise NotFound(f"{self.root}: has no blob {descriptor.digest}") from e
         if "sha256:" + hashlib.sha256(data).hexdigest() != descriptor.digest:
-            raise VerificationFailed(f"{path}: not the bytes that its name says; remove it, and get it again")
+            raise damaged(path)
         return data
 
     def read_json(self, descriptor: Descriptor) -> dict[str, Any]:
@@ -194,21 +220,30 @@ class Store:
         """Forget a name, not its blob; what it stood for."""
         return self._change(name, None)
 
+    def unname_all(self, going: Callable[[str, Descriptor], bool]) -> None:
+        """Forget all names of which that is true; it is asked when nobody else can change a name."""
+        with self._changing() as listed:
+            listed[:] = [d for d in listed if not ((name := d.annotations.get(REF_NAME)) and going(name, d))]
+
     def _change(self, name: str, descriptor: Descriptor | None) -> Descriptor | None:
+        with self._changing() as listed:
+            before = next((d for d in listed if d.annotations.get(REF_NAME) == name), None)
+            listed[:] = [d for d in listed if d.annotations.get(REF_NAME) != name]
+            if descriptor is not None:
+                listed.append(replace(descriptor, annotations={**descriptor.annotations, REF_NAME: name}))
+        return before
+
+    @contextmanager
+    def _changing(self) -> Iterator[list[Descriptor]]:
+        """What the index lists; as it is when the block ends well it is written."""
         try:
             with only_one(self.root / ".lock"):
                 index = self._index()
-                where = str(self.root / "index.json")
-                old = [Descriptor.from_json(m, where) for m in index["manifests"]]
-                before = next((d for d in old if d.annotations.get(REF_NAME) == name), None)
-                kept = [d.to_json() for d in old if d.annotations.get(REF_NAME) != name]
-                if descriptor is not None:
-                    new = {**descriptor.to_json(), "annotations": {**descriptor.annotations, REF_NAME: name}}
-                    kept.append(new)
-                self._write_index({**index, "manifests": kept})
+                listed = [Descriptor.from_json(m, str(self.root / "index.json")) for m in index["manifests"]]
+                yield listed
+                self._write_index({**index, "manifests": [d.to_json() for d in listed]})
         except OSError as e:
             raise self.unwritable(e) from e
-        return before
 
     def _index(self) -> dict[str, Any]:
         path = self.root / "index.json"
@@ -221,7 +256,7 @@ class Store:
         return found
 
     def _write_index(self, index: dict[str, Any]) -> None:
-        handle, name = tempfile.mkstemp(prefix=".index.", dir=self.root)
+        handle, name = tempfile.mkstemp(prefix=WRITING, dir=self.root)
         try:
             with os.fdopen(handle, "wb") as f:
                 f.write(canonical_json(index))
@@ -232,6 +267,22 @@ class Store:
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(name)
+
+
+def damaged(path: Path) -> VerificationFailed:
+    """Set a blob aside whose bytes are wrong; what to tell of it."""
+    gone = set_aside(path)
+    way = "it is set aside; get or build it again" if gone else "remove it, and get or build it again"
+    return VerificationFailed(f"{path}: not the bytes that its name says; {way}")
+
+
+def set_aside(path: Path) -> bool:
+    """Take a damaged blob out of the way, under a name that garbage collection removes a day later; whether it went."""
+    try:
+        os.replace(path, path.with_name(ASIDE + path.name))
+    except OSError:  # of somebody else, or read only
+        return False
+    return True
 
 
 def json_object(data: bytes, where: str) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..blobs import sha256_file
-from ..errors import BadArtefact, Denied, GantlineError, Unavailable, Unreachable, VerificationFailed
+from ..errors import BadArtefact, Denied, GantlineError, Unavailable, Unreachable
 from .connections import Cut, Part, Response, Stopped, whole
 from .descriptor import Descriptor
 from .patience import PASSING, retry_after
 from .remote import Remote
+from .store import damaged
 from .unfinished import Unfinished
 
 CHUNK = 32 << 20  # bytes: what is sent again, at most, after a cut
@@ -200,7 +201,7 @@ class Upload:
             if found.status not in _GONE and found.status != 416:
                 raise self._remote.transport.refusal(found, f"does not take {self._blob.digest}")
             if sha256_file(self._path) != self._blob.digest:
-                raise VerificationFailed(f"{self._path}: not the bytes that its name says; remove it, and get it again")
+                raise damaged(self._path)
             self._restart(found)
         raise _Interrupted(BadArtefact(f"registry {self._remote.transport.host}: kept other bytes than were sent"))
 

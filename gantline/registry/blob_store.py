@@ -12,11 +12,12 @@ from typing import Protocol
 
 from ..blobs import sha256_file
 from ..errors import NotFound, UsageError, VerificationFailed
-from ..oci import partial
-from ..oci.store import Store
+from ..oci import partial, unfinished
+from ..oci.store import ASIDE, INCOMING, WRITING, Store, damaged
 from .place import Place
 
 _CHUNK = 1 << 20
+_GOING = ".going."  # begins the name of a blob that is being removed
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,8 @@ class LocalBlobs:
         except FileNotFoundError as e:
             raise NotFound(f"{self}: has no blob {digest}; register its package again") from e
         if found != digest:
-            raise VerificationFailed(f"{path}: not the bytes that its name says; remove it, and register again")
+            damaged(path)
+            raise VerificationFailed(f"{path}: not the bytes that its name says; register its package again")
         try:
             os.link(path, target)
         except OSError:
@@ -117,19 +119,42 @@ class LocalBlobs:
 
     def remove(self, digest: str, before: int) -> bool:
         path = self.store.path(digest)
+        going = path.with_name(_GOING + path.name)
         try:
-            if path.stat().st_mtime_ns // 1000 >= before:
+            if _written(path) >= before:
                 return False
-            path.unlink()
+            os.replace(path, going)  # who asks from here on does not find it
+            if _written(going) >= before:  # and who did so since we looked has it back
+                os.replace(going, path)
+                return False
+            going.unlink()
         except FileNotFoundError:
             return False
         return True
 
     def sweep(self, before: int) -> None:
+        """Also what was damaged and set aside, uploads to a server of the store, and halves of other writers."""
         partial.sweep(self.store)
-        folder = self.store.root / "blobs" / "sha256"
-        with suppress(FileNotFoundError), os.scandir(folder) as found:
-            for entry in found:
-                if entry.name.startswith(".incoming.") and entry.stat().st_mtime_ns // 1000 < before:
-                    with suppress(OSError):
-                        os.unlink(entry.path)
+        unfinished.sweep(self.store)
+        blobs = self.store.root / "blobs" / "sha256"
+        for path in (*_hidden(blobs), *_hidden(self.store.root)):
+            name = path.name
+            with suppress(OSError):
+                if name.startswith(_GOING) and not (back := path.with_name(name.removeprefix(_GOING))).exists():
+                    os.replace(path, back)  # of a collector that was killed: the next one looks again
+                elif name.startswith((INCOMING, ASIDE, _GOING, WRITING)) and _written(path) < before:
+                    path.unlink()
+        with suppress(OSError):
+            for path in (self.store.root / "uploads").iterdir():
+                if _written(path) < before:
+                    path.unlink()
+
+
+def _written(path: Path) -> int:
+    return path.stat().st_mtime_ns // 1000
+
+
+def _hidden(folder: Path) -> list[Path]:
+    with suppress(FileNotFoundError), os.scandir(folder) as found:
+        return [Path(entry.path) for entry in found if entry.name.startswith(".")]
+    return []

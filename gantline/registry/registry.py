@@ -9,7 +9,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -18,6 +18,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from ..errors import BadArtefact, NotFound, UsageError
 from ..home import home
+from ..oci.descriptor import Descriptor
 from ..oci.store import Store
 from ..packages import Package, check_name
 from . import event_log, moment, tables
@@ -25,7 +26,7 @@ from .blob_store import BlobStore, LocalBlobs, open_blobs
 from .checkout import check_out
 from .database import Database, clock
 from .event_log import PROMOTE, RELEASE, ROLLBACK, Event, Period, periods, pointed_at
-from .garbage import Collected, collect
+from .garbage import Collected, Rule, collect
 from .labels import check_labels, put_tags
 from .place import Place
 from .reference import Reference, check_alias
@@ -298,11 +299,18 @@ class Registry:
         if isinstance(self.blobs, LocalBlobs) and self.blobs.store.root != home() / "store":
             yield self.blobs.store
 
-    def collect(self, older_than: str = "1 day", dry_run: bool = False) -> Collected:
-        """Remove blobs and checkouts that nothing refers to and nobody touched for so long."""
+    def collect(
+        self, older_than: str = "1 day", dry_run: bool = False, untagged: bool = False, keep: Iterable[Descriptor] = ()
+    ) -> Collected:
+        """Remove blobs and checkouts that nothing refers to and nobody touched for so long.
+
+        `untagged`: what was pushed to a server of this registry and no tag leads to any more, as well, unless it is in
+        use. `keep`: manifests of images in the store that are in use elsewhere.
+        """
         with self.database.reading() as connection:
             now = clock(connection)
-        return collect(self.database, self.blobs, now, moment.read_span(older_than), dry_run)
+        rule = Rule(moment.read_span(older_than), dry_run, untagged, tuple(keep))
+        return collect(self.database, self.blobs, now, rule)
 
     # what was made of packages
 

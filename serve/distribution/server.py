@@ -7,6 +7,7 @@ import contextlib
 import json
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import uvicorn
 
 from gantline.errors import UsageError
 from gantline.exits import FAILED, OK
+from gantline.oci.lease import Lease, lease
 from gantline.oci.store import Store
 from gantline.settings import is_loopback
 
@@ -22,6 +24,8 @@ from ..key_file import PERIOD_S, KeyFile
 from ..process.endings import endings
 from .app import Distribution
 from .guard import Guard
+
+PUSH_S = 3600.0  # that blobs wait, at least, for the manifest that they were sent for
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +83,25 @@ def serve_distribution(store: Store, wanted: Wanted, as_json: bool) -> int:
             ssl_certfile=wanted.certificate or None, ssl_keyfile=wanted.key or None,
         )  # fmt: skip
         server = _Server(config, lambda: _announce(url, store, as_json))
-        asyncio.run(_run(server, listener, guard))
+        held = lease(store)
+        try:
+            asyncio.run(_run(server, listener, guard, held))
+        finally:
+            held.end()
     return OK if server.started else FAILED
 
 
-async def _run(server: _Server, listener: socket.socket, guard: Guard) -> None:
-    watch = asyncio.ensure_future(_follow(guard))
+async def _run(server: _Server, listener: socket.socket, guard: Guard, held: Lease) -> None:
+    watch = asyncio.ensure_future(_follow(guard, held))
     try:
         await server.serve(sockets=[listener])
     finally:
         watch.cancel()
 
 
-async def _follow(guard: Guard) -> None:
+async def _follow(guard: Guard, held: Lease) -> None:
     while True:
+        held.began(time.time() - PUSH_S)  # nobody says when a push is over
         await asyncio.sleep(PERIOD_S)
         await asyncio.to_thread(guard.look)
 

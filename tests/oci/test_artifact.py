@@ -112,6 +112,18 @@ def test_what_is_no_package(store: Store, package: Package, tmp_path: Path, make
         assert [p.name for p in tmp_path.iterdir()] == ["store"]
 
 
+def test_a_blob_that_the_disk_damaged(store: Store, package: Package, tmp_path: Path) -> None:
+    kept = keep_package(store, package)
+    model = store.path(package.manifest.files[0].digest)
+    whole = model.read_bytes()
+    model.write_bytes(bytes(len(whole)))
+    with pytest.raises(VerificationFailed, match="is set aside; get or build it again"):
+        write_package(store, kept, tmp_path / "out")
+    assert not model.exists() and not (tmp_path / "out").exists()
+    model.write_bytes(bytes(len(whole)))
+    assert keep_package(store, package) == kept and model.read_bytes() == whole
+
+
 def test_what_is_there_is_not_overwritten_unasked(store: Store, package: Package, tmp_path: Path) -> None:
     kept = keep_package(store, package)
     write_package(store, kept, tmp_path / "p")

@@ -40,3 +40,15 @@ def test_a_tag_is_asked_for_and_a_digest_is_not(store: Store, mine: Store, make_
         obtain(tagged, mine)
     with pytest.raises(Unreachable, match=r"nothing listens there$"):
         obtain(Reference(tagged.host, "other", "1"), mine)
+
+
+def test_a_digest_of_which_a_part_was_damaged(store: Store, mine: Store, make_image: MakeImage) -> None:
+    image = make_image("linux/amd64", b"1")
+    with Registry().serving() as registry:
+        pinned = Reference(registry.host, "iris", "", image.descriptor.digest)
+        with Transport.of(pinned) as transport:
+            push(store, image.descriptor, Remote.of(transport, pinned), pinned)
+        obtain(pinned, mine)
+        mine.path(image.layers[0].digest).unlink()
+        obtain(pinned, mine)
+        assert mine.has(image.layers[0].digest)

@@ -161,6 +161,17 @@ def test_a_wrong_digest(registry: Registry, store: Store, mine: Store, make_imag
     get(registry, mine)
 
 
+def test_what_is_damaged_here_comes_again(registry: Registry, store: Store, mine: Store, make_image: MakeImage) -> None:
+    image = make_image("linux/amd64", noise(2000))
+    put(registry, store, image.descriptor)
+    get(registry, mine)
+    for descriptor in (image.layers[0], image.config_descriptor, image.descriptor):
+        path = mine.path(descriptor.digest)
+        path.write_bytes(bytes(path.stat().st_size))
+    get(registry, mine)
+    assert is_whole(mine, image)
+
+
 def test_what_is_not_there(registry: Registry, store: Store, mine: Store, make_image: MakeImage) -> None:
     failed(NotFound, r"127.0.0.1:\d+/iris:1: the registry has no such image", registry, mine)
     image = make_image()

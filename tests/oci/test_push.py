@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from gantline.blobs import canonical_json
-from gantline.errors import GantlineError, NotFound, Unavailable, Unreachable, UsageError
+from gantline.errors import GantlineError, NotFound, Unavailable, Unreachable, UsageError, VerificationFailed
 from gantline.oci.descriptor import INDEX, MANIFEST, Descriptor
 from gantline.oci.image import Image, write_index
 from gantline.oci.patience import Patience
@@ -207,3 +207,13 @@ def test_what_cannot_be_pushed(registry: Registry, store: Store, make_image: Mak
     with pytest.raises(NotFound, match="has no blob sha256:"):
         pushed(registry, store, image.descriptor)
     assert registry.received == 0
+
+
+@pytest.mark.parametrize("short", [True, False])
+def test_a_damaged_blob_is_not_sent(registry: Registry, store: Store, make_image: MakeImage, short: bool) -> None:
+    image = make_image("linux/amd64", noise(2000))
+    path = store.path(image.layers[0].digest)
+    path.write_bytes(bytes(path.stat().st_size - short))
+    with pytest.raises(VerificationFailed, match="was damaged and is set aside; get or build it again"):
+        pushed(registry, store, image.descriptor)
+    assert not store.has(image.layers[0].digest)

@@ -58,8 +58,36 @@ def test_nothing_stays_of_a_blob_that_fails(store: Store) -> None:
 def test_a_damaged_blob_is_not_read(store: Store) -> None:
     kept = store.add(b'{"a": 1}', CONFIG)
     store.path(kept.digest).write_bytes(b'{"a": 2}')
-    with pytest.raises(VerificationFailed, match="get it again"):
+    with pytest.raises(VerificationFailed, match="is set aside; get or build it again"):
         store.read(kept)
+
+
+def test_a_damaged_blob_is_set_aside_and_made_anew(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = store.add(b'{"a": 1}', CONFIG)
+    path = store.path(kept.digest)
+    path.write_bytes(b'{"a": 2}')
+    assert store.add(b'{"a": 1}', CONFIG) == kept and store.read(kept) == b'{"a": 1}'
+    assert left(store) == [".damaged." + path.name, path.name]
+    path.write_bytes(b"short")
+    assert not store.holds(kept) and not store.has(kept.digest) and not store.holds(kept)
+    store.add(b'{"a": 1}', CONFIG)
+    lied = Descriptor(CONFIG, kept.digest, 3)  # a manifest of somebody else's: the blob is no worse for it
+    assert store.holds(kept) and store.holds(lied) and store.has(kept.digest)
+    monkeypatch.setattr("gantline.oci.store.DOCUMENT", 4)  # long ones are hashed when somebody checks them
+    store.check(kept.digest)
+    path.write_bytes(b'{"a": 2}')
+    assert store.holds(kept)
+    with pytest.raises(VerificationFailed, match="is set aside; get or build it again"):
+        store.check(kept.digest)
+    assert not store.has(kept.digest)
+
+
+def test_names_go_together(store: Store) -> None:
+    one, two = store.add(b"{}", CONFIG), store.add(b"[]", CONFIG)
+    for name, kept in (("a:1", one), ("a:2", one), ("b:1", two)):
+        store.name(name, kept)
+    store.unname_all(lambda name, kept: name.startswith("a:") and kept.digest == one.digest)
+    assert set(store.names()) == {"b:1"}
 
 
 def test_what_cannot_be_read_as_a_document(store: Store) -> None:

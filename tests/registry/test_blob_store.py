@@ -79,3 +79,40 @@ def test_where_a_registry_says_they_are(tmp_path: Path) -> None:
     assert str(open_blobs("memory://x/y/", place)) == "memory://x/y"
     with pytest.raises(UsageError, match="no place for blobs; type: gantline registry init"):
         open_blobs("", Place(url="postgresql://x"))
+
+
+def test_what_is_asked_for_while_it_goes_comes_back(
+    blobs: LocalBlobs, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = sha256_file(file)
+    blobs.put(digest, 100_000, file)
+    path = blobs.store.path(digest)
+    os.utime(path, (1, 1))
+    replace = os.replace
+
+    def asked(source: str | Path, target: str | Path) -> None:
+        if source == path:
+            assert blobs.store.has(digest)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", asked)
+    assert not blobs.remove(digest, 2_000_000_000) and blobs.has(digest, 100_000)
+    monkeypatch.undo()
+    os.utime(path, (1, 1))
+    assert blobs.remove(digest, 2_000_000_000) and not list(path.parent.iterdir())
+
+
+def test_what_others_left_is_swept(blobs: LocalBlobs, file: Path) -> None:
+    digest = sha256_file(file)
+    blobs.put(digest, 100_000, file)
+    path, root = blobs.store.path(digest), blobs.store.root
+    os.replace(path, path.with_name(".going." + path.name))  # a collector was killed there
+    (root / "uploads").mkdir()
+    old = [path.with_name(".incoming.a"), path.with_name(".damaged.a"), root / ".index.a", root / "uploads" / "a"]
+    for one in (*old, path.with_name(".incoming.b"), root / "uploads" / "b"):
+        one.write_bytes(b"half")
+    for one in old:
+        os.utime(one, (1, 1))
+    blobs.sweep(2_000_000_000)
+    assert blobs.has(digest, 100_000) and not any(one.exists() for one in old)
+    assert path.with_name(".incoming.b").exists() and (root / "uploads" / "b").exists()

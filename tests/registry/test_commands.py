@@ -162,6 +162,7 @@ def test_the_registry_itself(ran: Callable[..., str], make: MakePackage, tmp_pat
     assert shown.startswith("would remove  2 blobs") and "kept" in shown
     assert json.loads(ran("registry", "gc", *flags, "--json"))["blobs"] == []
     assert len(json.loads(ran("registry", "gc", "--older-than", "0 seconds", *flags, "--json"))["blobs"]) == 2
+    assert json.loads(ran("registry", "gc", "--untagged", *flags, "--json"))["untagged"] == []
     assert ran("registry", "migrate", *flags) == f"{tmp_path / 'team'} has format 2, had 2\n"
     assert len(ran("history", "iris", *flags).splitlines()) == 10
 
@@ -189,6 +190,7 @@ ERRORS = [
     (["registry", "tag", "iris:1"], 2, "expected KEY=VALUE"),
     (["registry", "remove"], 2, "needs a REF"),
     (["registry", "init", "--dry-run"], 2, "are for gc"),
+    (["registry", "init", "--untagged"], 2, "are for gc"),
     (["registry", "gc", "--blobs", "x"], 2, "is for init"),
     (["registry", "gc", "--older-than", "soon"], 2, "no length of time"),
     (["registry", "remove", "iris:1"], 2, "promote another version first"),

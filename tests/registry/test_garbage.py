@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import insert
@@ -12,6 +13,7 @@ from sqlalchemy import insert
 from gantline.blobs import canonical_json
 from gantline.oci.descriptor import CONFIG, INDEX, LAYER, MANIFEST, REF_NAME, Descriptor
 from gantline.oci.image import write_manifest
+from gantline.oci.lease import in_use
 from gantline.oci.referrers import attach, referrers
 from gantline.oci.store import Store
 from gantline.packages import Package
@@ -163,3 +165,38 @@ def test_what_killed_writers_left(registry: Registry, make: MakePackage, old: bo
     registry.collect()
     assert stray.exists() is not old
     assert Path(stray.parent).is_dir()
+
+
+def test_what_a_build_or_a_push_touches(registry: Registry, make: MakePackage) -> None:
+    registry.register(make())
+    store = store_of(registry)
+    before = store.add(b"nobody wants it", LAYER)
+    os.utime(store.path(before.digest), (1000, 1000))
+    with in_use(store):
+        written = store.add(b"of an image that has no name yet", LAYER)
+        assert registry.collect(AT_ONCE).blobs == (before.digest,)
+    assert registry.collect(AT_ONCE).blobs == (written.digest,)
+
+
+def test_what_an_endpoint_runs(registry: Registry, make: MakePackage) -> None:
+    registry.register(make())
+    store = store_of(registry)
+    image = write_manifest(store, {"rootfs": {"diff_ids": []}, "os": "linux", "architecture": "amd64"}, (), {})
+    assert registry.collect(AT_ONCE, keep=[image.descriptor]).blobs == ()
+    assert set(registry.collect(AT_ONCE).blobs) == {image.descriptor.digest, image.id}
+
+
+def test_what_was_pushed_and_has_no_tag(registry: Registry, make: MakePackage) -> None:
+    registry.register(make())
+    store = store_of(registry)
+    about: dict[str, Any] = {"rootfs": {"diff_ids": []}, "os": "linux", "architecture": "amd64"}
+    one, built = (write_manifest(store, {**about, "author": who}, (), {}) for who in "ab")
+    for image in (one, built):
+        store.name(f"iris@{image.descriptor.digest}", image.descriptor)
+    registry.record_image("p", built.descriptor.digest, id=built.id, name="iris:1", platform="linux/amd64")
+    name = f"iris@{one.descriptor.digest}"
+    assert registry.collect(AT_ONCE).blobs == () and registry.collect(untagged=True).names == ()  # of today
+    shown = registry.collect(AT_ONCE, dry_run=True, untagged=True)
+    assert shown.names == (name,) and set(shown.blobs) == {one.descriptor.digest, one.id} and name in store.names()
+    assert registry.collect(AT_ONCE, untagged=True) == shown
+    assert set(store.names()) == {f"iris@{built.descriptor.digest}"}

@@ -102,6 +102,15 @@ def test_another_layer_than_the_config_says(store: Store, make: Make, tmp_path: 
         unpacked(store, make({"x": b"1"}, diff_id=f"sha256:{'0' * 64}"), tmp_path / "rootfs")
 
 
+def test_a_layer_that_the_disk_damaged(store: Store, make: Make, tmp_path: Path) -> None:
+    image = make({"a": b"1"})
+    path = store.path(image.layers[0].digest)
+    path.write_bytes(layer({"a": b"2"}))
+    with pytest.raises(VerificationFailed, match="is set aside; get or build it again"):
+        unpacked(store, image, tmp_path / "images")
+    assert not path.exists()
+
+
 def test_it_is_done_once(store: Store, make: Make, tmp_path: Path) -> None:
     image = make({"x": b"1"})
     root = unpacked(store, image, tmp_path / "rootfs")
