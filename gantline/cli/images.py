@@ -10,8 +10,8 @@ from ..exits import OK
 from .show import columns, print_json, size, table, write
 
 if TYPE_CHECKING:
+    from ..oci.image import Image
     from ..oci.inventory import Held
-    from ..oci.platforms import Platform
     from ..oci.store import Store
 
 _ACTIONS = {"list": (0, 0), "remove": (1, 1000), "tag": (2, 2)}  # how many names each takes
@@ -46,13 +46,8 @@ def run(args: argparse.Namespace) -> int:
     return OK
 
 
-def show(ref: str, platform: Platform | None, as_json: bool) -> None:
-    """One image: what it is called, what it starts, and its layers. NotFound, BadArtefact as of `open_image`."""
-    from gantline.builders.evidence.opened import open_image
-
-    from ..oci.store import Store
-
-    image = open_image(ref, Store.of_user(), platform)
+def show(ref: str, image: Image, as_json: bool) -> None:
+    """One image: what it is called, what it starts, and its layers."""
     history = [one for one in image.config.get("history") or [] if not one.get("empty_layer")]
     titles = [str(one.get("created_by") or "") for one in history] if len(history) == len(image.layers) else []
     layers: list[dict[str, Any]] = [

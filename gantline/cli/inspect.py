@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..exits import OK
+from ..home import home
 from ..manifest import SequenceInfo
 from ..packages import MANIFEST, SEALED, Package
 from ..references import OCI, REGISTRY, is_registered, local
@@ -34,22 +36,54 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print it."""
     if _is_image(args.ref):
-        images.show(args.ref, explain.platform_of(args), args.json)
+        from gantline.builders.evidence.opened import open_image
+
+        from ..oci.store import Store
+
+        images.show(args.ref, open_image(args.ref, Store.of_user(), explain.platform_of(args)), args.json)
         return OK
+    if args.ref.startswith(OCI):
+        return _elsewhere(args)
     version = _version(args) if is_registered(args.ref) else None
     ref = args.ref if version is None else f"{REGISTRY}{version.id}"
-    args.ref = local(ref, args.registry, transfer.wiring_of(ref, args))
+    args.ref = local(ref, args.registry)
     if args.ref.suffix.lower() == ".onnx" and not args.ref.is_dir():
         return _onnx(args.ref, args.json)
     if args.ref.suffix.lower() == ".toml" and not args.ref.is_dir():
         return lock.show(args.ref, args.json)
     if args.ref.is_dir() and not (args.ref / MANIFEST).exists():
         return _repository(args.ref, args.json)
-    package = Package.open(args.ref)
-    if args.json:
+    _package(Package.open(args.ref), str(args.ref), version, args.json)
+    return OK
+
+
+def _elsewhere(args: argparse.Namespace) -> int:
+    """Of a registry of images only what describes it is brought: no weights, no layers."""
+    from ..oci.artifact import is_package
+    from ..oci.glance import glance, package_of
+    from ..oci.image import Image
+    from ..oci.reference import Reference
+    from ..oci.store import Store
+
+    reference = Reference.parse(args.ref)
+    with tempfile.TemporaryDirectory(prefix="gantline-inspect-") as folder:
+        store = Store(home() / "store")
+        found = store.find(str(reference)) if reference.digest else None
+        if found is None or not is_package(store, found):  # what a digest names and is here is not asked for
+            store = Store(Path(folder, "store")).prepared()
+            found = glance(reference, store, explain.platform_of(args), transfer.wiring(args))
+        if is_package(store, found):
+            _package(package_of(store, found, Path(folder)), args.ref, None, args.json)
+        else:
+            images.show(args.ref, Image.open(store, found), args.json)
+    return OK
+
+
+def _package(package: Package, where: str, version: Version | None, as_json: bool) -> None:
+    if as_json:
         print_json(
             {
-                "path": str(args.ref),
+                "path": where,
                 "digest": package.digest,
                 "manifest": package.manifest.to_json(),
                 "lineage": package.lineage(),
@@ -58,7 +92,6 @@ def run(args: argparse.Namespace) -> int:
         )
     else:
         table([*(registered.rows(version) if version is not None else ()), *_rows(package)])
-    return OK
 
 
 def _is_image(ref: str) -> bool:

@@ -103,10 +103,10 @@ def test_a_package_is_used_where_it_is(
     move(tmp_path, monkeypatch)
     assert told(capsys, "verify", ref)["verified"] is True
     pinned = ref.replace(":1", f"@{done['digest']}")
-    assert told(capsys, "inspect", pinned)["digest"] == Package.open(package).digest
     asked = len(registry.seen)
+    assert told(capsys, "inspect", pinned)["digest"] == Package.open(package).digest
     assert told(capsys, "verify", pinned)["verified"] is True and len(registry.seen) == asked
-    assert "an image, not a package" in failed(capsys, 3, "inspect", f"oci://{registry.host}/image:1")
+    assert "an image, not a package" in failed(capsys, 3, "serve", f"oci://{registry.host}/image:1")
     told(capsys, "register", ref)
     again = told(capsys, "push", "registry://ridge:1", f"oci://{registry.host}/ridge:2")
     assert again["bytes_sent"] < 2000  # the lineage alone may differ

@@ -260,7 +260,12 @@ def test_a_package_of_a_registry_of_images_stays_while_it_is_used(
     ran("register", make().path)
     with Images().serving() as images:
         ref = f"oci://{images.host}/team/iris:1"
-        pushed = json.loads(ran("push", make(factor=5).path, ref, "--json"))["digest"]
+        package = make(factor=5)
+        pushed = json.loads(ran("push", package.path, ref, "--json"))["digest"]
+        images.seen.clear()
+        told = json.loads(ran("inspect", ref, "--json"))
+        assert told["digest"] == package.digest and told["path"] == ref
+        assert not any(package.manifest.files[0].digest in str(one) for one in images.seen)  # its weights stay there
         with ThreadPoolExecutor(4) as pool:  # as several servers that start at once
             (path,) = set(pool.map(references.local, [ref] * 4))
     ran("registry", "gc", "--older-than", "0 seconds")
