@@ -6,6 +6,7 @@ image gives the same bytes, so a context can be kept under version control.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -62,8 +63,21 @@ def check_replaced(target: Path) -> None:
     if not target.is_dir() or target.is_symlink():
         return
     own = {*_OTHERS, _LAYERS}
-    if others := sorted(path.name for path in target.iterdir() if path.name not in own):
-        raise UsageError(f"{target} holds {others[0]!r:.80}, too, which is no part of a context: move it elsewhere")
+    others = [path for path in target.iterdir() if path.name not in own]
+    if (target / _LISTED).is_file():
+        made = {Path(_LISTED).name, *_files(target / _LISTED)}
+        others += [path for path in (target / _LAYERS).iterdir() if path.name not in made]
+    if others:
+        name = min(path.relative_to(target).as_posix() for path in others)
+        raise UsageError(f"{target} holds {name!r:.80}, too, which is no part of a context: move it elsewhere")
+
+
+def _files(listed: Path) -> list[str]:
+    """The layers of a context that was written before; none of a list that cannot be read."""
+    try:
+        return [str(one["file"]) for one in json.loads(listed.read_bytes())["layers"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _layers(store: Store, built: Built) -> Iterator[_File]:

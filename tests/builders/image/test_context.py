@@ -69,6 +69,11 @@ def test_the_same_bytes_each_time_and_nothing_of_others_is_lost(built: Built, st
     (target / "compose.yaml").write_text("services: {}\n")
     with pytest.raises(UsageError, match=r"holds 'compose.yaml', too"):
         write_context(store, built, "m:1", target, overwrite=True)
+    (target / "compose.yaml").unlink()
+    (target / "layers" / "mine.tar").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"holds 'layers/mine.tar', too"):
+        write_context(store, built, "m:1", target, overwrite=True)
+    assert (target / "layers" / "mine.tar").exists()
     project = tmp_path / "project"
     project.mkdir()
     (project / "Dockerfile").write_text("FROM debian\n")
