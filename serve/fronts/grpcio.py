@@ -192,6 +192,8 @@ class Grpcio:
                     if self._compressed and len(message) < COMPRESS_FROM:
                         context.disable_next_message_compression()
                     await context.write(message)
+                if not self._held.is_set():  # who is refused here would come again, on the same connection
+                    await self._held.wait()
             except asyncio.CancelledError:
                 call.lost()
                 raise

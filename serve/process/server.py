@@ -173,10 +173,13 @@ class Server(uvicorn.Server):
         if self.stack.settings.front == "h2":
             self.stack.service().stop()
         if self.grpc is not None:
-            self.stack.service().stop()
             with own_listeners(self.grpc_port) as listeners:
                 for listener in listeners:
                     turn_away(listener)
+            if not self.force_exit:
+                # grpc never reads from a connection that it takes in while it stops: its client waits in vain
+                await asyncio.sleep(LAST_CALL_S)
+            self.stack.service().stop()
             self.unanswered += await self.grpc.stop(0.0 if self.force_exit else self.stack.settings.shutdown_s)
 
     async def _keep_time(self) -> None:

@@ -31,6 +31,7 @@ class Echo:
         self.messages: list[bytes] = []
         self.ended = False
         self.finishes = True  # when the client has sent its last message
+        self.refuses = False  # streams, when they begin
         self.together: list[int] = []  # echoes in each turn of the loop that had some
         self._turning = False
 
@@ -66,6 +67,8 @@ class Echo:
     def stream(self, call: Call) -> Echo:
         self.calls.append(call)
         call.on_close(self.left.set)
+        if self.refuses:
+            call.finish(14, "connect again")
         return self
 
     def message(self, data: bytes) -> None:
@@ -343,6 +346,21 @@ def test_the_end_lets_calls_finish() -> None:
         assert await kept == b"done" and await stopping == 0
         with pytest.raises(grpc.aio.AioRpcError):
             await world.unary("Echo")(b"", wait_for_ready=False)
+
+    run(work)
+
+
+def test_a_stream_that_is_refused_at_the_end_is_refused_once() -> None:
+    async def work(world: World) -> None:
+        assert await world.unary("Echo")(b"") == b"", "connected"
+        world.echo.refuses = True
+        stopping = asyncio.ensure_future(world.front.stop(WAIT_S))
+        await asyncio.sleep(0)
+        while not stopping.done():
+            with pytest.raises(grpc.aio.AioRpcError):
+                await world.stream().read()
+        await stopping
+        assert len(world.echo.calls) <= 2, "the next one goes to another connection"
 
     run(work)
 
