@@ -33,7 +33,16 @@ def take(path: Path) -> IO[bytes] | None:
     return None
 
 
-def _lock(handle: int, path: Path, wait: bool) -> bool:
+def held(path: Path) -> bool:
+    """Whether a process has the lock of `path`. Two that ask at once do not take each other for one that has it."""
+    try:
+        with path.open("a+b") if sys.platform == "win32" else path.open("rb") as f:
+            return not _lock(f.fileno(), path, wait=False, shared=True)
+    except FileNotFoundError:
+        return False
+
+
+def _lock(handle: int, path: Path, wait: bool, shared: bool = False) -> bool:
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -42,7 +51,8 @@ def _lock(handle: int, path: Path, wait: bool) -> bool:
         else:
             import fcntl
 
-            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+            fcntl.flock(handle, kind if wait else kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as e:

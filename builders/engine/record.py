@@ -7,14 +7,14 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from gantline.blobs import publish_file
 from gantline.errors import BadArtefact, NotFound, Unavailable, UsageError
-from gantline.file_lock import take
+from gantline.file_lock import held, take
 from gantline.home import home
 
 # what container engines take as a name, too: Docker none of one letter
@@ -22,6 +22,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,62}")
 _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # of those that earlier versions took, too
 _TAKEN = (".next", ".ports")  # at the end of containers' names beside their endpoint's
 _LONGEST = 200
+_ASKING_S = 0.2
 _FILE = "endpoint.json"
 
 
@@ -168,7 +169,7 @@ class Records:
         path = self._lock(name)
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = take(path)
+            lock = _taken(path)
         except OSError as e:
             raise UsageError(f"{path}: cannot be made: {e.strerror}; make room, or set GANTLINE_HOME") from e
         if lock is None:
@@ -178,18 +179,22 @@ class Records:
 
     def claimed(self, name: str) -> bool:
         """Whether a command is at it now."""
-        path = self._lock(name)
-        if not path.exists():
-            return False
-        with suppress(OSError):
-            if (lock := take(path)) is not None:
-                lock.close()
-                return False
-        return True
+        try:
+            return held(self._lock(name))
+        except OSError:
+            return True
 
     def _lock(self, name: str) -> Path:
         # outside of its folder, which is removed: a third command could else lock another file of that name
         return self.root / f".{_one_folder(name)}.lock"
+
+
+def _taken(path: Path) -> IO[bytes] | None:
+    """A lock that another command has for longer than it takes to ask `claimed`: None."""
+    end = time.monotonic() + _ASKING_S
+    while (lock := take(path)) is None and time.monotonic() < end:
+        time.sleep(_ASKING_S / 10)
+    return lock
 
 
 def now() -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gantline.errors import Unavailable, UsageError
-from gantline.file_lock import take
+from gantline.file_lock import held
 
 from . import minder
 from .awaiting import reason
@@ -57,13 +57,7 @@ class Seat:
     @property
     def runs(self) -> bool:
         """Whether its minder lives."""
-        path = self.folder / minder.RUNNING
-        if not path.exists():
-            return False
-        lock = take(path)
-        if lock is not None:
-            lock.close()
-        return lock is None
+        return held(self.folder / minder.RUNNING)
 
     @contextmanager
     def _process(self) -> Iterator[int | None]:

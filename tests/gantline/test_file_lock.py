@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from gantline.file_lock import only_one
+from gantline.file_lock import held, only_one
 
 HOLDER = """
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from gantline.file_lock import only_one
 with only_one(Path(sys.argv[1]), lambda: print("waiting", flush=True)):
@@ -50,3 +52,13 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     with only_one(path, lambda: waited.append(True)):
         assert not waited
     assert path.exists(), "removed, two processes could lock two files of one name"
+
+
+def test_who_asks_has_no_lock(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    assert not held(path) and not path.exists()
+    with holder(path) as process:
+        assert said(process) == "held" and held(path)
+        process.communicate("go on\n", 20)
+    with ThreadPoolExecutor(8) as pool:
+        assert not any(pool.map(held, [path] * 2000))

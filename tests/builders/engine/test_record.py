@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,6 +53,29 @@ def test_one_command_at_a_time(tmp_path: Path) -> None:
         with records.claim("two"):
             pass
     assert not records.claimed("one")
+
+
+def test_who_only_asks_is_in_nobodys_way(tmp_path: Path) -> None:
+    """`run` looks at all endpoints, to see which images are used; that is no command at each of them."""
+    records = Records(tmp_path)
+    with records.claim("one"):
+        pass
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            records.claimed("one")
+
+    with ThreadPoolExecutor(2) as pool:
+        asking = [pool.submit(ask) for _ in range(2)]
+        try:
+            for _ in range(200):
+                with records.claim("one"):
+                    pass
+        finally:
+            stop.set()
+        for one in asking:
+            one.result()
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "-a", "a" * 64, "a b", "one.next", "one.ports"])
