@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from gantline.errors import GantlineError, NotFound
 
@@ -16,7 +18,7 @@ from .record import Deployed, Record, Records
 
 def everything(engine_url: str = "", say: Callable[[str], None] = lambda line: None) -> list[Record]:
     """All, by name. A URL that does not answer is an error; `say` is told of an engine that may be there."""
-    records = {record.name: record for record in Records.of_user().all(say)}
+    found = Records.of_user().all(say)
     engine: Engine | None = None
     try:
         engine = find(engine_url)
@@ -25,28 +27,57 @@ def everything(engine_url: str = "", say: Callable[[str], None] = lambda line: N
             raise
         say(e.message)
     if engine is not None:
+        known = {record.name: record for record in found}
         try:
             for one in endpoints(engine):
-                records.setdefault(one.name, _of_labels(one, engine.url))
+                if not _is(known.get(one.name), one, engine.url):
+                    found.append(_of_labels(one, engine.url))
         finally:
             engine.close()
-    return [records[name] for name in sorted(records)]
+    return sorted(found, key=lambda record: (record.name, record.where))
 
 
 def record_of(name: str, engine_url: str = "") -> Record:
-    """NotFound says which there are."""
-    if (found := Records.of_user().find(name)) is not None:
-        return found
+    """By this user's record; of an engine that is named, the one that is there. NotFound says which there are."""
+    known = Records.of_user().find(name)
+    if known is not None and (not engine_url or (known.place == KIND and _one_url(known.where, engine_url))):
+        return known
     engine = needed(engine_url) if engine_url else find()
     if engine is None:
         return Records.of_user().get(name)
     try:
         with suppress(NotFound):
-            return _of_labels(shown(engine, name), engine.url)
+            one = shown(engine, name)
+            if known is not None and _is(known, one, engine.url):
+                return replace(known, where=engine.url)  # another way to the same engine
+            return _of_labels(one, engine.url)
     finally:
         engine.close()
+    if known is not None:
+        raise NotFound(
+            f"endpoint {name}: not in engine {engine.url}, but elsewhere ({known.place} {known.where}".rstrip()
+            + "); leave out --engine-url"
+        )
     there = ", ".join(one.name for one in everything(engine_url)) or "none"
     raise NotFound(f"endpoint {name!r:.100}: neither known here nor in engine {engine.url}; there is {there}")
+
+
+def _is(known: Record | None, one: Endpoint, url: str) -> bool:
+    """Whether what an engine has is what is on record."""
+    return (
+        known is not None
+        and known.place == KIND
+        and (_one_url(known.where, url) or known.details.get("container") == one.container)
+    )
+
+
+def _one_url(one: str, other: str) -> bool:
+    """Whether two URLs are one, by their text or, of sockets, by where links lead."""
+    return one == other or (
+        one.startswith("unix://")
+        and other.startswith("unix://")
+        and os.path.realpath(one.removeprefix("unix://")) == os.path.realpath(other.removeprefix("unix://"))
+    )
 
 
 def _of_labels(one: Endpoint, url: str) -> Record:

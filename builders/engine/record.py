@@ -60,6 +60,10 @@ class Record:
         """What `from_json` takes."""
         return {**asdict(self), "deployments": [asdict(one) for one in self.deployments]}
 
+    def same(self, other: Record | None) -> bool:
+        """Whether both tell of one start, whatever updates have made of it since."""
+        return other is not None and (self.name, self.place, self.created) == (other.name, other.place, other.created)
+
     @classmethod
     def from_json(cls, tree: Any, where: str) -> Record:
         """BadArtefact names `where`."""

@@ -95,7 +95,7 @@ class Running:
     def changed(self) -> bool:
         """Whether somebody has put another in its place meanwhile; then this is that one."""
         found = Records.of_user().find(self.name)
-        if found is None or found == self.record:
+        if found is None or found == self.record or not found.same(self.record):
             return False
         self.record = found
         return True
@@ -113,7 +113,7 @@ class Running:
 
     def stop(self) -> None:
         """Let it finish what it has accepted, and remove it; nothing where that is done already."""
-        if Records.of_user().find(self.name) is not None:
+        if self.record.same(Records.of_user().find(self.name)):
             start.delete(self.record)
             if self._noted:
                 self._note(self.record, False)

@@ -107,12 +107,14 @@ def update(name: str, change: Change) -> Record:
 
 
 def delete(record: Record) -> None:
-    """End it where it runs, and forget it only then."""
+    """End it where it runs, and forget it only then; what is on record of another of that name stays."""
     records = Records.of_user()
     with records.claim(record.name):
+        known = records.find(record.name)
         place = place_of(record)
         try:
             place.delete(record)
         finally:
             place.close()
-        records.remove(record.name)
+        if known is None or known.same(record):
+            records.remove(record.name)

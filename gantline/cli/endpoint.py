@@ -166,7 +166,7 @@ def _logs(args: argparse.Namespace) -> int:
                 sys.stdout.buffer.write(piece)
                 sys.stdout.flush()
         after = Records.of_user().find(record.name) if args.follow else None
-        if after is None or after == record:
+        if after is None or after == record or not after.same(record):
             return OK
         record, tail = after, None  # another has taken its place
 
@@ -182,6 +182,8 @@ def _update(args: argparse.Namespace) -> int:
     variables |= dict(variable(text) for text in args.env)
     if not args.ref and not variables:
         raise UsageError("update: nothing to change; name an image, --env NAME=VALUE or --unset NAME")
+    if args.engine_url and not (there := _record(args)).details:
+        raise UsageError(f"endpoint {args.name}: the one in engine {there.where} was not started by this user")
     say = (lambda line: None) if args.json else told
     bring = bringing(args.base, tuple(args.lock), sources_of(args), transfer.wiring(args), args.registry, say)
     with asked_to_stop():

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gantline.builders.engine.found import everything, record_of
 from gantline.builders.engine.record import Deployed, Record, Records
 
 from gantline.errors import Unreachable
+from tests.engine import container_engine
+
+Typed = Callable[..., Any]
 
 
 def test_by_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,3 +34,42 @@ def test_by_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         everything(f"unix://{tmp_path}/none.sock")
     with pytest.raises(Unreachable, match="there is no such socket"):
         record_of("two")  # it may be there
+
+
+@pytest.fixture
+def typed(home: Path) -> Typed:
+    def run(*words: str | Path) -> Any:
+        command = [sys.executable, "-m", "gantline", *map(str, words), "--json"]
+        own = os.environ | {"GANTLINE_HOME": str(home)}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=own, timeout=300)
+        return json.loads(done.stdout)
+
+    return run
+
+
+@pytest.mark.container
+def test_one_name_in_two_engines(typed: Typed, tmp_path: Path) -> None:
+    """`--engine-url` says which is meant: the other one, and what is on record of it, stay."""
+    folders = [tmp_path / "a", tmp_path / "b"]
+    with ExitStack() as stack:
+        for folder in folders:
+            folder.mkdir()
+            stack.enter_context(container_engine(folder))
+        one, other = (f"unix://{folder}/engine.sock" for folder in folders)
+        start = ("run", "iris:latest", "--name", "same", "--network", "host", "--port", 0, "--detach", "--engine-url")
+        assert typed(*start, other)["state"] == "running"
+        typed("endpoint", "delete", "same", "--forget")  # as if another home had started it
+        ours = typed(*start, one)
+        act = partial(typed, "endpoint")
+        assert {each["where"] for each in act("list", "--engine-url", other)} == {one, other}
+        theirs = act("show", "same", "--engine-url", other)
+        assert theirs["where"] == other and theirs["url"] != ours["url"] and not theirs["details"]
+        assert act("show", "same")["url"] == act("show", "same", "--engine-url", one)["url"] == ours["url"]
+        (tmp_path / "link").symlink_to(folders[0])
+        way = f"unix://{tmp_path}/link/engine.sock"
+        assert act("show", "same", "--engine-url", way)["details"], "the same engine by another path"
+        assert "not started by this user" in act("update", "same", "--env", "A=1", "--engine-url", other)["error"]
+        assert act("delete", "same", "--engine-url", other) == {"deleted": "same"}
+        assert act("show", "same")["state"] == "running"
+        assert "but elsewhere (engine" in act("show", "same", "--engine-url", other)["error"]
+        assert act("delete", "same") == {"deleted": "same"}
