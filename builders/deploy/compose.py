@@ -20,7 +20,9 @@ def write(endpoint: Endpoint) -> Written:
         "name": endpoint.name,
         "services": {d.name: _service(endpoint, single(d), d is served) for d in endpoint.deployments},
     }
-    return Written({"compose.yaml": tree}, notes, "docker compose -f {file} up --wait --remove-orphans")
+    # a project's name is told, too: COMPOSE_PROJECT_NAME would else beat the file's
+    starting = f"docker compose --project-name {endpoint.name} -f {{file}} up --wait --remove-orphans"
+    return Written({"compose.yaml": tree}, notes, starting)
 
 
 def _service(endpoint: Endpoint, one: Deployment, published: bool) -> Tree:

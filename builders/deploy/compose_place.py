@@ -25,7 +25,7 @@ class ComposePlace(WrittenPlace):
         self.file = where
 
     def _compose(self, record: Record) -> Program:
-        return compose(self.file, record.details.get("secrets") or ())
+        return compose(self.file, record.name, record.details.get("secrets") or ())
 
     def status(self, record: Record) -> Status:
         if not Path(self.file).is_file():
@@ -45,7 +45,7 @@ class ComposePlace(WrittenPlace):
         return self._compose(record).lines("logs", *words, str(record.details["service"]))
 
     def _applying(self, record: Record) -> str:
-        return f"docker compose -f {shlex.quote(self.file)} up --wait --remove-orphans"
+        return f"docker compose --project-name {record.name} -f {shlex.quote(self.file)} up --wait --remove-orphans"
 
     def _rotating(self, record: Record) -> str:
         return f"in a file that is read again when it changes: `gantline keys rotate --keys {record.keys}`"

@@ -98,16 +98,17 @@ def namespace(context: str) -> str:
         return ""
 
 
-def compose(file: str, secrets: Iterable[str] = ()) -> Program:
+def compose(file: str, project: str, secrets: Iterable[str] = ()) -> Program:
     """Docker's compose where there is one, else podman's. Unsupported says what to type where there is neither.
 
+    `project` is told, too: COMPOSE_PROJECT_NAME, or a file .env, would else name another than the file does.
     `secrets`: variables without which it does not read the file, though only who starts it needs what they hold.
     """
     for words in _composes():
-        return Program((*words, "-f", file), tuple((name, "-") for name in secrets))
+        return Program((*words, "--project-name", project, "-f", file), tuple((name, "-") for name in secrets))
     raise Unsupported(
-        f"no compose here: install Docker's or podman-compose; where there is one, `docker compose -f {file} up "
-        "--wait` starts it, `logs` and `down` are the others"
+        f"no compose here: install Docker's or podman-compose; where there is one, `docker compose --project-name "
+        f"{project} -f {file} up --wait` starts it, `logs` and `down` are the others"
     )
 
 

@@ -73,9 +73,10 @@ def test_a_directory_and_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(["deploy", REF, "--to", "compose", "-o", "compose.yaml"]) == 0
     tree = yaml.safe_load((tmp_path / "compose.yaml").read_text())
     assert list(tree["services"]) == ["main"]
-    assert "next:  docker compose -f compose.yaml up --wait" in capsys.readouterr().out
+    compose = "next:  docker compose --project-name iris-flowers -f"
+    assert f"{compose} compose.yaml up --wait" in capsys.readouterr().out
     assert main(["deploy", REF, "--to", "compose", "-o", "folder"]) == 0
-    assert f"next:  docker compose -f {Path('folder', 'compose.yaml')} up --wait" in capsys.readouterr().out
+    assert f"{compose} {Path('folder', 'compose.yaml')} up --wait" in capsys.readouterr().out
 
 
 @pytest.mark.skipif(os.name == "nt", reason="programs are shell scripts here")
@@ -120,7 +121,7 @@ def test_an_image_for_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main([*words, "--image", f"bleu={REF}"]) == 2
     assert "no deployment 'bleu'; did you mean 'blue'" in capsys.readouterr().err
     assert main([*words, "--image", f"blue={REF}", "-o", "a b"]) == 0
-    assert "docker compose -f 'a b/compose.yaml' up --wait" in capsys.readouterr().out
+    assert "docker compose --project-name iris -f 'a b/compose.yaml' up --wait" in capsys.readouterr().out
 
 
 def test_azure_with_what_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

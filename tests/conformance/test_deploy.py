@@ -141,7 +141,10 @@ def test_podman_compose_runs_the_file(
     words = ["--instances", "2", "--keys-secret", "gate", "--secret", "TOKEN=bank:token", "--port", str(port)]
     words += ["--name", "iris-compose"]
     file = tmp_path / "compose.yaml"
-    own = {"PATH": os.pathsep.join((str(_only(compose, tmp_path)), site.path))}
+    # whatever project its user is at otherwise
+    own = {
+        "PATH": os.pathsep.join((str(_only(compose, tmp_path)), site.path)), "COMPOSE_PROJECT_NAME": "somebodys",
+    }  # fmt: skip
     site.run("deploy", NAME, "--by-tag", "--to", "compose", *words, "-o", file, **own)
     secret = tmp_path / "secrets" / "gate" / "keys.toml"
     secret.parent.mkdir(parents=True)

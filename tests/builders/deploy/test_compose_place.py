@@ -25,7 +25,7 @@ def test_without_a_compose(endpoint: Make, tmp_path: Path, monkeypatch: pytest.M
     file.touch()
     status = place.status(found)
     assert status.state == "unreachable" and "no compose here" in status.why
-    with pytest.raises(Unsupported, match=r"docker compose -f .*compose.yaml up"):
+    with pytest.raises(Unsupported, match=r"docker compose --project-name iris -f .*compose.yaml up"):
         place.delete(found)
     with pytest.raises(Unsupported, match="--to compose --overwrite -o "):
         place.update(found, Change("", lambda ref, on: pytest.fail("brought")))

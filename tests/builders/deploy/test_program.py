@@ -51,20 +51,21 @@ def test_where_it_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Unsupported, match="kubectl: not installed here"):
         kubectl("")
-    with pytest.raises(Unsupported, match=r"no compose here.*docker compose -f a.yaml up --wait"):
-        compose("a.yaml")
+    with pytest.raises(Unsupported, match=r"no compose here.*docker compose --project-name iris -f a.yaml up --wait"):
+        compose("a.yaml", "iris")
     assert program.context() == "" and not program.can_act("compose") and not program.can_act("kserve")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="programs are shell scripts here")
 def test_the_compose_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    rest = ("--project-name", "iris", "-f", "a.yaml")  # which beats COMPOSE_PROJECT_NAME
     for name, script in (("podman-compose", "exit 0"), ("docker", "exit 1")):
         (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
         (tmp_path / name).chmod(0o755)
-    assert compose("a.yaml").words == ("podman-compose", "-f", "a.yaml"), "a docker without the plugin is none"
+    assert compose("a.yaml", "iris").words == ("podman-compose", *rest), "a docker without the plugin is none"
     (tmp_path / "docker").write_text("#!/bin/sh\nexit 0\n")
-    assert compose("a.yaml").words == ("docker", "compose", "-f", "a.yaml")
+    assert compose("a.yaml", "iris").words == ("docker", "compose", *rest)
     assert program.can_act("compose") and not program.can_act("kubernetes")
     assert kubectl_words(tmp_path) == ("kubectl", "--context", "there")
 

@@ -41,7 +41,7 @@ def test_the_command_keeps_what_was_said(endpoint: Make, tmp_path: Path) -> None
         "gantline", "deploy", "r.example/iris:2", "--to", "compose", "--env", "B=x y", "--keys-secret", "gate",
         "--by-tag", "--env", "C=3", "--overwrite", "-o", str(tmp_path / "out"),
     ]  # fmt: skip
-    assert line.endswith(f"then `docker compose -f {of.where} up --wait --remove-orphans`")
+    assert line.endswith(f"then `docker compose --project-name iris -f {of.where} up --wait --remove-orphans`")
 
 
 def test_a_description_in_a_file(endpoint: Make, tmp_path: Path) -> None:
