@@ -47,6 +47,8 @@ class Wheel:
         """Its files below `site` without what the rules leave out, and bytecode where this interpreter makes it."""
         try:
             archive = zipfile.ZipFile(self.path)  # closed when the last entry is forgotten
+            if out := next((name for name in archive.namelist() if _leaves(name)), ""):
+                raise BadArtefact(f"{self.path}: holds {out!r:.200}, outside of where a wheel is unpacked; get another")
             members = {where: m for m in archive.infolist() if not m.is_dir() and (where := inside(m.filename))}
             stays = needed(members, lambda where: archive.read(members[where]))
             kept = [w for w in members if w in stays or not pruned_by(self.distribution, w)]
@@ -64,6 +66,11 @@ class Wheel:
             compiled = bytecode(path, archive.read(member))
             if compiled is not None:
                 yield compiled
+
+
+def _leaves(name: str) -> bool:
+    """Whether a member's name leads out of site-packages, as that of no sound wheel does."""
+    return name.startswith("/") or ".." in name.split("/")
 
 
 def inside(name: str) -> str:

@@ -80,11 +80,21 @@ def test_programs_keep_their_bit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "member",
-    ["../evil.py", "/etc/passwd", "x/../../evil", "x-1.0.data/purelib/../../evil", "x-1.0.data/data/../../evil"],
+    [
+        "../evil.py",
+        "../../../bin/python",
+        "/etc/passwd",
+        "x/../../evil",
+        "x-1.0.data/purelib/../../evil",
+        "x-1.0.data/data/../../evil",
+    ],
 )
 def test_a_wheel_does_not_leave_its_place(make_wheel: MakeWheel, member: str) -> None:
-    with pytest.raises(BadArtefact, match="cannot be in a layer"):
-        Wheel.open(make_wheel("x", {member: b""})).entries("site", HERE)
+    """Of these, `../../../bin/python` would have been placed as what a wheel brings for its environment's root."""
+    path = make_wheel("x", {member: b""})
+    with pytest.raises(BadArtefact) as told:
+        Wheel.open(path).entries("opt/env/lib/python3.11/site-packages", HERE)
+    assert str(path) in str(told.value) and repr(member) in str(told.value)
 
 
 def test_what_is_no_wheel(tmp_path: Path) -> None:
