@@ -110,6 +110,8 @@ def _stem(title: str) -> str:
 
 def _write(store: Store, of: Sequence[Descriptor], target: Path) -> None:
     """As it is; plain where it is compressed by what not every engine unpacks; several as one."""
+    for one in of:
+        store.check(one.digest)
     if len(of) > 1:
         write_merged(store, of, target)
         return

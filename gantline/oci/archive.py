@@ -10,7 +10,7 @@ import shutil
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from ..blobs import canonical_json, publish_directory, publish_file
 from .descriptor import INDEX, REF_NAME, Descriptor
@@ -22,6 +22,7 @@ from .store import LAYOUT, Store
 
 # with its host: containerd keeps what it reads, and Kubernetes asks it for docker.io/library/iris:1 when told iris:1
 CONTAINERD_NAME = "io.containerd.image.name"
+_PIECE = 1 << 20
 
 
 def write_archive(store: Store, descriptor: Descriptor, name: str, target: Path, overwrite: bool = False) -> int:
@@ -42,8 +43,8 @@ def fill(tar: tarfile.TarFile, store: Store, descriptor: Descriptor, name: str, 
         tar.addfile(info)
     for digest in sorted({*graph.manifests, *graph.blobs}):
         path = store.path(digest)
-        with path.open("rb") as f:
-            tar.addfile(_info(_at(digest), path.stat().st_size), f)
+        with store.reading(digest) as f:
+            tar.addfile(_info(_at(digest), path.stat().st_size), cast(BinaryIO, f))
     for at, data in _documents(descriptor, name, images, about):
         tar.addfile(_info(at, len(data)), io.BytesIO(data))
 
@@ -56,7 +57,8 @@ def write_layout(store: Store, descriptor: Descriptor, name: str, target: Path, 
         (work / "blobs" / "sha256").mkdir(parents=True)
         total = 0
         for digest in {*graph.manifests, *graph.blobs}:
-            shutil.copyfile(store.path(digest), work / _at(digest))
+            with store.reading(digest) as f, (work / _at(digest)).open("wb") as out:
+                shutil.copyfileobj(f, out, _PIECE)
             total += store.path(digest).stat().st_size
         for at, data in _documents(descriptor, name, images, about):
             if at != "manifest.json":

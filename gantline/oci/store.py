@@ -69,6 +69,25 @@ class Incoming:
         return "sha256:" + self._hash.hexdigest()
 
 
+class Reading:
+    """A file that is hashed as it is read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        """As of any file."""
+        data = self._file.read(size)
+        self._hash.update(data)
+        return data
+
+    @property
+    def digest(self) -> str:
+        """Of what was read so far."""
+        return "sha256:" + self._hash.hexdigest()
+
+
 class Store:
     """The blobs and names under one directory."""
 
@@ -126,6 +145,16 @@ class Store:
         """Hash a blob of any length. VerificationFailed, and it is set aside, if it is damaged."""
         path = self.path(digest)
         if sha256_file(path) != digest:
+            raise damaged(path)
+
+    @contextmanager
+    def reading(self, digest: str) -> Iterator[Reading]:
+        """A blob to be read to its end within the block; when that ends well, VerificationFailed if it is damaged."""
+        path = self.path(digest)
+        with path.open("rb") as file:
+            reading = Reading(file)
+            yield reading
+        if reading.digest != digest:
             raise damaged(path)
 
     @contextmanager

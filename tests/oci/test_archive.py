@@ -7,11 +7,12 @@ import json
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from gantline.errors import UsageError
+from gantline.errors import UsageError, VerificationFailed
 from gantline.oci.archive import write_archive, write_layout
 from gantline.oci.image import write_index
 from gantline.oci.store import Store
@@ -55,6 +56,21 @@ def test_nothing_is_overwritten_unasked(store: Store, make_image: MakeImage, tmp
     with pytest.raises(UsageError, match="--overwrite"):
         write_layout(store, make_image().descriptor, "iris:1", tmp_path / "iris")
     write_layout(store, make_image().descriptor, "iris:1", tmp_path / "iris", overwrite=True)
+
+
+@pytest.mark.parametrize("write", [write_archive, write_layout])
+def test_what_the_disk_has_damaged_is_not_passed_on(
+    store: Store, make_image: MakeImage, tmp_path: Path, write: Callable[..., int]
+) -> None:
+    """Whoever loads it would be told of a wrong digest, on another machine and long after."""
+    image = make_image("linux/amd64", b"1", b"2")
+    path = store.path(image.layers[0].digest)
+    data = bytearray(path.read_bytes())
+    data[0] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(VerificationFailed, match="get or build it again"):
+        write(store, image.descriptor, "iris:1", tmp_path / "iris")
+    assert not (tmp_path / "iris").exists() and not path.exists()
 
 
 def test_a_layout_is_a_store(store: Store, make_image: MakeImage, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from gantline.builders.image.shelf import Shelf
 from gantline.builders.image.wheel import Wheel
 
 from gantline.blobs import sha256_file
-from gantline.errors import UsageError
+from gantline.errors import UsageError, VerificationFailed
 from gantline.manifest import Manifest
 from gantline.oci.archive import write_archive
 from gantline.oci.descriptor import LAYER
@@ -80,6 +80,14 @@ def test_the_same_bytes_each_time_and_nothing_of_others_is_lost(built: Built, st
     with pytest.raises(UsageError, match="not overwritten"):
         write_context(store, built, "m:1", project, overwrite=True)
     assert files(project).keys() == {"Dockerfile"}
+
+
+def test_what_the_disk_has_damaged_is_not_passed_on(built: Built, store: Store, tmp_path: Path) -> None:
+    path = store.path(built.layers[-1].layer.descriptor.digest)
+    path.write_bytes(b"x" * path.stat().st_size)
+    with pytest.raises(VerificationFailed, match="not the bytes that its name says"):
+        write_context(store, built, "m:1", tmp_path / "context")
+    assert not (tmp_path / "context").exists()
 
 
 def test_a_base_whose_layers_remove_files_is_added_as_one(store: Store, built: Built, tmp_path: Path) -> None:
