@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
 from ..exits import OK
+from ..home import home
 from .show import columns, print_json, size, table, write
 
 if TYPE_CHECKING:
@@ -92,7 +95,17 @@ def _list(store: Store, as_json: bool) -> None:
         for one in found.held
     ]
     columns(("NAME", "KIND", "PLATFORMS", "SIZE", "ITS OWN", "DIGEST"), rows)
-    write(f"\n{size(found.size)} in {store.root}; what has no name any more, `gantline registry gc` removes\n")
+    write(f"\n{size(found.size)} in {store.root}; what has no name any more, `{_collecting()}` removes\n")
+
+
+def _collecting() -> str:
+    """What frees this user's store: another registry has blobs of its own."""
+    from ..registry.place import FILE, Place
+
+    own = True
+    with suppress(UsageError):  # a variable that is no registry is told where one is asked for
+        own = Place.find().file == home() / FILE
+    return "gantline registry gc" + ("" if own else f" --registry {shlex.quote(str(home()))}")
 
 
 def _tag(store: Store, args: argparse.Namespace) -> None:
@@ -125,7 +138,7 @@ def _remove(store: Store, args: argparse.Namespace) -> None:
         print_json({"removed": [one.to_json() for one in going], "bytes": freed})
         return
     table([("removed", f"{one.name} {one.digest[:19]}") for one in going])
-    write(f"\n{size(freed)} have no name any more; `gantline registry gc` removes them a day after their last use\n")
+    write(f"\n{size(freed)} have no name any more; `{_collecting()}` removes them a day after their last use\n")
 
 
 def _free(one: Held) -> None:

@@ -17,6 +17,7 @@ class Origins:
     """Beside a store; what is lost or wrong there costs a try, no more."""
 
     def __init__(self, store: Store) -> None:
+        self._store = store
         self._folder = store.root / "origins"
 
     def of(self, digest: str, host: str, but: str = "") -> str:
@@ -41,6 +42,13 @@ class Origins:
             finally:
                 with suppress(FileNotFoundError):
                     os.unlink(work)
+
+    def sweep(self) -> None:
+        """Forget where blobs have been that are not in the store any more."""
+        with suppress(OSError):
+            for path in self._folder.glob("*.json"):
+                if not (self._store.root / "blobs" / "sha256" / path.stem).exists():
+                    path.unlink()
 
     def _read(self, digest: str) -> list[str]:
         try:

@@ -13,6 +13,7 @@ from typing import Protocol
 from ..blobs import sha256_file
 from ..errors import NotFound, UsageError, VerificationFailed
 from ..oci import partial, unfinished
+from ..oci.origins import Origins
 from ..oci.store import ASIDE, INCOMING, WRITING, Store, damaged
 from .place import Place
 
@@ -136,6 +137,7 @@ class LocalBlobs:
         """Also what was damaged and set aside, uploads to a server of the store, and halves of other writers."""
         partial.sweep(self.store)
         unfinished.sweep(self.store)
+        Origins(self.store).sweep()
         blobs = self.store.root / "blobs" / "sha256"
         for path in (*_hidden(blobs), *_hidden(self.store.root)):
             name = path.name

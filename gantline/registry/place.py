@@ -48,6 +48,11 @@ class Place:
         """Where blobs go unless the registry says otherwise; nowhere for a server's."""
         return "" if self.file is None else STORE
 
+    @property
+    def has_store(self) -> bool:
+        """Whether pulls, builds or a server of images have put blobs where this registry's go."""
+        return self.file is not None and (self.file.parent / STORE).is_dir()
+
     def __str__(self) -> str:
         if self.file is not None:
             return str(self.file.parent) if self.file.name == FILE else str(self.file)

@@ -305,8 +305,11 @@ class Registry:
         """Remove blobs and checkouts that nothing refers to and nobody touched for so long.
 
         `untagged`: what was pushed to a server of this registry and no tag leads to any more, as well, unless it is in
-        use. `keep`: manifests of images in the store that are in use elsewhere.
+        use. `keep`: manifests of images in the store that are in use elsewhere. A store in which nothing was ever
+        registered gets a registry for it.
         """
+        if self.place.has_store and not self._made():
+            self.make()
         with self.database.reading() as connection:
             now = clock(connection)
         rule = Rule(moment.read_span(older_than), dry_run, untagged, tuple(keep))

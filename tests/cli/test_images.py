@@ -69,6 +69,16 @@ def test_tag_and_remove(capsys: pytest.CaptureFixture[str], image: Image) -> Non
     assert said(capsys, "images")["images"] == []
 
 
+def test_what_frees_the_store_beside_another_registry(
+    capsys: pytest.CaptureFixture[str], image: Image, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GANTLINE_REGISTRY", str(tmp_path / "team"))
+    assert main(["images"]) == 0
+    assert f"`gantline registry gc --registry {Store.of_user().root.parent}` removes" in capsys.readouterr().out
+    monkeypatch.setenv("GANTLINE_REGISTRY", "nonsense://x")
+    assert main(["images"]) == 0
+
+
 def test_all_or_none_are_removed(capsys: pytest.CaptureFixture[str], image: Image) -> None:
     assert "nothing:1: no such name in the store; there is a:1, b:1" in failed(
         capsys, 3, "images", "remove", "a:1", "nothing:1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from gantline.oci.descriptor import CONFIG
 from gantline.oci.origins import Origins
 from gantline.oci.store import Store
 
@@ -31,3 +32,11 @@ def test_bounds_and_damage(store: Store) -> None:
         assert origins.of(DIGEST, "h") == ""
     origins.add(DIGEST, "h", "again")
     assert origins.of(DIGEST, "h") == "again"
+
+
+def test_what_is_gone_is_forgotten(store: Store) -> None:
+    origins, kept = Origins(store), store.add(b"{}", CONFIG)
+    for digest in (DIGEST, kept.digest):
+        origins.add(digest, "h", "a")
+    origins.sweep()
+    assert origins.of(DIGEST, "h") == "" and origins.of(kept.digest, "h") == "a"

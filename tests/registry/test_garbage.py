@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import insert
 
 from gantline.blobs import canonical_json
+from gantline.errors import NotFound
 from gantline.oci.descriptor import CONFIG, INDEX, LAYER, MANIFEST, REF_NAME, Descriptor
 from gantline.oci.image import write_manifest
 from gantline.oci.lease import in_use
@@ -200,3 +201,14 @@ def test_what_was_pushed_and_has_no_tag(registry: Registry, make: MakePackage) -
     assert shown.names == (name,) and set(shown.blobs) == {one.descriptor.digest, one.id} and name in store.names()
     assert registry.collect(AT_ONCE, untagged=True) == shown
     assert set(store.names()) == {f"iris@{built.descriptor.digest}"}
+
+
+def test_a_store_in_which_nothing_was_registered(home: Path) -> None:
+    store = Store(home / "store").prepared()
+    stray = store.add(b"of a pull", LAYER)
+    kept = write_manifest(store, {"rootfs": {"diff_ids": []}, "os": "linux", "architecture": "amd64"}, (), {})
+    store.name("iris:1", kept.descriptor)
+    with Registry.open() as registry:
+        assert registry.collect(AT_ONCE).blobs == (stray.digest,)
+    with Registry.open(home / "none") as registry, pytest.raises(NotFound, match="there is none yet"):
+        registry.collect(AT_ONCE)

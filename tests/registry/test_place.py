@@ -68,3 +68,10 @@ def test_a_link_to_a_database_is_the_place_that_it_leads_to(tmp_path: Path) -> N
     assert Place.find(f"sqlite:///{tmp_path / 'link.db'}") == Place.find(tmp_path / "r")
     (tmp_path / "link").symlink_to(tmp_path / "r")
     assert Place.find(tmp_path / "link") == Place(tmp_path / "link" / "registry.db")
+
+
+def test_a_store_without_a_registry(tmp_path: Path) -> None:
+    place = Place.find(tmp_path)
+    assert not place.has_store and not Place(url="postgresql+psycopg://h/d").has_store
+    (tmp_path / "store").mkdir()
+    assert place.has_store
