@@ -27,7 +27,7 @@ def begun(engine: Engine, image: Image, image_in_engine: str, wish: Wish) -> tup
     Of an endpoint's own image, whose Python waits in it: 8 MB, and nothing to be brought there. Unavailable for a port
     that is taken, and where the engine publishes none.
     """
-    started = {"model": model(image), "host": wish.host, "network": ANCHOR}
+    started = {"model": model(image), "host": wish.host, "network": ANCHOR, "mark": wish.mark}
     with engine.spoken():
         made = engine.client.containers.create(
             image_in_engine,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +15,7 @@ from . import anchor
 from .awaiting import announced, ready, until
 from .endpoint import ANCHOR, Endpoint, described
 from .engine import Engine
-from .wish import GRACE, NAME, RESTARTS, Wish, settled, told
+from .wish import GRACE, NAME, RESTARTS, STARTED, Wish, settled, told
 
 NEXT = ".next"  # at the end of the name of one that is to take another's place
 _STOP_S = 30  # what it has accepted is finished
@@ -127,28 +128,38 @@ def is_anchor(container: Any) -> bool:
     return described(container.attrs).network == ANCHOR
 
 
-def all_of(engine: Engine, name: str) -> list[Any]:
-    """Every container of an endpoint, its own first, its anchor last; others are such as were to take its place."""
+def all_of(engine: Engine, name: str, mark: str = "") -> list[Any]:
+    """Every container of an endpoint, its own first, its anchor last; others are such as were to take its place.
+
+    With a `mark` none that another's start has made, when that name was free.
+    """
     with engine.spoken():
         found = engine.client.containers.list(all=True, filters={"label": f"{NAME}={name}"}, ignore_removed=True)
-    return sorted(found, key=_rank)
+    return sorted((one for one in found if not mark or _mark(one) in ("", mark)), key=_rank)
 
 
-def container_of(engine: Engine, name: str) -> Any:
+def _mark(one: Any) -> str:
+    try:
+        return str(json.loads(one.labels[STARTED]).get("mark", ""))
+    except (KeyError, ValueError, AttributeError):
+        return ""
+
+
+def container_of(engine: Engine, name: str, mark: str = "") -> Any:
     """The container of an endpoint; NotFound says which there are."""
-    return _containers_of(engine, name)[0]
+    return _containers_of(engine, name, mark)[0]
 
 
-def _containers_of(engine: Engine, name: str) -> list[Any]:
-    if found := all_of(engine, name):
+def _containers_of(engine: Engine, name: str, mark: str) -> list[Any]:
+    if found := all_of(engine, name, mark):
         return found
     there = ", ".join(e.name for e in endpoints(engine)) or "none"
     raise NotFound(f"endpoint {name!r:.200}: not in engine {engine.url}; there is {there}")
 
 
-def shown(engine: Engine, name: str) -> Endpoint:
+def shown(engine: Engine, name: str, mark: str = "") -> Endpoint:
     """One endpoint as it is now; NotFound says which there are."""
-    return _shown(_containers_of(engine, name), engine.away)
+    return _shown(_containers_of(engine, name, mark), engine.away)
 
 
 def _shown(found: list[Any], away: str) -> Endpoint:
@@ -160,9 +171,9 @@ def _shown(found: list[Any], away: str) -> Endpoint:
     return own if held or own.state != "running" else replace(own, state="cut off", url="", grpc="")
 
 
-def logs(engine: Engine, name: str, tail: int | None, follow: bool) -> Iterator[bytes]:
+def logs(engine: Engine, name: str, tail: int | None, follow: bool, mark: str = "") -> Iterator[bytes]:
     """Its log, the last lines of it or all, and on request what comes while it runs."""
-    container = container_of(engine, name)
+    container = container_of(engine, name, mark)
     with engine.spoken():
         found = container.logs(stream=True, follow=follow, tail=tail if tail is not None else "all")
         yield from found
@@ -190,9 +201,9 @@ def remove(engine: Engine, container: Any) -> None:
         time.sleep(_PAUSE_S)
 
 
-def delete(engine: Engine, name: str) -> None:
+def delete(engine: Engine, name: str, mark: str = "") -> None:
     """Stop all containers of an endpoint, with time to finish what they accepted, and remove them."""
-    for container in all_of(engine, name):
+    for container in all_of(engine, name, mark):
         try:
             stop(engine, container)
         except NotFound:

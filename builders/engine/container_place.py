@@ -7,6 +7,7 @@ proved on other ports, and has those when the one before it has stopped; if it f
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -51,7 +52,7 @@ class ContainerPlace:
 
     def planned(self, what: Subject, wish: Wish) -> tuple[Record, Wish]:
         """What is kept of it, before it is there."""
-        wish = replace(wish, offers=can_share(what.image))
+        wish = replace(wish, offers=can_share(what.image), mark=secrets.token_hex(8))
         if wish.shared and not self.engine.away:
             wish = settled(wish)
         return self._record(what, wish), wish
@@ -72,7 +73,7 @@ class ContainerPlace:
 
     def status(self, record: Record) -> Status:
         try:
-            found = container.shown(self.engine, record.name)
+            found = container.shown(self.engine, record.name, _mark(record))
         except NotFound:
             return Status("gone", why="the engine has no such container")
         except (Unreachable, Denied) as e:
@@ -86,13 +87,13 @@ class ContainerPlace:
         return Status(found.state, found.url, found.grpc)
 
     def logs(self, record: Record, tail: int | None, follow: bool) -> Iterator[bytes]:
-        return container.logs(self.engine, record.name, tail, follow)
+        return container.logs(self.engine, record.name, tail, follow, _mark(record))
 
     def keys(self, record: Record) -> Path:
         return KeyFolder(self._records.folder(record.name)).mounted
 
     def delete(self, record: Record) -> None:
-        container.delete(self.engine, record.name)
+        container.delete(self.engine, record.name, _mark(record))
 
     def update(self, record: Record, change: Change) -> Record:
         engine = self.engine
@@ -113,14 +114,14 @@ class ContainerPlace:
     def _serving(self, record: Record) -> tuple[Any, Any]:
         """What serves, under its own name, and what has its ports, if that is another; what an update that was killed
         has left beside it goes. UsageError where nothing serves."""
-        found = container.shown(self.engine, record.name) if record.details else None
+        found = container.shown(self.engine, record.name, _mark(record)) if record.details else None
         if found is None or found.state != "running" or "wish" not in record.details:
             why = f"is {found.state}" if found else "was not started by this user"
             raise UsageError(
                 f"endpoint {record.name}: {why}, so nothing takes its place; "
                 f"`gantline endpoint delete {record.name}`, then `gantline run`"
             )
-        own, *others = container.all_of(self.engine, record.name)
+        own, *others = container.all_of(self.engine, record.name, _mark(record))
         anchor = next((one for one in others if container.is_anchor(one)), None)
         for left in others:
             if left is not anchor:
@@ -191,6 +192,10 @@ class _Next:
 
     def __init__(self, what: Subject, there: str, wish: Wish) -> None:
         self.what, self.there, self.wish = what, there, wish
+
+
+def _mark(record: Record) -> str:
+    return str((record.details.get("wish") or {}).get("mark", ""))
 
 
 def _found(record: Record, found: Endpoint) -> Record:

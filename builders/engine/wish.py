@@ -46,6 +46,7 @@ class Wish:
     again: bool = False  # without an engine: whatever ends by itself is started anew; an engine is told by `extra`
     joins: bool = False  # another server has its ports now, and gives way when this one is ready
     offers: bool = True  # it can give way to a later one, and take another's place itself
+    mark: str = ""  # of the record of its start, by which its containers are known; a name may be another's by then
     anchor: str = ""  # the container whose network, and so whose published ports, it shares
 
     def __post_init__(self) -> None:
@@ -103,7 +104,7 @@ def told(wish: Wish, image: Image, name: str, called: str = "") -> dict[str, Any
     started = {
         "image": name, "image_id": image.id, "package": image.package,
         "model": model(image), "host": wish.host, "port": wish.port, "grpc_port": wish.grpc_port,
-        "network": "host" if wish.shared else "anchored" if wish.anchor else "published",
+        "network": "host" if wish.shared else "anchored" if wish.anchor else "published", "mark": wish.mark,
     }  # fmt: skip
     options: dict[str, Any] = {
         "name": called or wish.name,

@@ -73,3 +73,24 @@ def test_one_name_in_two_engines(typed: Typed, tmp_path: Path) -> None:
         assert act("show", "same")["state"] == "running"
         assert "but elsewhere (engine" in act("show", "same", "--engine-url", other)["error"]
         assert act("delete", "same") == {"deleted": "same"}
+
+
+@pytest.mark.container
+def test_a_container_that_got_the_name_later_is_not_ours(typed: Typed, home: Path, tmp_path: Path) -> None:
+    with container_engine(tmp_path) as engine:
+        start = ("run", "iris:latest", "--name", "same", "--network", "host", "--port", 0, "--detach", "--engine-url")
+        one = typed(*start, f"unix://{tmp_path}/engine.sock")
+        file = home / "endpoints" / "same" / "endpoint.json"
+        stale = file.read_text()
+        engine.containers.get(one["details"]["container"]).remove(force=True)  # behind our back
+        typed("endpoint", "delete", "same", "--forget")
+        other = typed(*start, f"unix://{tmp_path}/engine.sock")
+        theirs = file.read_text()
+        file.write_text(stale)  # as it is in the first one's home
+        assert typed("endpoint", "show", "same")["state"] == "gone"
+        assert "error" in typed("endpoint", "update", "same", "--env", "A=1")
+        assert typed("endpoint", "delete", "same") == {"deleted": "same"}
+        assert engine.containers.get(other["details"]["container"]).status == "running"
+        file.parent.mkdir(parents=True)
+        file.write_text(theirs)
+        assert typed("endpoint", "delete", "same") == {"deleted": "same"} and engine.containers.list(all=True) == []
