@@ -33,8 +33,9 @@ class Program:
         command = [*self.words, *words]
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, check=False, timeout=wait_s, env=self._environment, input=given
-            )
+                command, capture_output=True, check=False, timeout=wait_s, env=self._environment, input=given,
+                encoding="utf-8", errors="replace",  # whatever this machine's locale is
+            )  # fmt: skip
         except subprocess.TimeoutExpired as e:
             raise Unavailable(f"`{' '.join(command)}`: did not answer within {wait_s:g} s") from e
         if done.returncode == 0:

@@ -18,6 +18,7 @@ PYTHON = Program((sys.executable, "-c"))
 def test_what_it_prints() -> None:
     assert PYTHON.ask("print('x')") == "x\n"
     assert PYTHON.ask("print(input())", given="y") == "y\n"
+    assert PYTHON.ask(r"import os; os.write(1, b'\xff\xc3\xa9\r\n')") == "\ufffd\u00e9\n"
     assert list(PYTHON.lines("print('a'); print('b')")) == [b"a\n", b"b\n"]
     with pytest.raises(Unavailable, match="exit code 4"):
         list(PYTHON.lines("print('a'); raise SystemExit(4)"))
