@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gantline.errors import UsageError, VerificationFailed
+from gantline.errors import BadArtefact, UsageError, VerificationFailed
 from gantline.home import home
 from gantline.oci.archive import write_archive, write_layout
 from gantline.oci.descriptor import Descriptor
@@ -22,6 +22,7 @@ from gantline.oci.wiring import Wiring
 from gantline.packages import Package
 
 from ..lock.target import check_platform
+from . import places
 from .base import Base, open_base
 from .build import Built, Supplies, build_image
 from .closure import missing_in
@@ -127,6 +128,7 @@ def _check_output(order: Order) -> None:
 def _one(package: Package, platform: Platform, order: Order, supply: Supply, shelf: Shelf, log: Log) -> Built:
     log(f"{platform}: base {order.base}")
     base = open_base(order.base, platform, shelf.store, order.python, order.pull, order.wiring)
+    _check_plain(base)
     for note in (*base.notes, *_lacking(base), *_without(base)):
         log(f"{platform}: {note}")
     supplies = supply(package, base)
@@ -137,6 +139,16 @@ def _one(package: Package, platform: Platform, order: Order, supply: Supply, she
     if order.twice:
         _compare(built, package, supplies)
     return built
+
+
+def _check_plain(base: Base) -> None:
+    """BadArtefact for what was built by Gantline: its wheels would be among the new ones, at other versions."""
+    if base.tree.find(places.ROOT) is not None:
+        below = (base.settings.get("Labels") or {}).get("org.opencontainers.image.base.name", "")
+        raise BadArtefact(
+            f"base {base.name}: has /{places.ROOT}, where images keep their model and its wheels; give the base that "
+            f"it was built on{f', {below}' if below else ''}"
+        )
 
 
 def _without(base: Base) -> Iterator[str]:

@@ -14,7 +14,7 @@ from gantline.builders.image.content import Part
 from gantline.builders.image.entry import Entry
 from gantline.builders.image.order import Order, carry_out, check_tag
 
-from gantline.errors import Unsupported, UsageError, VerificationFailed
+from gantline.errors import BadArtefact, Unsupported, UsageError, VerificationFailed
 from gantline.manifest import Manifest
 from gantline.oci.descriptor import INDEX
 from gantline.oci.platforms import Platform
@@ -52,6 +52,13 @@ def test_one_platform(package: Package, rootfs: Path, tmp_path: Path) -> None:
     assert Store.of_user().names()["m:1"].digest == done.descriptor.digest == done.images[0].image.descriptor.digest
     assert done.written == (tmp_path / "m.tar").stat().st_size
     assert [line.partition(":")[0] for line in said] == ["linux/amd64"] * 2
+
+
+def test_an_image_is_no_base_of_another(package: Package, rootfs: Path, tmp_path: Path) -> None:
+    """Two versions of a distribution would lie in one environment."""
+    carry_out(package, Order("m:1", BOTH[:1], str(rootfs), tmp_path / "m.tar"), nothing, print)
+    with pytest.raises(BadArtefact, match=f"base m.tar: has /opt/gantline, .* was built on, {rootfs.name}"):
+        carry_out(package, Order("m:2", BOTH[:1], str(tmp_path / "m.tar")), nothing, print)
 
 
 def test_what_the_base_itself_lacks_is_said(package: Package, rootfs: Path, tmp_path: Path) -> None:
