@@ -301,7 +301,7 @@ def run(
     from gantline.builders.engine.process_place import ProcessPlace
     from gantline.builders.engine.running import Running
     from gantline.builders.engine.start import Starting, start
-    from gantline.builders.engine.wish import Wish, model
+    from gantline.builders.engine.wish import Wish, beside, model
 
     from .endpoint_keys import maker
     from .oci.lease import in_use
@@ -316,7 +316,7 @@ def run(
     place: Starting = ContainerPlace(engine=found) if found is not None else ProcessPlace()
     with closing(place), in_use(Store.of_user()):
         what = bring(os.fspath(ref), found.platform if found is not None else Platform.of_this_machine())
-        grpc = grpc_port if grpc_port is not None else port and port % 65535 + 1
+        grpc = grpc_port if grpc_port is not None else beside(port)
         size = size_of(memory, "--memory") if isinstance(memory, str) else memory
         wish = Wish(
             name or model(what.image), port, grpc, host, network == "host", dict(variables or {}), memory=size

@@ -19,6 +19,7 @@ NAME = "dev.gantline.endpoint"  # labels of what we start: its name,
 STARTED = "dev.gantline.started"  # and with what, as JSON
 GRACE = "dev.gantline.grace_s"  # seconds that it is given to end
 HTTP, GRPC = 8000, 8001  # inside
+_LAST_PORT = 65535
 RESTARTS = "restart_policy"  # in `extra`: the engine starts it again when it or the machine does
 TLS = "GANTLINE_TLS_CERTIFICATE"
 SHARE = "GANTLINE_SHARE_PORTS"
@@ -73,6 +74,11 @@ class Wish:
             return cls(**{**tree, "arguments": tuple(tree["arguments"])})
         except (KeyError, TypeError) as e:
             raise BadArtefact(f"endpoint: its record does not say how it was started ({e})") from e
+
+
+def beside(port: int) -> int:
+    """gRPC's port where only HTTP's was said: the next one; below the last one there is; any for any."""
+    return port and (port + 1 if port < _LAST_PORT else port - 1)
 
 
 def settled(wish: Wish) -> Wish:

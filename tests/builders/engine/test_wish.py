@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from gantline.builders.engine.wish import NAME, STARTED, VERSION, Wish, can_share, free_port, settled, told
+from gantline.builders.engine.wish import NAME, STARTED, VERSION, Wish, beside, can_share, free_port, settled, told
 
 from gantline.errors import UsageError
 from gantline.oci.image import Image, write_manifest
@@ -84,3 +84,8 @@ def test_what_makes_no_sense_is_refused(image: Image) -> None:
         free_port("192.0.2.1", 0)
     with pytest.raises(UsageError, match="not one that `gantline build` made"):
         told(Wish("one"), replace(image, config={**image.config, "config": {}}), "other:1")
+
+
+def test_grpcs_port_beside_https() -> None:
+    """None that needs privileges, where HTTP's is the last one."""
+    assert [beside(port) for port in (0, 8000, 65534, 65535)] == [0, 8001, 65535, 65534]
