@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,6 +41,20 @@ def held(path: Path) -> bool:
             return not _lock(f.fileno(), path, wait=False, shared=True)
     except FileNotFoundError:
         return False
+
+
+def has_locks(path: Path) -> bool:
+    """Whether the disk of `path`, which is made if need be, has locks; True where that cannot be said."""
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    try:
+        with path.open("a+b") as f:
+            fcntl.flock(f.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as e:
+        return e.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+    return True
 
 
 def _lock(handle: int, path: Path, wait: bool, shared: bool = False) -> bool:

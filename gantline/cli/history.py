@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
@@ -89,9 +90,20 @@ def _change(event: Event) -> tuple[str, str, str]:
         return what, version, f"{event.was or 'nothing'} -> {event.became or 'nothing'}"
     if event.action == "register":
         return what, version, str(event.became["digest"])[:19]  # as `list` has it
+    if event.action in _MADE:
+        return what, version, _MADE[event.action](event.became or event.was)
     if event.action == "tag":
         return what, version, f"{_labels(event.was)} -> {_labels(event.became)}"
     return what, version, _labels(event.became or event.was)
+
+
+# the digests whole are in --json; a line with all of them is as wide as four screens
+_MADE: dict[str, Callable[[dict[str, Any]], str]] = {
+    "image": lambda of: " ".join(part for part in (of["name"], of["platform"], of["digest"][:19]) if part),
+    "deployment": lambda of: f"{of['name']} on {of['target']}",
+    "retire": lambda of: f"{of['name']} on {of['target']}",
+    "remove": lambda of: str(of["digest"])[:19],
+}
 
 
 def _labels(values: Any) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..exits import OK
-from . import transfer
-from .show import print_json, table, write
+from . import registered, transfer
+from .show import plain, print_json, table, write
 
 if TYPE_CHECKING:
     from ..oci.descriptor import Descriptor
@@ -27,6 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--key", type=Path, required=True, metavar="FILE", help="an Ed25519 private key in PEM: `gantline keys signing`"
     )
+    registered.arguments(parser)
     transfer.connection(parser)
     add("--json", action="store_true", help="print one JSON object")
 
@@ -40,8 +43,9 @@ def run(args: argparse.Namespace) -> int:
     from ..oci.store import Store
 
     key = private_key(args.key)
+    _warn(args.key)
     with in_use(Store.of_user()) as store:
-        done = sign(store, subject(args.ref, store, transfer.wiring(args)), key, args.ref)
+        done = sign(store, subject(args.ref, store, transfer.wiring(args), args.registry), key, args.ref)
     if args.json:
         signed = [{"subject": one.subject, "referrer": one.referrer} for one in done]
         print_json({"ref": args.ref, "key": done[0].key, "signed": signed})
@@ -51,7 +55,13 @@ def run(args: argparse.Namespace) -> int:
     return OK
 
 
-def subject(ref: str, store: Store, wiring: Wiring | None = None) -> Descriptor:
+def _warn(key: Path) -> None:
+    """Whoever may read a private key signs as its owner; no error, as what mounts secrets may leave no choice."""
+    if os.name == "posix" and key.stat().st_mode & 0o044:
+        sys.stderr.write(f"gantline sign: warning: {plain(str(key))}: others here may read it; chmod 600 it\n")
+
+
+def subject(ref: str, store: Store, wiring: Wiring | None = None, registry: str = "") -> Descriptor:
     """What a REF stands for, in the store: a package is kept there as the artifact that a push would send."""
     from gantline.builders.evidence.opened import described
 
@@ -60,7 +70,7 @@ def subject(ref: str, store: Store, wiring: Wiring | None = None) -> Descriptor:
     from ..references import is_registered, local
 
     if is_registered(ref):
-        return keep_package(store, Package.open(local(ref)))
+        return keep_package(store, Package.open(local(ref, registry)))
     if (Path(ref) / MANIFEST).is_file():
         return keep_package(store, Package.open(ref))
     return described(ref, store, wiring)

@@ -47,10 +47,10 @@ def _verify_package(args: argparse.Namespace) -> int:
     from gantline.accelerators.replay import replay
     from gantline.accelerators.session import Session
 
-    args.ref = local(args.ref, args.registry, transfer.wiring(args))
+    ref, args.ref = args.ref, local(args.ref, args.registry, transfer.wiring(args))
     package = _opened(args.ref)
     files = package.verify_files()
-    signed = _package_signature(package, args.key) if args.key else {}
+    signed = _package_signature(package, args.key, ref) if args.key else {}
     found = []
     if package.manifest.golden:
         session = Session.open(package)
@@ -124,12 +124,12 @@ def _verify_image(args: argparse.Namespace, image: Descriptor) -> int:
     return OK
 
 
-def _package_signature(package: Package, key: Path) -> dict[str, Any]:
+def _package_signature(package: Package, key: Path, ref: str) -> dict[str, Any]:
     from ..oci.artifact import keep_package
     from ..oci.store import Store
 
     store = Store.of_user()
-    return _signature(store, keep_package(store, package).digest, key, str(package.path))
+    return _signature(store, keep_package(store, package).digest, key, ref)
 
 
 def _signature_in(places: Sequence[Store], digest: str, key: Path, ref: str) -> dict[str, Any]:

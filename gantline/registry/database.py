@@ -17,7 +17,7 @@ from urllib.parse import quote
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, exc, select, text
 
 from ..errors import BadArtefact, GantlineError, NotFound, Unavailable, Unreachable, UsageError
-from ..file_lock import only_one
+from ..file_lock import has_locks, only_one
 from . import moment, schema, tables
 from .place import Place
 
@@ -197,6 +197,7 @@ _FULL = "no space left on its disk; nothing was changed: free some, and try agai
 _READ_ONLY = f"may be read only, and nothing was changed; {_ELSEWHERE}"
 _ROOM = 64 << 10  # bytes that SQLite's index of the log needs before anything can be read
 _LEFT = "a log was left"
+_LOCKLESS = "the disk has no locks"
 # the beginning of what SQLite says -> what it means here
 _SQLITE: tuple[tuple[str, type[GantlineError], str], ...] = (
     ("attempt to write a readonly database", UsageError, _READ_ONLY),
@@ -205,6 +206,7 @@ _SQLITE: tuple[tuple[str, type[GantlineError], str], ...] = (
         UsageError,
         "was left by whoever was killed, and may be read only here; `gantline list` where it may be written",
     ),
+    (_LOCKLESS, UsageError, f"its disk has no locks (NFS without them?); {_ELSEWHERE}"),
     ("unable to open database file", UsageError, f"cannot be opened; {_ELSEWHERE}"),
     ("database or disk is full", Unavailable, _FULL),
     ("database is locked", Unavailable, _BUSY),
@@ -247,6 +249,8 @@ def _why(said: str, file: Path) -> str:
     with suppress(OSError):
         if said.startswith("disk I/O error") and shutil.disk_usage(file.parent).free < _ROOM:
             return "database or disk is full"
+        if said.startswith("database is locked") and not has_locks(file.with_name(file.name + ".lock")):
+            return _LOCKLESS
         log = file.with_name(file.name + "-wal")
         if said.startswith("unable to open") and not os.access(file.parent, os.W_OK) and log.stat().st_size:
             return _LEFT

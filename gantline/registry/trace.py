@@ -119,7 +119,8 @@ def _links(connection: Connection, package: str, versions: Iterable[Version], no
     known = list(versions)
     lineage = [v.lineage for v in known]
     training = [v.training for v in known if v.training]
-    yield Link("version", _unique(v.id for v in known), "`gantline register` gives it one")
+    ids = (v.id + (" (removed)" if v.removed else "") for v in known)
+    yield Link("version", _unique(ids), "`gantline register` gives it one")
     runs = (
         " ".join(p for p in (v.run, _named(v.training.get("experiment"), "experiment")) if p) for v in known if v.run
     )

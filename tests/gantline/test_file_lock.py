@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from gantline.file_lock import held, only_one
+import pytest
+
+from gantline.file_lock import has_locks, held, only_one
 
 HOLDER = """
 import sys
@@ -62,3 +65,17 @@ def test_who_asks_has_no_lock(tmp_path: Path) -> None:
         process.communicate("go on\n", 20)
     with ThreadPoolExecutor(8) as pool:
         assert not any(pool.map(held, [path] * 2000))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its locks are of another kind, and every disk has them")
+def test_a_disk_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    def refused(handle: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with only_one(tmp_path / "lock"):
+        assert has_locks(tmp_path / "lock"), "held, and so a lock"
+    assert has_locks(tmp_path / "none" / "lock"), "nothing to be said of it"
+    monkeypatch.setattr(fcntl, "flock", refused)
+    assert not has_locks(tmp_path / "lock")

@@ -122,6 +122,8 @@ def test_a_trace_of_what_is_part_of_an_image_fits_a_screen(ran: Callable[..., st
     store.name("iris:t", image.descriptor)
     with Registry.open() as registry:
         registry.record_image(package.digest or "", image.descriptor.digest, id=image.id, name="iris:t", platform="x")
+    line = ran("history", "iris").splitlines()[-1]
+    assert image.descriptor.digest[:19] in line and len(line) < 120
     lines = ran("trace", layer.digest).splitlines()
     assert lines[0].split() == ["layer", "1", layer.digest]
     assert lines[1].split() == ["of", "image", image.descriptor.digest]

@@ -317,3 +317,11 @@ def test_a_log_that_was_left_where_nobody_may_write(tmp_path: Path, monkeypatch:
     assert "cannot be opened" in str(database._error(shut, "r", file))
     (tmp_path / "registry.db-wal").write_bytes(b"x")
     assert "was left by whoever was killed, and may be read only here" in str(database._error(shut, "r", file))
+
+
+def test_a_disk_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite takes it for somebody else's lock, and waits for a minute."""
+    locked = sqlite3.OperationalError("database is locked")
+    assert "others have been writing" in str(database._error(locked, "r", tmp_path / "registry.db"))
+    monkeypatch.setattr(database, "has_locks", lambda path: False)
+    assert "its disk has no locks" in str(database._error(locked, "r", tmp_path / "registry.db"))

@@ -31,7 +31,8 @@ def test_by_package_by_file_and_by_reference(registry: Registry, make: MakePacka
     assert told["missing"] == list(found.missing) and told["links"]["run"] == ["run-1"]
     registry.release("iris", "champion")
     registry.remove("iris:1")
-    assert registry.trace(version.digest).versions[0].removed is not None
+    gone = registry.trace(version.digest)
+    assert gone.versions[0].removed is not None and gone.links[0].values == ("iris:1 (removed)",)
 
 
 def test_what_is_known_of_nothing(registry: Registry, make: MakePackage) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from gantline.oci.descriptor import MANIFEST
 from gantline.oci.image import Image, write_index
 from gantline.oci.referrers import attach, referrers
 from gantline.oci.store import Store
+from gantline.registry.registry import Registry
 
 from .conftest import package
 
@@ -195,3 +197,24 @@ def test_mistakes(said: Said, tmp_path: Path, words: list[str], code: int, messa
     (tmp_path / "s.txt").write_text("no key")
     found, out = said(*words)
     assert found == code and message in out
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are of POSIX")
+def test_a_private_key_that_others_may_read(own: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["keys", "signing", "-o", "mine.pem"]) == 0
+    for mode, warned in ((0o600, False), (0o640, True), (0o604, True)):
+        Path("mine.pem").chmod(mode)
+        assert main(["sign", "s:1", "--key", "mine.pem"]) == 0
+        assert ("mine.pem: others here may read it" in capsys.readouterr().err) == warned
+
+
+def test_a_package_of_another_registry(said: Said, tmp_path: Path) -> None:
+    with Registry.open(tmp_path / "r") as registry:
+        registry.register(package(tmp_path / "p"))
+        ref = f"registry://{registry.list()[0].id}"
+    words = ref, "--registry", str(tmp_path / "r")
+    assert said("sign", ref, "--key", "mine.pem")[0] == 3
+    assert said("sign", *words, "--key", "mine.pem")[0] == 0
+    assert said("verify", *words, "--key", "mine.pub.pem")[0] == 0
+    code, out = said("verify", *words, "--key", "other.pub.pem")
+    assert code == 4 and f"error: {ref}: signature" in out, "by the name that was typed"
