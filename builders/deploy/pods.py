@@ -141,7 +141,7 @@ def _end(pod: Tree, container: str, ended: Tree) -> str:
         )
         return f"OOMKilled: it took more memory than {f'its limit of {limit}' if limit else 'its node has'}"
     lines = [line.strip() for line in str(ended.get("message") or "").splitlines() if line.strip()]
-    said = f": {lines[-1]:.{_MOST}}" if lines else ""
+    said = f": {_line(lines[-1])}" if lines else ""
     return f"exit code {ended.get('exitCode')}{said}" if reason in ("Error", "Completed") else f"{reason}{said}"
 
 
@@ -181,6 +181,6 @@ def _when(event: Mapping[str, Any]) -> str:
 
 
 def _line(text: Any) -> str:
-    """One line of it, without what a container is named by inside a node."""
-    plain = re.sub(r"\s+", " ", str(text or "it is not said why")).strip()
-    return f"{plain:.{_MOST}}"
+    """One line of it; of a long one its begin and its end, where the reason is: images' names are long."""
+    plain = re.sub(r"\s+", " ", str(text or "it is not said why")).strip().removesuffix(".")
+    return plain if len(plain) <= _MOST else f"{plain[: _MOST // 3]} ... {plain[-_MOST // 2 :]}"

@@ -18,6 +18,7 @@ from .forwarding import forwarded
 from .program import Program
 
 _MARK = "gantline.dev/keys"
+_UNHEARD = 5  # looks without an answer, after which there is none: no port may be forwarded, say
 _TAKEN_S, _LOOK_S = 150.0, 1.0  # a kubelet that is not told looks once in a minute and a half
 
 
@@ -49,13 +50,15 @@ def in_force(kubectl: Program, selector: str, model: str, secret: str) -> bool:
     with suppress(GantlineError):  # who may not do that waits longer
         mark = hashlib.sha256(secret.encode()).hexdigest()[:12]
         kubectl.ask("annotate", "pods", "--selector", selector, "--overwrite", f"{_MARK}={mark}")
-    end, took = time.monotonic() + _TAKEN_S, set[str]()
-    while time.monotonic() < end:
+    end, took, unheard = time.monotonic() + _TAKEN_S, set[str](), 0
+    while time.monotonic() < end and unheard < _UNHEARD:
+        unheard += 1
         with suppress(GantlineError, ValueError):
             left = [name for name in _ready(kubectl, selector) if name not in took]
             if not left:
                 return bool(took)
             took |= {name for name in left if _takes(kubectl, name, model, secret)}
+            unheard = 0
             if took.issuperset(left):
                 continue  # those that were ready; others may have become so meanwhile
         time.sleep(_LOOK_S)

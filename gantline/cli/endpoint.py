@@ -193,7 +193,8 @@ def _update(args: argparse.Namespace) -> int:
         print_json(_tree(record, _status(record)))
     else:
         one = record.deployments[0]
-        table([("endpoint", record.name), ("url", record.url), ("image", one.image), ("package", one.package)])
+        rows = [("endpoint", record.name), ("url", record.url), ("image", one.image), ("package", one.package)]
+        table((what, value) for what, value in rows if value)
     return OK
 
 

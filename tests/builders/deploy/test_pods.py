@@ -75,6 +75,13 @@ def test_a_pod(status: dict[str, Any], why: str, lasting: bool) -> None:
     assert found is not None and (found.why, found.lasting) == (why, lasting)
 
 
+def test_the_end_of_a_long_reason_is_kept() -> None:
+    said = f"Failed to pull image {'long/' * 200}: 401 Unauthorized."
+    why = str(rollout(pod("new", **held({"waiting": {"reason": "ErrImagePull", "message": said}}))).trouble())
+    assert "ErrImagePull: Failed to pull image" in why and "401 Unauthorized" in why
+    assert len(why) < 450
+
+
 def test_no_pod_at_all() -> None:
     refused = {
         "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
