@@ -21,6 +21,7 @@ from gantline.oci.descriptor import LAYER_GZIP, LAYER_ZSTD, Descriptor
 from gantline.oci.store import Store
 
 from .tiny_elf import tiny_elf
+from .whiteout import whiteout
 
 STATUS = b"Package: libc6\nStatus: install ok installed\nVersion: 2.36-9\nDescription: long\n text\n\nPackage: b\n"
 
@@ -41,7 +42,7 @@ def test_what_is_found(store: Store, memory: Memory) -> None:
         of_bytes("var/lib/dpkg/status", STATUS), of_bytes("etc/gone", b"x"),
         of_bytes("usr/lib/broken.so", b"\x7fELF" * 20),
     ]  # fmt: skip
-    above = [of_bytes("etc/.wh.gone", b""), of_bytes("usr/lib/x.so", tiny_elf("arm64"))]
+    above = [whiteout("etc", "gone"), of_bytes("usr/lib/x.so", tiny_elf("arm64"))]
     layers = write_layer(store, below, "below"), write_layer(store, above, "above", compress=False)
     for _ in range(2):
         tree = surveyed(store, memory, *layers)

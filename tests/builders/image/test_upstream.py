@@ -35,6 +35,7 @@ from tests.oci.test_docker_registry import docker_registry
 from .conftest import AMD64
 from .test_rootfs import FILES, pack
 from .tiny_elf import tiny_elf
+from .whiteout import whiteout
 
 ARM64 = Platform("linux", "arm64")
 
@@ -52,7 +53,7 @@ def make(store: Store, architecture: str = "amd64", *more: Entry) -> Image:
         of_bytes(library, b""),
         of_bytes("etc/x", b""),
     ]
-    above = [of_bytes("etc/.wh.x", b""), of_bytes("etc/os-release", b"ID=debian\n"), *more]
+    above = [whiteout("etc", "x"), of_bytes("etc/os-release", b"ID=debian\n"), *more]
     layers = write_layer(store, below, "below"), write_layer(store, above, "above")
     config = {
         **Platform("linux", architecture).to_json(), "config": {"Env": ["PATH=/usr/local/bin", "LANG=C.UTF-8"]},
