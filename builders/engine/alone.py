@@ -43,7 +43,10 @@ def _refused(root: Path) -> str:
     """Why the system does not allow a jail; nothing where it does."""
     if not sys.platform.startswith("linux"):
         return f"{sys.platform} has no namespaces"
-    done = subprocess.run(_jail(root), capture_output=True, text=True, check=False, timeout=_PROBE_S)
+    try:
+        done = subprocess.run(_jail(root), capture_output=True, text=True, check=False, timeout=_PROBE_S)
+    except subprocess.TimeoutExpired:
+        return f"no answer within {_PROBE_S:g} s"
     return "" if done.returncode == 0 else done.stderr.strip().rpartition("\n")[2] or f"exit code {done.returncode}"
 
 

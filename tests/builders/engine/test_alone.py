@@ -75,6 +75,11 @@ def test_what_is_in_there_sees_and_changes_nothing(home: Path) -> None:
     assert json.loads(done.stdout) == [65532, False, True, True, False], done.stderr
 
 
+def test_namespaces_that_take_too_long_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alone, "_PROBE_S", 0.001)  # less than it takes to start Python
+    assert alone._refused(tmp_path) == "no answer within 0.001 s"
+
+
 def test_elsewhere_on_this_machines_python(
     home: Path, monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]
 ) -> None:
