@@ -64,9 +64,10 @@ def container_engine(folder: Path, network: str = "host") -> Iterator[Any]:
             process.wait(30)
             for words in (["rm", "--all", "--force"], ["system", "reset", "--force"]):
                 subprocess.run(["podman", *roots, *words], env=own, capture_output=True, check=False)
-            # podman leaves it mounted on itself, and a later run could not remove it
+            # podman leaves it mounted on itself, once for each of its commands, and a later run could not remove it
             overlay = folder / "storage" / "overlay"
-            subprocess.run(["umount", "--lazy", overlay], capture_output=True, check=False)
+            while subprocess.run(["umount", "--lazy", overlay], capture_output=True, check=False).returncode == 0:
+                pass
             shutil.rmtree(short, ignore_errors=True)
 
 
