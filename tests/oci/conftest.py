@@ -1,8 +1,8 @@
-"""Small images, made of real layers."""
+"""Small images, made of real layers; a registry that fails as it is told, and the store of who reads from it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from gantline.builders.image.layer import write_layer
 from gantline.oci.image import Image, write_manifest
 from gantline.oci.platforms import Platform
 from gantline.oci.store import Store
+from tests.oci.faulty_registry import Registry
 
 MakeImage = Callable[..., Image]
 
@@ -19,6 +20,17 @@ MakeImage = Callable[..., Image]
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store").prepared()
+
+
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    with Registry().serving() as running:
+        yield running
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Store:
+    return Store(tmp_path / "mine").prepared()
 
 
 @pytest.fixture

@@ -145,11 +145,6 @@ def plain(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]
         yield running
 
 
-@pytest.fixture
-def mine(tmp_path: Path) -> Store:
-    return Store(tmp_path / "mine").prepared()
-
-
 @contextmanager
 def remote_of(server: Server, to: str, folder: Path) -> Iterator[tuple[Remote, Reference]]:
     reference = server.reference(to)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,17 +24,6 @@ from tests.oci.conftest import MakeImage
 from tests.oci.faulty_registry import Registry
 
 ARM = Platform.parse("linux/arm64")
-
-
-@pytest.fixture
-def registry() -> Iterator[Registry]:
-    with Registry().serving() as running:
-        yield running
-
-
-@pytest.fixture
-def mine(tmp_path: Path) -> Store:
-    return Store(tmp_path / "mine").prepared()
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from gantline.errors import Unreachable
@@ -15,11 +13,6 @@ from gantline.oci.store import Store
 from gantline.oci.transport import Transport
 from tests.oci.conftest import MakeImage
 from tests.oci.faulty_registry import Registry
-
-
-@pytest.fixture
-def mine(tmp_path: Path) -> Store:
-    return Store(tmp_path / "mine").prepared()
 
 
 def test_a_tag_is_asked_for_and_a_digest_is_not(store: Store, mine: Store, make_image: MakeImage) -> None:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,12 +24,6 @@ from tests.oci.test_push import noise
 
 DATA = b"some bytes of a blob"
 DIGEST = digest_of(DATA)
-
-
-@pytest.fixture
-def registry() -> Iterator[Registry]:
-    with Registry().serving() as running:
-        yield running
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -27,17 +26,6 @@ from tests.oci.test_push import about, noise
 
 QUICK = Patience(tries=4, first_s=0.01, longest_s=0.02, most_s=5)
 ARM = Platform.parse("linux/arm64")
-
-
-@pytest.fixture
-def registry() -> Iterator[Registry]:
-    with Registry().serving() as running:
-        yield running
-
-
-@pytest.fixture
-def mine(tmp_path: Path) -> Store:
-    return Store(tmp_path / "mine").prepared()
 
 
 @contextmanager

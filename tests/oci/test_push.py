@@ -28,12 +28,6 @@ CHUNK = 1 << 18
 QUICK = Patience(tries=4, first_s=0.01, longest_s=0.02, most_s=5)
 
 
-@pytest.fixture
-def registry() -> Iterator[Registry]:
-    with Registry().serving() as running:
-        yield running
-
-
 @contextmanager
 def remote_of(reference: Reference) -> Iterator[Remote]:
     with Transport(reference.host, reference.api_host, patience=QUICK) as transport:

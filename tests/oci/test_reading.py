@@ -23,11 +23,6 @@ from tests.oci.conftest import MakeImage
 from tests.oci.faulty_registry import digest_of
 
 
-@pytest.fixture
-def mine(tmp_path: Path) -> Store:
-    return Store(tmp_path / "mine").prepared()
-
-
 def plain_layers(store: Store, image: Image) -> list[bytes]:
     """The layers' tars, unpacked if need be."""
     found = [store.path(layer.digest).read_bytes() for layer in image.layers]

@@ -20,12 +20,6 @@ DATA = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "layers": []}).enc
 
 
 @pytest.fixture
-def registry() -> Iterator[Registry]:
-    with Registry().serving() as running:
-        yield running
-
-
-@pytest.fixture
 def remote(registry: Registry) -> Iterator[Remote]:
     patience = Patience(tries=2, first_s=0.01)
     with Transport(registry.host, registry.host, None, Credentials({"HOME": "/none"}), patience) as transport:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,12 +36,6 @@ def told(step):
 with Transport.of(reference) as transport:
     push(store, store.find("big"), Remote.of(transport, reference), reference, told, 1, int(sys.argv[3]))
 """
-
-
-@pytest.fixture
-def registry() -> Iterator[Registry]:
-    with Registry().serving() as running:
-        yield running
 
 
 @pytest.fixture

@@ -23,12 +23,6 @@ CHUNK = 100_000
 
 
 @pytest.fixture
-def registry() -> Iterator[Registry]:
-    with Registry().serving() as running:
-        yield running
-
-
-@pytest.fixture
 def remote(registry: Registry) -> Iterator[Remote]:
     patience = Patience(tries=4, first_s=0.01, longest_s=0.02)
     with Transport(registry.host, registry.host, None, Credentials({"HOME": "/none"}), patience) as transport:
